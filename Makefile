@@ -1,0 +1,36 @@
+# Every target sets up what it needs: a fresh machine with Python 3.11 is enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help setup demo test lint types bench clean
+help:            ## show this list
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p; s/^\([a-z]*\):  *## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+setup: $(READY)  ## make .venv with everything in it
+
+demo: $(READY)   ## search on bundled real data, transfer the cell and a random one, compare
+	$(BIN)/python -m nastransfer_nni.demo
+
+test: $(READY)   ## run the tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: $(READY)   ## style and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)  ## mypy, strict
+	$(BIN)/mypy
+
+bench: $(READY)  ## measure speed and memory side by side, write benchmarks/results
+	$(BIN)/python -m benchmarks
+
+clean:           ## remove the environment and caches (never runs/)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,38 @@
+"""Options: declared once as a frozen, typed model; read by commands, study files and Python alike."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nastransfer_nni.errors import UserError
+
+
+class Config(BaseModel):
+    """Base of every set of options.
+
+    A field's `Field(description=...)` is what `--help` shows. Options are checked when they are made, so
+    that nothing starts with a bad one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    @classmethod
+    def create(cls, options: dict[str, Any]) -> Self:
+        """Make the config from `options`.
+
+        Raises:
+            UserError: names the first option that does not fit, its value and what is allowed.
+        """
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            flag = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+            message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+            if first["type"] == "missing":
+                raise UserError(f"{flag} is needed") from None
+            if not first["loc"]:
+                raise UserError(message) from None
+            raise UserError(f"{flag}: {message} (got {first['input']!r})") from None
