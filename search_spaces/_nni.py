@@ -1,0 +1,31 @@
+"""NNI's building blocks, imported without the warnings that its 3.0 raises on a newer torch.
+
+NNI wraps every public name of `torch.nn` and warns of those it does not know to be modules; none of them is
+used here.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
+    from nni.mutable import CategoricalMultiple, Sample, SampleValidationError, label_scope
+    from nni.mutable.annotation import Constraint
+    from nni.mutable.exception import ConstraintViolation
+    from nni.nas.nn.pytorch import Cell, ModelSpace
+    from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+    from nni.nas.space import model_context
+
+__all__ = [
+    "BaseSuperNetModule",
+    "CategoricalMultiple",
+    "Cell",
+    "Constraint",
+    "ConstraintViolation",
+    "ModelSpace",
+    "Sample",
+    "SampleValidationError",
+    "label_scope",
+    "model_context",
+]

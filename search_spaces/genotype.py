@@ -1,0 +1,235 @@
+"""The genotype of a DARTS cell pair: immutable, comparable, and convertible to and from every form in use."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+OPERATIONS = (
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+"""The operations a cell can be exported with, in the order used everywhere."""
+
+PARAMETER_FREE = frozenset({"max_pool_3x3", "avg_pool_3x3", "skip_connect"})
+"""Pooling and skips. A stride-2 skip does hold weights; it counts here by its name, as in the literature."""
+
+KINDS = ("normal", "reduce")
+NODES = 4
+INPUTS = 2
+"""States 0 and 1: the outputs of the two cells before this one."""
+CONCAT = tuple(range(INPUTS, INPUTS + NODES))
+"""The states that a cell concatenates: its nodes."""
+
+Edge = tuple[str, int]
+"""An operation and the state that it reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Genotype:
+    """The two cells of an architecture: eight edges each, two to a node.
+
+    Edges keep the order they were given in; two genotypes are equal when they differ only in the order of a
+    node's two edges.
+
+    Attributes:
+        normal: the eight edges of the cell that keeps the size, node by node.
+        reduce: those of the cell that halves it.
+    """
+
+    normal: tuple[Edge, ...]
+    reduce: tuple[Edge, ...]
+
+    def __post_init__(self) -> None:
+        for kind in KINDS:
+            object.__setattr__(self, kind, _checked(kind, getattr(self, kind)))
+
+    def nodes(self, kind: str) -> tuple[tuple[Edge, Edge], ...]:
+        """The edges of `kind` node by node, each node's sorted by the state that they read."""
+        edges: tuple[Edge, ...] = getattr(self, kind)
+        pairs = (sorted(edges[i : i + 2], key=lambda edge: edge[1]) for i in range(0, 2 * NODES, 2))
+        return tuple((first, second) for first, second in pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Genotype) and self._canonical() == other._canonical()
+
+    def __hash__(self) -> int:
+        return hash(self._canonical())
+
+    def _canonical(self) -> tuple[tuple[tuple[Edge, Edge], ...], ...]:
+        return tuple(self.nodes(kind) for kind in KINDS)
+
+    @property
+    def parameter_free_share(self) -> float:
+        """Share of the sixteen operations that are pooling or skips: high where a search has collapsed."""
+        names = [operation for operation, _ in self.normal + self.reduce]
+        return sum(name in PARAMETER_FREE for name in names) / len(names)
+
+    @classmethod
+    def random(cls, rng: np.random.Generator) -> Genotype:
+        """Draw uniformly over the cells: two distinct inputs a node, an operation for each."""
+
+        def cell() -> tuple[Edge, ...]:
+            return tuple(
+                (OPERATIONS[rng.integers(len(OPERATIONS))], int(state))
+                for node in CONCAT
+                for state in sorted(rng.choice(node, size=2, replace=False))
+            )
+
+        return cls(normal=cell(), reduce=cell())
+
+    def to_sample(self) -> dict[str, Any]:
+        """The NNI sample that freezes `DartsSpace` to this genotype."""
+        return {
+            f"{kind}/{what}_{node}_{slot}": value
+            for kind in KINDS
+            for index, (operation, state) in enumerate(getattr(self, kind))
+            for node, slot in [(INPUTS + index // 2, index % 2)]
+            for what, value in (("op", operation), ("input", [state]))
+        }
+
+    @classmethod
+    def from_sample(cls, sample: Mapping[str, Any]) -> Genotype:
+        """The genotype of an NNI sample: `{"normal/op_2_0": "sep_conv_3x3", "normal/input_2_0": [0], ...}`.
+
+        An input may be a number or a list of one.
+
+        Raises:
+            ValueError: names the label that is missing, unknown or does not fit.
+        """
+        labels = [
+            f"{kind}/{what}_{n}_{k}"
+            for kind in KINDS
+            for n in CONCAT
+            for k in (0, 1)
+            for what in ("op", "input")
+        ]
+        if unknown := sorted(set(sample) - set(labels)):
+            raise ValueError(f"unknown label {unknown[0]!r} in the sample")
+        if missing := [label for label in labels if label not in sample]:
+            raise ValueError(f"the sample lacks {missing[0]!r}")
+
+        def state(label: str) -> Any:
+            value = sample[label]
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                if len(value) != 1:
+                    raise ValueError(f"{label} must name one state, not {value!r}")
+                return value[0]
+            return value
+
+        return cls(
+            **{
+                kind: tuple(
+                    (sample[f"{kind}/op_{n}_{k}"], state(f"{kind}/input_{n}_{k}"))
+                    for n in CONCAT
+                    for k in (0, 1)
+                )
+                for kind in KINDS
+            }
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, as in architecture.json."""
+        cells = {kind: [list(edge) for edge in getattr(self, kind)] for kind in KINDS}
+        return {
+            key: value
+            for kind in KINDS
+            for key, value in ((kind, cells[kind]), (f"{kind}_concat", list(CONCAT)))
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Genotype:
+        """Read the JSON form; `*_concat` may be left out.
+
+        Raises:
+            ValueError: names the part that is missing, unknown or does not fit.
+        """
+        allowed = {*KINDS, *(f"{kind}_concat" for kind in KINDS)}
+        if unknown := sorted(set(value) - allowed):
+            raise ValueError(
+                f"unknown key {unknown[0]!r} in the genotype; allowed: {', '.join(sorted(allowed))}"
+            )
+        for kind in KINDS:
+            if kind not in value:
+                raise ValueError(f"the genotype lacks {kind!r}")
+            concat = value.get(f"{kind}_concat", CONCAT)
+            if not isinstance(concat, Sequence) or tuple(concat) != CONCAT:
+                raise ValueError(f"{kind}_concat must be {list(CONCAT)}, not {concat!r}")
+        return cls(normal=value["normal"], reduce=value["reduce"])
+
+    def __str__(self) -> str:
+        cells = ", ".join(
+            f"{kind}={list(getattr(self, kind))}, {kind}_concat={list(CONCAT)}" for kind in KINDS
+        )
+        return f"Genotype({cells})"
+
+    @classmethod
+    def from_text(cls, text: str) -> Genotype:
+        """Read the `Genotype(normal=[('sep_conv_3x3', 0), ...], ...)` that other code bases print.
+
+        The text is parsed, never evaluated.
+
+        Raises:
+            ValueError: says what does not read as a genotype.
+        """
+        start, end = text.find("Genotype("), text.rfind(")")
+        if start < 0 or end < start:
+            raise ValueError("no Genotype(...) in the text")
+        try:
+            call = ast.parse(text[start : end + 1], mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise ValueError("the text after 'Genotype(' is not a single well-formed call") from None
+        if (
+            not isinstance(call, ast.Call)
+            or call.args
+            or any(keyword.arg is None for keyword in call.keywords)
+        ):
+            raise ValueError("Genotype(...) must have named parts only: normal=..., reduce=...")
+        return cls.from_dict(
+            {str(keyword.arg): _literal(str(keyword.arg), keyword.value) for keyword in call.keywords}
+        )
+
+
+def _literal(name: str, node: ast.expr) -> Any:
+    try:
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("range", "list")
+        ):
+            arguments = [_literal(name, argument) for argument in node.args]
+            return list(range(*arguments)) if node.func.id == "range" else list(*arguments)
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, OverflowError, MemoryError):
+        raise ValueError(f"{name} is not a plain list of (operation, state) pairs") from None
+
+
+def _checked(kind: str, edges: Any) -> tuple[Edge, ...]:
+    """The edges as a tuple of (operation, state), or a ValueError that says where and why not."""
+    if not isinstance(edges, Sequence) or isinstance(edges, str) or len(edges) != 2 * NODES:
+        count = len(edges) if isinstance(edges, Sequence) and not isinstance(edges, str) else repr(edges)
+        raise ValueError(f"the {kind} cell must have {2 * NODES} (operation, state) pairs, not {count}")
+    checked: list[Edge] = []
+    for index, edge in enumerate(edges):
+        node = INPUTS + index // 2
+        where = f"{kind} cell, node {node}"
+        if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 2:
+            raise ValueError(f"{where}: {edge!r} is not an (operation, state) pair")
+        operation, state = edge
+        if operation not in OPERATIONS:
+            raise ValueError(f"{where}: unknown operation {operation!r}; known: {', '.join(OPERATIONS)}")
+        if isinstance(state, bool) or not isinstance(state, int | np.integer) or not 0 <= state < node:
+            raise ValueError(f"{where}: reads state {state!r}; it may read 0 to {node - 1}")
+        if index % 2 and state == checked[-1][1]:
+            raise ValueError(f"{where}: reads state {state} twice; its two inputs must differ")
+        checked.append((operation, int(state)))
+    return tuple(checked)

@@ -1,0 +1,64 @@
+"""Where the reduction cells stand and how many channels each cell has."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from search_spaces.genotype import NODES
+
+STEMS = ("cifar", "imagenet")
+
+
+class CellGeometry(NamedTuple):
+    """What a cell must know of its place in the network.
+
+    Attributes:
+        kind: `normal` or `reduce`.
+        before_previous: channels of state 0 as they come in.
+        previous: channels of state 1 as they come in.
+        channels: channels of every node.
+        follows_reduction: whether state 0 is twice as large as state 1 in each direction.
+    """
+
+    kind: str
+    before_previous: int
+    previous: int
+    channels: int
+    follows_reduction: bool
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the cell's output."""
+        return NODES * self.channels
+
+    def stride(self, state: int) -> int:
+        """Stride of an operation that reads `state`: 2 for the inputs of a reduction cell, else 1."""
+        return 2 if self.kind == "reduce" and state < 2 else 1
+
+
+def geometries(width: int, layers: int, stem: str) -> list[CellGeometry]:
+    """The cells of a network of `layers` cells, `width` channels in the first.
+
+    Raises:
+        ValueError: width or layers below 1, an unknown stem, or an odd width under the ImageNet stem, which
+            halves it.
+    """
+    if layers < 1 or width < 1:
+        raise ValueError(f"width and layers must be at least 1, not {width} and {layers}")
+    if stem not in STEMS:
+        raise ValueError(f"unknown stem {stem!r}; known: {', '.join(STEMS)}")
+    if stem == "imagenet" and width % 2:
+        raise ValueError(f"the imagenet stem needs an even width, not {width}")
+    before, previous = (3 * width, 3 * width) if stem == "cifar" else (width, width)
+    reduced, channels, cells = stem == "imagenet", width, []
+    for index in range(layers):
+        kind = "reduce" if index in (layers // 3, 2 * layers // 3) else "normal"
+        channels *= 2 if kind == "reduce" else 1
+        cells.append(CellGeometry(kind, before, previous, channels, reduced))
+        before, previous, reduced = previous, cells[-1].out_channels, kind == "reduce"
+    return cells
+
+
+def auxiliary_cell(layers: int) -> int:
+    """Index of the cell whose output the auxiliary head reads."""
+    return 2 * layers // 3

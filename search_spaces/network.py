@@ -1,0 +1,166 @@
+"""The final network: a genotype, stacked. Plain torch, so that it runs wherever torch does."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from search_spaces.genotype import CONCAT, NODES, Genotype
+from search_spaces.geometry import CellGeometry, auxiliary_cell, geometries
+from search_spaces.operations import operation, preprocess
+
+AUXILIARY_PIXELS = {"cifar": 8, "imagenet": 7}
+"""The size that each stem's auxiliary head was designed for: what 32 or 224 px have become by then."""
+
+
+class Stem(nn.Module):
+    """The layers before the first cell; gives its two inputs.
+
+    `cifar` keeps the size and gives the same map twice; `imagenet` gives maps of a quarter and an eighth of
+    the image's sides.
+    """
+
+    def __init__(self, kind: str, width: int, in_chans: int = 3) -> None:
+        super().__init__()
+        if kind == "cifar":
+            self.first = nn.Sequential(
+                nn.Conv2d(in_chans, 3 * width, 3, padding=1, bias=False), nn.BatchNorm2d(3 * width)
+            )
+            self.second: nn.Module = nn.Identity()
+        else:
+            half = width // 2
+            self.first = nn.Sequential(
+                nn.Conv2d(in_chans, half, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(half),
+                nn.ReLU(),
+                nn.Conv2d(half, width, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+            )
+            self.second = nn.Sequential(
+                nn.ReLU(), nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width)
+            )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.first(x)
+        return first, self.second(first)
+
+
+class FinalCell(nn.Module):
+    """A cell with its operations chosen: two inputs in, the concatenation of four nodes out."""
+
+    def __init__(self, genotype: Genotype, geometry: CellGeometry) -> None:
+        super().__init__()
+        channels = geometry.channels
+        self.preprocess0 = preprocess(geometry.before_previous, channels, geometry.follows_reduction)
+        self.preprocess1 = preprocess(geometry.previous, channels, follows_reduction=False)
+        edges = [edge for node in genotype.nodes(geometry.kind) for edge in node]
+        self.inputs = [state for _, state in edges]
+        self.operations = nn.ModuleList(
+            operation(name, channels, geometry.stride(state)) for name, state in edges
+        )
+        self.drop_paths = nn.ModuleList(
+            nn.Identity() if isinstance(op, nn.Identity) else StochasticDepth(0.0, "row")
+            for op in self.operations
+        )
+
+    def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
+        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        edges = list(zip(self.operations, self.drop_paths, self.inputs, strict=True))
+        for node in range(NODES):
+            first, second = (drop(op(states[state])) for op, drop, state in edges[2 * node : 2 * node + 2])
+            states.append(first + second)
+        return torch.cat([states[node] for node in CONCAT], dim=1)
+
+
+class AuxiliaryHead(nn.Module):
+    """The classifier on a middle cell that helps training: [B, channels, H, W] -> [B, num_classes].
+
+    Its 5x5 average pooling brings the size that it was designed for to 2x2; any other size is pooled
+    adaptively to 2x2 instead. As published, the ImageNet head has no second BatchNorm.
+    """
+
+    def __init__(self, channels: int, num_classes: int, stem: str) -> None:
+        super().__init__()
+        self.pixels = AUXILIARY_PIXELS[stem]
+        self.pool = nn.AvgPool2d(5, stride=3 if stem == "cifar" else 2, count_include_pad=False)
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 768, 2, bias=False),
+            nn.BatchNorm2d(768) if stem == "cifar" else nn.Identity(),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(768, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(x)
+        fits = x.shape[-2:] == (self.pixels, self.pixels)
+        x = self.pool(x) if fits else nn.functional.adaptive_avg_pool2d(x, 2)
+        return self.classifier(self.features(x).flatten(1))
+
+
+class DartsNetwork(nn.Module):
+    """The network of a genotype.
+
+    The layout of its weights depends on the genotype's canonical form only, so that equal genotypes can load
+    each other's checkpoints.
+
+    Args:
+        genotype: the two cells.
+        width: channels of the first cell's nodes; they double at each of the two reduction cells.
+        layers: number of cells.
+        num_classes: size of the output.
+        stem: `cifar` (up to 64 px) or `imagenet`.
+        auxiliary: whether to add the auxiliary head; `forward` never uses it.
+        in_chans: channels of the images.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        width: int,
+        layers: int,
+        num_classes: int,
+        stem: str = "cifar",
+        auxiliary: bool = False,
+        in_chans: int = 3,
+    ) -> None:
+        super().__init__()
+        plan = geometries(width, layers, stem)
+        self.genotype = genotype
+        self.num_classes = num_classes
+        self.num_features = plan[-1].out_channels
+        self.auxiliary_cell = auxiliary_cell(layers)
+        self.stem = Stem(stem, width, in_chans)
+        self.cells = nn.ModuleList(FinalCell(genotype, geometry) for geometry in plan)
+        self.auxiliary_head = (
+            AuxiliaryHead(plan[self.auxiliary_cell].out_channels, num_classes, stem) if auxiliary else None
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(self.num_features, num_classes)
+
+    def set_drop_path_rate(self, rate: float) -> None:
+        """Drop each operation but identity skips with probability `rate`, per image, while training."""
+        for module in self.modules():
+            if isinstance(module, StochasticDepth):
+                module.p = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, in_chans, H, W] -> logits [B, num_classes]."""
+        s0, s1 = self.stem(x)
+        for cell in self.cells:
+            s0, s1 = s1, cell(s0, s1)
+        return self.classifier(self.pool(s1).flatten(1))
+
+    def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, in_chans, H, W] -> logits and the auxiliary head's logits, [B, num_classes] each."""
+        assert self.auxiliary_head is not None, "the network was built without an auxiliary head"
+        s0, s1 = self.stem(x)
+        auxiliary = s1
+        for index, cell in enumerate(self.cells):
+            s0, s1 = s1, cell(s0, s1)
+            if index == self.auxiliary_cell:
+                auxiliary = s1
+        return self.classifier(self.pool(s1).flatten(1)), self.auxiliary_head(auxiliary)

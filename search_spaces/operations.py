@@ -1,0 +1,88 @@
+"""The candidate operations and the blocks around them (Liu, Simonyan, Yang, ICLR 2019, section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.genotype import OPERATIONS
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the size without losing every other pixel: two strided 1x1 convolutions, one pixel apart.
+
+    [B, in_channels, H, W] -> [B, out_channels, ceil(H / 2), ceil(W / 2)].
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, affine: bool = True) -> None:
+        super().__init__()
+        half = out_channels // 2
+        self.conv1 = nn.Conv2d(in_channels, half, 1, stride=2, bias=False)
+        self.conv2 = nn.Conv2d(in_channels, out_channels - half, 1, stride=2, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(x)
+        shifted = nn.functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+        return self.bn(torch.cat([self.conv1(x), self.conv2(shifted)], dim=1))
+
+
+def relu_conv_bn(in_channels: int, out_channels: int, affine: bool = True) -> nn.Sequential:
+    """ReLU, 1x1 convolution, BatchNorm: how a cell brings its inputs to its own width."""
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.BatchNorm2d(out_channels, affine=affine),
+    )
+
+
+def preprocess(in_channels: int, channels: int, follows_reduction: bool, affine: bool = True) -> nn.Module:
+    """Bring a cell's input to its width, and to the size of the other input behind a reduction."""
+    if follows_reduction:
+        return FactorizedReduce(in_channels, channels, affine)
+    return relu_conv_bn(in_channels, channels, affine)
+
+
+def _depthwise(channels: int, kernel: int, stride: int, dilation: int = 1) -> nn.Conv2d:
+    padding = dilation * (kernel - 1) // 2
+    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
+
+
+def _sep_conv(channels: int, kernel: int, stride: int, affine: bool) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        _depthwise(channels, kernel, stride),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+        nn.ReLU(),
+        _depthwise(channels, kernel, 1),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+def _dil_conv(channels: int, kernel: int, stride: int, affine: bool) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ReLU(),
+        _depthwise(channels, kernel, stride, dilation=2),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.Module:
+    """Build the operation `name`: [B, channels, H, W] -> [B, channels, ceil(H / stride), ceil(W / stride)].
+
+    Raises:
+        ValueError: the name is not one of `OPERATIONS`.
+    """
+    if name not in OPERATIONS:
+        raise ValueError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
+    family, kernel = name.rsplit("_", 1)[0], int(name[-1])
+    if family == "max_pool":
+        return nn.MaxPool2d(kernel, stride, padding=1)
+    if family == "avg_pool":
+        return nn.AvgPool2d(kernel, stride, padding=1, count_include_pad=False)
+    return (_sep_conv if family == "sep_conv" else _dil_conv)(channels, kernel, stride, affine)

@@ -1,0 +1,177 @@
+"""`DartsSpace`: the DARTS cell space as an NNI model space, built on NNI's own `Cell`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from numpy.random import RandomState
+from torch import Tensor, nn
+
+from search_spaces._nni import (
+    CategoricalMultiple,
+    Cell,
+    Constraint,
+    ConstraintViolation,
+    ModelSpace,
+    Sample,
+    SampleValidationError,
+    label_scope,
+)
+from search_spaces.genotype import CONCAT, INPUTS, KINDS, NODES, OPERATIONS, Genotype
+from search_spaces.geometry import CellGeometry, geometries
+from search_spaces.network import DartsNetwork, Stem
+from search_spaces.operations import operation, preprocess
+
+
+class DistinctInputs(Constraint):  # type: ignore[misc]
+    """The two inputs of a node differ: the rule that NNI's `Cell` does not have.
+
+    Args:
+        kind: `normal` or `reduce`.
+        node: the node's state, 2 to 5.
+    """
+
+    def __init__(self, kind: str, node: int) -> None:
+        self.label = f"{kind}/distinct_inputs_{node}"
+        with label_scope(kind):
+            self.inputs = [
+                CategoricalMultiple(range(node), n_chosen=1, label=f"input_{node}_{k}") for k in (0, 1)
+            ]
+
+    def leaf_mutables(self, is_leaf: Callable[[Any], bool]) -> Iterator[Any]:
+        """The two inputs, then the constraint itself, as NNI asks."""
+        for choice in self.inputs:
+            yield from choice.leaf_mutables(is_leaf)
+        yield self
+
+    def check_contains(self, sample: Sample) -> SampleValidationError | None:
+        """None where the sample's two inputs are there and differ, else what is wrong."""
+        for choice in self.inputs:
+            if error := choice.check_contains(sample):
+                return error
+        first, second = (choice.freeze(sample)[0] for choice in self.inputs)
+        if first == second:
+            return ConstraintViolation(f"{self.label}: both inputs read state {first}")
+        return None
+
+    def default(self, memo: Sample | None = None) -> None:
+        """States 0 and 1: the first distinct pair."""
+        memo = {} if memo is None else memo
+        for state, choice in enumerate(self.inputs):
+            memo.setdefault(choice.label, [state])
+        self.freeze(memo)
+
+    def random(self, memo: Sample | None = None, random_state: RandomState | None = None) -> None:
+        """A uniform pair of distinct states, where the sample does not name them already."""
+        memo = {} if memo is None else memo
+        if all(choice.label not in memo for choice in self.inputs):
+            pair = sorted(
+                (random_state or RandomState()).choice(len(self.inputs[0].values), 2, replace=False)
+            )
+            memo |= {choice.label: [int(state)] for choice, state in zip(self.inputs, pair, strict=True)}
+        super().random(memo, random_state)
+
+
+class CellInputs(nn.Module):
+    """The two preprocessing blocks of a cell, as NNI's `Cell` takes them."""
+
+    def __init__(self, geometry: CellGeometry) -> None:
+        super().__init__()
+        self.preprocess0 = preprocess(geometry.before_previous, geometry.channels, geometry.follows_reduction)
+        self.preprocess1 = preprocess(geometry.previous, geometry.channels, follows_reduction=False)
+
+    def forward(self, states: list[Tensor]) -> list[Tensor]:
+        return [self.preprocess0(states[0]), self.preprocess1(states[1])]
+
+
+class SpaceCell(Cell):  # type: ignore[misc]
+    """NNI's `Cell` with the candidates of DARTS; it remembers its place, for strategies that rebuild it."""
+
+    def __init__(self, geometry: CellGeometry) -> None:
+        def candidate(_node: int, _slot: int, state: int | None, *, name: str) -> nn.Module:
+            return operation(name, geometry.channels, geometry.stride(0 if state is None else state))
+
+        super().__init__(
+            {name: partial(candidate, name=name) for name in OPERATIONS},
+            num_nodes=NODES,
+            num_ops_per_node=2,
+            num_predecessors=INPUTS,
+            preprocessor=CellInputs(geometry),
+            label=geometry.kind,
+        )
+        self.geometry = geometry
+
+
+class DartsSpace(ModelSpace):  # type: ignore[misc]
+    """The cell space of DARTS for any number of classes, width and depth.
+
+    Labels are those of NNI's `Cell`: `normal/op_2_0`, `normal/input_2_0`, ... A node's two inputs are
+    distinct (an NNI constraint). Freezing gives a `DartsNetwork`, exactly the one that is built from the genotype; so
+    does building the space inside NNI's `model_context`.
+
+    Args:
+        width: channels of the first cell's nodes.
+        layers: number of cells.
+        num_classes: size of the output.
+        stem: `cifar` (up to 64 px) or `imagenet`.
+        auxiliary: whether final networks have the auxiliary head.
+    """
+
+    def __init__(
+        self,
+        width: int = 16,
+        layers: int = 8,
+        num_classes: int = 10,
+        stem: str = "cifar",
+        auxiliary: bool = False,
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {
+            "width": width,
+            "layers": layers,
+            "num_classes": num_classes,
+            "stem": stem,
+            "auxiliary": auxiliary,
+        }
+        plan = geometries(width, layers, stem)
+        kinds = {geometry.kind for geometry in plan}
+        # Before the cells: NNI dry-runs mutables as they come, and the first pair of inputs must be distinct.
+        for kind in KINDS:
+            if kind in kinds:
+                for node in CONCAT:
+                    self.add_mutable(DistinctInputs(kind, node))
+        self.stem = Stem(stem, width)
+        self.cells = nn.ModuleList(SpaceCell(geometry) for geometry in plan)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(plan[-1].out_channels, num_classes)
+
+    @classmethod
+    def create_fixed_module(
+        cls,
+        sample: Sample,
+        width: int = 16,
+        layers: int = 8,
+        num_classes: int = 10,
+        stem: str = "cifar",
+        auxiliary: bool = False,
+    ) -> DartsNetwork:
+        """What NNI builds inside `model_context`: the final network of the sample."""
+        return DartsNetwork(Genotype.from_sample(sample), width, layers, num_classes, stem, auxiliary)
+
+    def freeze(self, sample: Sample) -> DartsNetwork:
+        """The final network of an NNI sample, with new weights.
+
+        Raises:
+            nni.mutable.SampleValidationError: the sample is not one of this space.
+        """
+        self.validate(sample)
+        return self.create_fixed_module(sample, **self.options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] -> logits [B, num_classes]."""
+        s0, s1 = self.stem(x)
+        for cell in self.cells:
+            s0, s1 = s1, cell(s0, s1)
+        return self.classifier(self.pool(s1).flatten(1))
