@@ -1,0 +1,1 @@
+"""Image sets: found by name, read from any form, split, augmented and handed to training in batches."""

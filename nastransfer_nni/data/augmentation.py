@@ -1,0 +1,152 @@
+"""Augmentation of whole batches on the training device, every image with draws of its own.
+
+The random numbers are drawn on the CPU and only then moved, so that a batch is the same on every device.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Generator, Tensor
+
+from nastransfer_nni.data.sources import IMAGENET_MEAN, IMAGENET_STD, Source
+
+Triple = tuple[float, float, float]
+_LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, as PIL's and torchvision's grey
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a batch of uint8 images, in this order.
+
+    Attributes:
+        padding: pixels of black around the image before a crop of its own size is drawn.
+        flip: whether half of the images are mirrored.
+        jitter: strength of brightness, contrast, saturation and hue, as torchvision's ColorJitter has them.
+        mean: subtracted per channel, for pixels scaled to 0..1.
+        std: divided by.
+        cutout: side of the square that is set to the mean (DeVries and Taylor, 2017); its centre is drawn
+            from the whole image, so that it may reach over the edge.
+    """
+
+    padding: int = 0
+    flip: bool = False
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    cutout: int = 0
+
+    @classmethod
+    def none(cls, source: Source) -> Self:
+        """Normalisation only, as for evaluation."""
+        return cls(mean=source.mean, std=source.std)
+
+    @classmethod
+    def standard(cls, source: Source, cutout: int = 0, pixels: int = 32) -> Self:
+        """Random crops padded by an eighth of the image, and mirror images where the classes allow them."""
+        return replace(cls.none(source), padding=pixels // 8, flip=source.mirrored, cutout=cutout)
+
+    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+        """Augment and normalise.
+
+        Args:
+            images: uint8 [B, 3, H, W], on any device.
+            generator: on the CPU; advanced by the draws.
+
+        Returns:
+            float32 [B, 3, H, W] on the same device.
+        """
+        if self.padding or self.flip:
+            images = _crop_and_flip(images, self.padding, self.flip, generator)
+        batch = images.float()
+        if any(self.jitter):
+            batch = _jitter(batch.div_(255), self.jitter, generator).mul_(255)
+        scale = 1 / (255 * torch.tensor(self.std, device=batch.device))
+        shift = torch.tensor(self.mean, device=batch.device) / torch.tensor(self.std, device=batch.device)
+        batch = batch.mul_(scale.view(3, 1, 1)).sub_(shift.view(3, 1, 1))
+        return _cutout(batch, self.cutout, generator) if self.cutout else batch
+
+
+def _crop_and_flip(images: Tensor, padding: int, flip: bool, generator: Generator) -> Tensor:
+    count, _, height, width = images.shape
+    top = torch.randint(2 * padding + 1, (count,), generator=generator).to(images.device)
+    left = torch.randint(2 * padding + 1, (count,), generator=generator).to(images.device)
+    mirrored = torch.rand(count, generator=generator).to(images.device) < (0.5 if flip else 0.0)
+    padded = torch.nn.functional.pad(images, (padding,) * 4)
+    columns = torch.arange(width, device=images.device)
+    columns = torch.where(mirrored[:, None], columns.flip(0), columns) + left[:, None]
+    rows = torch.arange(height, device=images.device) + top[:, None]
+    batch = torch.arange(count, device=images.device)[:, None, None, None]
+    channels = torch.arange(3, device=images.device)[:, None, None]
+    return padded[batch, channels, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _jitter(images: Tensor, strength: tuple[float, ...], generator: Generator) -> Tensor:
+    """Brightness, contrast, saturation and hue of each image, in an order drawn for each image."""
+    orders = torch.tensor(list(itertools.permutations(range(4))))
+    order = orders[torch.randint(len(orders), (len(images),), generator=generator)]
+    draws = torch.rand((4, len(images)), generator=generator)
+    for place in range(4):
+        for step, amount in enumerate(strength):
+            chosen = (order[:, place] == step).nonzero().flatten().to(images.device)
+            if not amount or not len(chosen):
+                continue
+            draw = draws[step].to(images.device)[chosen].view(-1, 1, 1, 1)
+            low = max(0.0, 1 - amount)
+            factor = draw * (1 + amount - low) + low if step < 3 else (2 * draw - 1) * amount
+            images[chosen] = _STEPS[step](images[chosen], factor)
+    return images
+
+
+def _grey(images: Tensor) -> Tensor:
+    return (images * torch.tensor(_LUMA, device=images.device).view(3, 1, 1)).sum(1, keepdim=True)
+
+
+def _blend(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
+    return (images * factor + (1 - factor) * other).clamp_(0, 1)
+
+
+def _brightness(images: Tensor, factor: Tensor) -> Tensor:
+    return _blend(images, 0.0, factor)
+
+
+def _contrast(images: Tensor, factor: Tensor) -> Tensor:
+    return _blend(images, _grey(images).mean((2, 3), keepdim=True), factor)
+
+
+def _saturation(images: Tensor, factor: Tensor) -> Tensor:
+    return _blend(images, _grey(images), factor)
+
+
+def _hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue by a fraction of the colour circle, through HSV."""
+    value, _ = images.max(1)
+    spread = value - images.min(1).values
+    red, green, blue = images.unbind(1)
+    safe = torch.where(spread == 0, torch.ones_like(spread), spread)
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    hue = hue / 6 + turn.flatten(1)[..., None]
+    # Channel n of HSV to RGB: value - spread * max(0, min(k, 4 - k, 1)), k = (n + 6 * hue) mod 6
+    place = (torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1) + 6 * hue[:, None]) % 6
+    return value[:, None] - spread[:, None] * torch.minimum(place, 4 - place).clamp(0, 1)
+
+
+_STEPS = (_brightness, _contrast, _saturation, _hue)
+
+
+def _cutout(batch: Tensor, side: int, generator: Generator) -> Tensor:
+    count, _, height, width = batch.shape
+    centre_y = torch.randint(height, (count, 1), generator=generator).to(batch.device)
+    centre_x = torch.randint(width, (count, 1), generator=generator).to(batch.device)
+    rows = torch.arange(height, device=batch.device)
+    columns = torch.arange(width, device=batch.device)
+    in_rows = (rows >= centre_y - side // 2) & (rows < centre_y - side // 2 + side)
+    in_columns = (columns >= centre_x - side // 2) & (columns < centre_x - side // 2 + side)
+    return batch.masked_fill_((in_rows[:, None, :, None] & in_columns[:, None, None, :]), 0.0)

@@ -1,0 +1,69 @@
+"""Keys of images: what an image is called in a manifest, whatever form its set is stored in.
+
+Where a set names its images itself (ImageNet's `n01440764_10026`), the key is a hash of that name. Elsewhere
+it is a hash of the content: of the pixels for lossless formats, so that a PNG written by another encoder is
+still the same image, and of the file for lossy ones, whose pixels depend on the decoder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nastransfer_nni.data import order
+from nastransfer_nni.files import replacing
+
+if TYPE_CHECKING:
+    from nastransfer_nni.data.imageset import Store
+
+_LOSSY = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
+_PIECE = 4096
+
+
+def cache_folder(purpose: str) -> Path:
+    """Where computed things are kept: `$NASTRANSFER_CACHE/<purpose>`, by default in the user's cache."""
+    root = os.environ.get("NASTRANSFER_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    folder = Path(root).expanduser()
+    folder = folder if "NASTRANSFER_CACHE" in os.environ else folder / "nastransfer"
+    (folder / purpose).mkdir(parents=True, exist_ok=True)
+    return folder / purpose
+
+
+def content_key(content: bytes) -> int:
+    """The key of an image file: of its pixels where the format is lossless, else of its bytes."""
+    from nastransfer_nni.data.imageset import decode
+
+    if content.startswith(_LOSSY):
+        return order.key_of(content)
+    try:
+        image = decode(content)
+    except (OSError, ValueError, SyntaxError):  # unreadable: it has a key all the same, and is named later
+        return order.key_of(content)
+    return order.key_of(f"{image.width}x{image.height}:".encode() + image.tobytes())
+
+
+def store_keys(store: Store, identifier: str | None) -> order.Keys:
+    """The key of every image in a store, uint64 [len(store)]; computed once and kept in the cache."""
+    kept = cache_folder("keys") / f"{order.key_of(f'{store.stamp}:{identifier}'):016x}.npy"
+    if kept.is_file():
+        return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]
+    pattern = re.compile(identifier) if identifier else None
+
+    def piece(start: int) -> list[int]:
+        keys = []
+        for number in range(start, min(start + _PIECE, len(store))):
+            named = pattern.search(store.file_name(number)) if pattern else None
+            keys.append(order.key_of(named.group()) if named else content_key(store.encoded(number)))
+        return keys
+
+    with ThreadPoolExecutor() as pool:
+        found = [np.array(part, dtype=np.uint64) for part in pool.map(piece, range(0, len(store), _PIECE))]
+    keys = np.concatenate(found) if found else np.zeros(0, dtype=np.uint64)
+    with replacing(kept) as scratch, scratch.open("wb") as file:
+        np.save(file, keys)
+    return keys

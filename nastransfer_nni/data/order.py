@@ -1,0 +1,57 @@
+"""Reproducible orders: the same on every machine, whatever the library versions and the order of storage.
+
+An order here comes from the keys of the images, mixed with a seed by SplitMix64's finalizer (Steele, Lea and
+Flood, 2014), never from a library's random stream, which may change between releases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+Keys = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def mix(keys: Keys) -> Keys:
+    """SplitMix64 of every key: a bijection of 64-bit numbers that looks random."""
+    mixed = keys + _GOLDEN
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= np.uint64(0x94D049BB133111EB)
+    mixed ^= mixed >> np.uint64(31)
+    return mixed
+
+
+def key_of(content: bytes | str) -> int:
+    """The first 64 bits of the SHA-256 of `content`."""
+    data = content.encode() if isinstance(content, str) else content
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
+
+
+def keys_of(names: list[str] | tuple[str, ...]) -> Keys:
+    """`key_of` each name, uint64 [N]."""
+    return np.fromiter((key_of(name) for name in names), dtype=np.uint64, count=len(names))
+
+
+def seeded(keys: Keys, seed: int, purpose: str = "") -> Keys:
+    """A random-looking number per key, uint64 [N]; other seeds and purposes give unrelated numbers."""
+    return mix(keys ^ np.uint64(key_of(f"{purpose}:{seed}")))
+
+
+def uniform(keys: Keys, seed: int, purpose: str = "") -> npt.NDArray[np.float64]:
+    """A number in (0, 1) per key, float64 [N]."""
+    numbers = (seeded(keys, seed, purpose) >> np.uint64(11)).astype(np.float64)
+    numbers += 0.5
+    numbers *= 2.0**-53
+    return numbers
+
+
+def number(seed: int, *purpose: object) -> int:
+    """A seed of 63 bits for one purpose: `number(seed, "epoch", 3)`."""
+    return key_of(":".join(map(str, (seed, *purpose)))) >> 1

@@ -1,0 +1,217 @@
+"""The image sets that have a short name, and the names that are good for `--source` and `--target`.
+
+Nothing heavy is imported here: a command checks a name before it loads anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nastransfer_nni.errors import UserError, unknown
+
+SPLITS = ("train", "validation", "test")
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_DATA_SETS = "https://huggingface.co/datasets/"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is known of an image set before it is opened.
+
+    Attributes:
+        name: as `--source` takes it.
+        hub: `owner/name` on the Hugging Face Hub, or None for a set that is not there.
+        config: the Hub's configuration, where a set has several.
+        splits: our names (train, validation, test) to the Hub's.
+        image: the column of images; None: found.
+        label: the column of labels; None: found.
+        classes: number of classes; None: not known before the set is opened.
+        pixels: (height, width) of every image; None where images differ in size.
+        mirrored: whether a mirror image still belongs to its class. It does not for digits; clothes and
+            photographs may be flipped.
+        mean: per RGB channel, for pixels scaled to 0..1.
+        std: likewise.
+        gated: whether the Hub asks for a login and for accepted terms.
+        synsets: which list of timm's `ImageNetInfo` names the classes, in label order.
+        identifier: a pattern for the name that the set itself gives an image, found in its file name.
+        validation_classes: how many classes have validation images, where not all have.
+        instructions: how to get a set that is not on the Hub.
+    """
+
+    name: str
+    hub: str | None = None
+    config: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    label: str | None = None
+    classes: int | None = None
+    pixels: tuple[int, int] | None = None
+    mirrored: bool = True
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    gated: bool = False
+    synsets: str | None = None
+    identifier: str | None = None
+    validation_classes: int | None = None
+    instructions: str = ""
+
+    @property
+    def how_to_get(self) -> str:
+        """One sentence on where the set comes from."""
+        if self.instructions:
+            return self.instructions
+        if self.gated:
+            return f"accept the terms at {_DATA_SETS}{self.hub}, then run `hf auth login`"
+        return f"it comes from {_DATA_SETS}{self.hub}"
+
+
+_TRAIN_TEST = {"train": "train", "test": "test"}
+_ALL = {"train": "train", "validation": "validation", "test": "test"}
+_IMAGENET_FILE = r"n\d{8}_\d+|ILSVRC2012_(?:val|test)_\d{8}"
+
+SOURCES: Mapping[str, Source] = {
+    source.name: source
+    for source in (
+        Source(
+            "digits",
+            splits=_TRAIN_TEST,
+            classes=10,
+            pixels=(8, 8),
+            mirrored=False,
+            mean=(0.3053, 0.3053, 0.3053),
+            std=(0.3760, 0.3760, 0.3760),
+            instructions="it comes with scikit-learn",
+        ),
+        Source(
+            "fashion_mnist",
+            hub="zalando-datasets/fashion_mnist",
+            splits=_TRAIN_TEST,
+            classes=10,
+            pixels=(28, 28),
+            mean=(0.2860, 0.2860, 0.2860),
+            std=(0.3530, 0.3530, 0.3530),
+        ),
+        Source(
+            "cifar10",
+            hub="uoft-cs/cifar10",
+            splits=_TRAIN_TEST,
+            classes=10,
+            pixels=(32, 32),
+            mean=(0.4914, 0.4822, 0.4465),
+            std=(0.2470, 0.2435, 0.2616),
+        ),
+        Source(
+            "cifar100",
+            hub="uoft-cs/cifar100",
+            splits=_TRAIN_TEST,
+            classes=100,
+            pixels=(32, 32),
+            mean=(0.5071, 0.4865, 0.4409),
+            std=(0.2673, 0.2564, 0.2762),
+        ),
+        Source(
+            "mit67",
+            splits=_TRAIN_TEST,
+            classes=67,
+            instructions="download it from https://web.mit.edu/torralba/www/indoor.html and lay it out as "
+            "$NASTRANSFER_DATA/mit67/{train,test}/<class>/<image>.jpg",
+        ),
+        Source("flowers102", hub="dpdl-benchmark/oxford_flowers102", splits=_ALL, classes=102),
+        Source(
+            "tiny_imagenet",
+            hub="zh-plus/tiny-imagenet",
+            splits={"train": "train", "validation": "valid"},
+            classes=200,
+            pixels=(64, 64),
+        ),
+        Source("mini_imagenet", hub="timm/mini-imagenet", splits=_ALL, classes=100),
+        Source(
+            "imagenet1k",
+            hub="ILSVRC/imagenet-1k",
+            splits={"train": "train", "validation": "validation"},  # the test images carry no labels
+            classes=1000,
+            gated=True,
+            synsets="imagenet-1k",
+            identifier=_IMAGENET_FILE,
+        ),
+        Source(
+            "imagenet22k",
+            hub="timm/imagenet-22k-wds",
+            splits={"train": "train", "validation": "validation"},
+            classes=21841,
+            gated=True,
+            synsets="imagenet-22k",
+            identifier=_IMAGENET_FILE,
+            validation_classes=11821,
+        ),
+    )
+}
+
+
+def data_folder() -> Path | None:
+    """The folder of local sets that `NASTRANSFER_DATA` names, if it is set."""
+    named = os.environ.get("NASTRANSFER_DATA")
+    return Path(named) if named else None
+
+
+def parse(name: str) -> Source:
+    """The source that `name` means: a known one, or a bare entry for a Hub name or a folder.
+
+    Columns that are ambiguous, and a Hub configuration, are given behind an `@`:
+    `cifar100@label=coarse_label`, `owner/name@image=photo,label=kind,config=large`.
+
+    Raises:
+        UserError: the text behind the `@` is not of that form.
+    """
+    if name in SOURCES or Path(name).is_dir():
+        return SOURCES.get(name) or Source(name)
+    stem, _, choices = name.partition("@")
+    base = SOURCES.get(stem) or Source(stem, hub=stem if _HUB_NAME.fullmatch(stem) else None)
+    chosen: dict[str, str] = {}
+    for choice in filter(None, choices.split(",")):
+        key, _, value = choice.partition("=")
+        if key not in ("image", "label", "config") or not value:
+            raise UserError(
+                f"{name!r}: {choice!r} is not image=COLUMN, label=COLUMN or config=NAME (as in "
+                "cifar100@label=coarse_label)"
+            )
+        chosen[key] = value
+    if "label" in chosen:
+        base = replace(base, classes=None, synsets=None)
+    return replace(base, **chosen) if chosen else base  # type: ignore[arg-type]
+
+
+def local_folder(source: Source) -> Path | None:
+    """Where the set lies on this machine: `$NASTRANSFER_DATA/<name>`, else the folder that it names."""
+    root = data_folder()
+    if root is not None and (root / source.name).is_dir():
+        return root / source.name
+    named = Path(source.name).expanduser()
+    return named if source.name not in SOURCES and named.is_dir() else None
+
+
+def check(name: str) -> Source:
+    """Refuse a name that cannot be an image set, before anything is imported or downloaded for it.
+
+    Raises:
+        UserError: `name` is no known set, no `owner/name` on the Hub and no folder, or the set must be
+            fetched by hand first.
+    """
+    source = parse(name)
+    if local_folder(source) is not None or source.name == "digits":
+        return source
+    if source.name.startswith((".", "/", "~")):
+        raise UserError(f"no folder {source.name!r}")
+    if source.hub is not None:
+        return source
+    if source.name in SOURCES:
+        raise UserError(f"{source.name} is not on this machine: {source.how_to_get}")
+    raise unknown("image set", source.name, [*SOURCES, "a Hub name owner/name", "a folder"])

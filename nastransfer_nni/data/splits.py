@@ -1,0 +1,52 @@
+"""Stratified, disjoint parts of a labelled set: the weights and alphas halves of a search."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nastransfer_nni.data import order
+from nastransfer_nni.errors import UserError
+
+
+def split(
+    labels: npt.NDArray[np.int64], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
+) -> list[order.Rows]:
+    """Draw disjoint parts, each with its share of every class.
+
+    A share that is no whole number of images is rounded up or down by chance, per class, so that a part's
+    total is right even where most classes have one or two images. Rows count by their position: for parts
+    that do not depend on how a set is stored, put the set in its canonical order first.
+
+    Args:
+        labels: class of each row, [N].
+        shares: fraction of each class that a part gets, e.g. `(0.5, 0.5)` or PC-DARTS's `(0.1, 0.025)`.
+        seed: other seeds draw other parts.
+
+    Returns:
+        The rows of each part, ascending.
+
+    Raises:
+        UserError: shares that are not above 0 or that add up to more than 1, or a part without any image.
+    """
+    if not shares or min(shares) <= 0 or sum(shares) > 1 + 1e-9:
+        raise UserError(f"shares must be above 0 and add up to at most 1 (got {', '.join(map(str, shares))})")
+    rows = np.arange(len(labels), dtype=np.uint64)
+    ordered = np.lexsort((order.seeded(rows, seed, "split"), labels))
+    classes, starts, counts = np.unique(labels[ordered], return_index=True, return_counts=True)
+    place = np.arange(len(labels)) - np.repeat(starts, counts)  # within the class
+    chance = order.uniform(classes.astype(np.uint64), seed, "split-rounding")
+    bounds = [np.zeros(len(classes), dtype=np.int64)]
+    for total in np.cumsum(shares):
+        bound = np.floor(total * counts + np.minimum(chance, 1 - 1e-6) + 1e-9)
+        bounds.append(np.minimum(bound.astype(np.int64), counts))
+    parts = []
+    for lower, upper in itertools.pairwise(bounds):
+        inside = (place >= np.repeat(lower, counts)) & (place < np.repeat(upper, counts))
+        parts.append(np.sort(ordered[inside]))
+    if any(len(part) == 0 for part in parts):
+        raise UserError(f"{len(labels)} images are too few for shares of {', '.join(map(str, shares))}")
+    return parts
