@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from search_spaces.genotype import CONCAT, NODES, Genotype
+from search_spaces.genotype import Genotype
 from search_spaces.geometry import CellGeometry, auxiliary_cell, geometries
 from search_spaces.operations import operation, preprocess
 
@@ -66,11 +66,14 @@ class FinalCell(nn.Module):
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
-        edges = list(zip(self.operations, self.drop_paths, self.inputs, strict=True))
-        for node in range(NODES):
-            first, second = (drop(op(states[state])) for op, drop, state in edges[2 * node : 2 * node + 2])
-            states.append(first + second)
-        return torch.cat([states[node] for node in CONCAT], dim=1)
+        first = states[0]
+        for index, (op, drop) in enumerate(zip(self.operations, self.drop_paths)):  # noqa: B905 (TorchScript)
+            out = drop(op(states[self.inputs[index]]))
+            if index % 2 == 0:
+                first = out
+            else:
+                states.append(first + out)
+        return torch.cat(states[2:], dim=1)
 
 
 class AuxiliaryHead(nn.Module):
