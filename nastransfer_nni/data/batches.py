@@ -52,11 +52,11 @@ class BatchLoader:
         self._augmentation = augmentation
         self._seed, self._shuffle, self._drop_last = seed, shuffle, drop_last
         self._rank, self._world_size = rank, world_size
-        self._epoch = 0
+        self._epoch, self._start = 0, 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration goes through."""
-        self._epoch = epoch
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the epoch that the next iteration goes through, and the batch that it starts with."""
+        self._epoch, self._start = epoch, start
 
     @property
     def samples(self) -> int:
@@ -71,13 +71,20 @@ class BatchLoader:
         return -(-self.samples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        batches = torch.split(self._rows().to(self._device), self.batch_size)
+        for number, chosen in enumerate(batches[self._start :], self._start):
+            generator = self._generator("batch", number, self._rank)
+            yield self._augmentation(self._images[chosen], generator), self._labels[chosen]
+
+    def rows(self, number: int) -> list[int]:
+        """The rows in the set of the images of one batch of the epoch."""
+        return torch.split(self._rows(), self.batch_size)[number].tolist()
+
+    def _rows(self) -> Tensor:
         rows = torch.arange(len(self._labels))
         if self._shuffle:
             rows = torch.randperm(len(rows), generator=self._generator("order"))
-        rows = rows[self._rank :: self._world_size][: self.samples].to(self._device)
-        for number, chosen in enumerate(torch.split(rows, self.batch_size)):
-            generator = self._generator("batch", number, self._rank)
-            yield self._augmentation(self._images[chosen], generator), self._labels[chosen]
+        return rows[self._rank :: self._world_size][: self.samples]
 
     def _generator(self, *purpose: object) -> torch.Generator:
         return torch.Generator().manual_seed(order.number(self._seed, self._epoch, *purpose))
