@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 OPERATIONS = (
     "max_pool_3x3",
@@ -20,6 +21,9 @@ OPERATIONS = (
 )
 """The operations a cell can be exported with, in the order used everywhere."""
 
+CANDIDATES = ("none", *OPERATIONS)
+"""What every edge carries during a search by gradient, in the order of the columns of the alphas."""
+
 PARAMETER_FREE = frozenset({"max_pool_3x3", "avg_pool_3x3", "skip_connect"})
 """Pooling and skips. A stride-2 skip does hold weights; it counts here by its name, as in the literature."""
 
@@ -29,6 +33,9 @@ INPUTS = 2
 """States 0 and 1: the outputs of the two cells before this one."""
 CONCAT = tuple(range(INPUTS, INPUTS + NODES))
 """The states that a cell concatenates: its nodes."""
+
+EDGES = sum(CONCAT)
+"""Edges of a cell during the search: one from every earlier state to each node, 14 in all."""
 
 Edge = tuple[str, int]
 """An operation and the state that it reads."""
@@ -86,6 +93,31 @@ class Genotype:
             )
 
         return cls(normal=cell(), reduce=cell())
+
+    @classmethod
+    def from_mixture(cls, normal: npt.ArrayLike, reduce: npt.ArrayLike) -> Genotype:
+        """The cells that a mixture of operations stands for (Liu, Simonyan, Yang, ICLR 2019, section 2.4).
+
+        Each node keeps the two incoming edges whose best operation other than `none` weighs most, each with
+        that operation.
+
+        Args:
+            normal: weights [14, 8] after softmax, a row an edge (node by node, by the state it reads), a
+                column a candidate of `CANDIDATES`.
+            reduce: likewise.
+        """
+
+        def cell(mixture: npt.ArrayLike) -> tuple[Edge, ...]:
+            weights = np.asarray(mixture, dtype=float)[:, 1:]
+            assert weights.shape == (EDGES, len(OPERATIONS)), weights.shape
+            edges: list[Edge] = []
+            for node in CONCAT:
+                rows, weights = weights[:node], weights[node:]
+                kept = sorted(np.argsort(-rows.max(axis=1), kind="stable")[:2])
+                edges += [(OPERATIONS[int(rows[state].argmax())], int(state)) for state in kept]
+            return tuple(edges)
+
+        return cls(normal=cell(normal), reduce=cell(reduce))
 
     def to_sample(self) -> dict[str, Any]:
         """The NNI sample that freezes `DartsSpace` to this genotype."""

@@ -9,7 +9,10 @@ from typing import Any
 from numpy.random import RandomState
 from torch import Tensor, nn
 
-from search_spaces._nni import (
+from search_spaces.genotype import CONCAT, INPUTS, KINDS, NODES, OPERATIONS, Genotype
+from search_spaces.geometry import CellGeometry, geometries
+from search_spaces.network import DartsNetwork, Stem
+from search_spaces.nni_api import (
     CategoricalMultiple,
     Cell,
     Constraint,
@@ -19,9 +22,6 @@ from search_spaces._nni import (
     SampleValidationError,
     label_scope,
 )
-from search_spaces.genotype import CONCAT, INPUTS, KINDS, NODES, OPERATIONS, Genotype
-from search_spaces.geometry import CellGeometry, geometries
-from search_spaces.network import DartsNetwork, Stem
 from search_spaces.operations import operation, preprocess
 
 
@@ -41,10 +41,10 @@ class DistinctInputs(Constraint):  # type: ignore[misc]
             ]
 
     def leaf_mutables(self, is_leaf: Callable[[Any], bool]) -> Iterator[Any]:
-        """The two inputs, then the constraint itself, as NNI asks."""
+        """The constraint, so that it can draw a valid pair, then its two inputs."""
+        yield self
         for choice in self.inputs:
             yield from choice.leaf_mutables(is_leaf)
-        yield self
 
     def check_contains(self, sample: Sample) -> SampleValidationError | None:
         """None where the sample's two inputs are there and differ, else what is wrong."""
@@ -108,8 +108,8 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
     """The cell space of DARTS for any number of classes, width and depth.
 
     Labels are those of NNI's `Cell`: `normal/op_2_0`, `normal/input_2_0`, ... A node's two inputs are
-    distinct (an NNI constraint). Freezing gives a `DartsNetwork`, exactly the one that is built from the genotype; so
-    does building the space inside NNI's `model_context`.
+    distinct (an NNI constraint). Freezing gives a `DartsNetwork`, exactly the one that is
+    built from the genotype; so does building the space inside NNI's `model_context`.
 
     Args:
         width: channels of the first cell's nodes.

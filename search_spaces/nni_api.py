@@ -1,4 +1,4 @@
-"""NNI's building blocks, imported without the warnings that its 3.0 raises on a newer torch.
+"""What this project uses of NNI, imported without the warnings that its 3.0 raises on a newer torch.
 
 NNI wraps every public name of `torch.nn` and warns of those it does not know to be modules; none of them is
 used here.
@@ -10,12 +10,17 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
+    import nni
     from nni.mutable import CategoricalMultiple, Sample, SampleValidationError, label_scope
     from nni.mutable.annotation import Constraint
     from nni.mutable.exception import ConstraintViolation
+    from nni.nas.evaluator import Evaluator
+    from nni.nas.experiment import NasExperiment
     from nni.nas.nn.pytorch import Cell, ModelSpace
+    from nni.nas.oneshot.pytorch.strategy import OneShotStrategy, no_default_hook
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
-    from nni.nas.space import model_context
+    from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace, model_context
+    from nni.nas.strategy.base import Strategy
 
 __all__ = [
     "BaseSuperNetModule",
@@ -23,9 +28,18 @@ __all__ = [
     "Cell",
     "Constraint",
     "ConstraintViolation",
+    "Evaluator",
+    "ExecutableModelSpace",
     "ModelSpace",
+    "ModelStatus",
+    "NasExperiment",
+    "OneShotStrategy",
+    "RawFormatModelSpace",
     "Sample",
     "SampleValidationError",
+    "Strategy",
     "label_scope",
     "model_context",
+    "nni",
+    "no_default_hook",
 ]

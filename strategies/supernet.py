@@ -1,0 +1,332 @@
+"""Searching on shared weights: the frame that every supernet strategy fills in, as an NNI one-shot strategy.
+
+NNI's mutation hooks put a search-time cell in place of each cell of the space, and its sequential engine runs
+the search. The loop itself is plain torch, so that a search can stop after any epoch and go on as if it had
+not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from search_spaces import DartsSpace, Genotype
+from search_spaces.mixed_cell import MixedCell, SearchCell
+from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni, no_default_hook
+from strategies.options import Options
+
+Mixture = dict[str, Tensor]
+"""Weights [14, 8] of the candidates on every edge, for `normal` and `reduce` cells."""
+
+
+class Batches(Protocol):
+    """Batches of (images float [B, 3, H, W], labels int64 [B]), the same for the same epoch."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+
+class Recorder(Protocol):
+    """Where a search reports to."""
+
+    def log(self, split: str, step: int, epoch: int, **values: float) -> None:
+        """Figures of `split` at the end of `epoch`, after `step` steps in all."""
+
+    def record(
+        self, epoch: int, genotype: Genotype, mixture: dict[str, list[list[float]]], top1: float
+    ) -> None:
+        """The architecture that the search stands at after `epoch`."""
+
+    def advance(self, epoch: int, done: int, total: int) -> None:
+        """`done` of `total` steps of `epoch` have been taken."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the shared weights are trained.
+
+    Attributes:
+        epochs: passes over the weights half.
+        learning_rate: of SGD at the start; falls to `learning_rate_min` on a cosine, epoch by epoch.
+        learning_rate_min: of SGD at the end.
+        momentum: of SGD.
+        weight_decay: of SGD.
+        gradient_clip: largest norm of the weights' gradient.
+    """
+
+    epochs: int = 50
+    learning_rate: float = 0.025
+    learning_rate_min: float = 0.001
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    gradient_clip: float = 5.0
+
+
+class SupernetEvaluator(Evaluator):  # type: ignore[misc]
+    """Data, schedule and records of a search on shared weights: what NNI hands to the strategy.
+
+    Args:
+        weights: the half that trains the shared weights.
+        alphas: the half that the architecture is learned on.
+        validation: that second half, neither shuffled nor augmented.
+        schedule: of the shared weights.
+        recorder: where the search reports to.
+        device: where it runs.
+        resume: the state that `save` was last given, to go on from.
+        save: called with the state after every epoch; it holds tensors, numbers and strings only.
+    """
+
+    def __init__(
+        self,
+        weights: Batches,
+        alphas: Batches,
+        validation: Batches,
+        schedule: Schedule,
+        recorder: Recorder,
+        device: torch.device | str = "cpu",
+        resume: dict[str, Any] | None = None,
+        save: Callable[[dict[str, Any]], None] = lambda state: None,
+    ) -> None:
+        self.weights, self.alphas, self.validation = weights, alphas, validation
+        self.schedule, self.recorder, self.device = schedule, recorder, torch.device(device)
+        self.resume, self.save = resume, save
+
+
+@dataclass
+class SearchResult:
+    """What a search has come to.
+
+    Attributes:
+        genotype: the architecture it stands at.
+        score: top-1 in percent that the strategy saw for it under shared weights.
+        samples: images that passed through the supernet with a gradient.
+        seconds: time spent searching, over all processes that worked on it.
+        epochs: epochs done.
+    """
+
+    genotype: Genotype | None = None
+    score: float = math.nan
+    samples: int = 0
+    seconds: float = 0.0
+    epochs: int = 0
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc]
+    """Base of the strategies that search on shared weights.
+
+    A subclass says what it learns besides the weights (`start`, `own_state`, `load_own_state`), how an epoch
+    goes (`train_epoch`) and what it stands for (`mixture`).
+
+    Attributes:
+        options: the strategy's options.
+        result: what the search has come to so far.
+    """
+
+    evaluator: SupernetEvaluator
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self, options: OptionsT) -> None:
+        super().__init__()
+        self.options = options
+        self.result = SearchResult()
+
+    # What a strategy fills in
+
+    def start(self) -> None:
+        """Make what the strategy learns besides the weights, on `self.evaluator.device`."""
+        raise NotImplementedError
+
+    def mixture(self) -> Mixture:
+        """The weights of every candidate as they stand."""
+        raise NotImplementedError
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Train for one epoch; returns the figures of the training split."""
+        raise NotImplementedError
+
+    def own_state(self) -> dict[str, Any]:
+        """What `start` made, for a checkpoint."""
+        raise NotImplementedError
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """Put back what `own_state` gave."""
+        raise NotImplementedError
+
+    # What NNI calls
+
+    def default_mutation_hooks(self) -> list[Any]:
+        """The plain search-time cell, and NNI's guard against cells that no hook has replaced."""
+        return [MixedCell.mutate, no_default_hook]
+
+    def mutate_evaluator(self, evaluator: Evaluator) -> Evaluator:
+        """Take over the evaluator: executing the supernet is running the search."""
+        if not isinstance(evaluator, SupernetEvaluator):
+            raise TypeError(
+                f"{type(self).__name__} needs a SupernetEvaluator, not {type(evaluator).__name__}"
+            )
+        self.evaluator = evaluator
+        return _Search(self)
+
+    def list_models(self, sort: bool = True, limit: int | None = 1) -> Iterator[RawFormatModelSpace]:
+        """The architecture found, as NNI's frozen model."""
+        if self.result.genotype is not None:
+            yield self.model_space.freeze(self.result.genotype.to_sample())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the search keeps its own state, after every epoch."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing: the search keeps its own state, after every epoch."""
+
+    # The search
+
+    def search(self, supernet: DartsSpace) -> None:
+        """Run the search on the mutated space; called by NNI's engine."""
+        evaluator, schedule = self.evaluator, self.evaluator.schedule
+        supernet.to(evaluator.device)
+        self.start()
+        self.optimizer = torch.optim.SGD(
+            supernet.parameters(),
+            schedule.learning_rate,
+            schedule.momentum,
+            weight_decay=schedule.weight_decay,
+        )
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self.optimizer, schedule.epochs, schedule.learning_rate_min
+        )
+        parts = {"supernet": supernet, "optimizer": self.optimizer, "scheduler": scheduler}
+        if evaluator.resume is not None:
+            self._load(evaluator.resume, parts)
+        while self.result.epochs < schedule.epochs:
+            self._epoch(self.result.epochs)
+            scheduler.step()
+            evaluator.save(self._state(parts))
+        nni.report_final_result(self.result.score)
+
+    def _epoch(self, epoch: int) -> None:
+        evaluator, result, began = self.evaluator, self.result, time.perf_counter()
+        for batches in (evaluator.weights, evaluator.alphas):
+            batches.set_epoch(epoch)
+        self.supernet.train()
+        before, rate = result.samples, self.optimizer.param_groups[0]["lr"]
+        training = self.train_epoch(epoch)
+        if not math.isfinite(training["loss"]):
+            raise FloatingPointError(
+                f"the training loss is {training['loss']} in epoch {epoch}: the search has diverged; "
+                "try a lower learning rate"
+            )
+        seconds = time.perf_counter() - began
+        with torch.no_grad():
+            mixture = self.mixture()
+            self.mix(mixture)
+            validation = self.validate()
+        result.genotype = Genotype.from_mixture(*(mixture[kind].cpu() for kind in ("normal", "reduce")))
+        result.score = validation["top1"]
+        result.seconds += time.perf_counter() - began
+        result.epochs = epoch + 1
+        speed = {"lr": rate, "images_per_second": (result.samples - before) / seconds, "seconds": seconds}
+        step = result.epochs * len(evaluator.weights)
+        evaluator.recorder.log("train", step, epoch, **training, **speed)
+        evaluator.recorder.log("validation", step, epoch, **validation)
+        tables = {kind: weights.tolist() for kind, weights in mixture.items()}
+        evaluator.recorder.record(epoch, result.genotype, tables, result.score)
+        nni.report_intermediate_result(result.score)
+
+    def mix(self, mixture: Mixture) -> None:
+        """Set the weights that the supernet's cells use from now on."""
+        for cell in cast(Iterable[SearchCell], self.supernet.cells):
+            cell.weights = mixture[cell.geometry.kind]
+
+    def weight_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of SGD on the shared weights under the mixture that is set; returns loss and logits."""
+        weights = list(self.supernet.parameters())
+        logits = self.supernet(images)
+        loss = cross_entropy(logits, labels)
+        for weight, gradient in zip(
+            weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True
+        ):
+            weight.grad = gradient
+        nn.utils.clip_grad_norm_(weights, self.evaluator.schedule.gradient_clip)
+        self.optimizer.step()
+        self.result.samples += len(labels)
+        return loss.detach(), logits.detach()
+
+    def paired_batches(self, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
+        """A batch of the weights half with one of the alphas half, which starts over when it runs out."""
+        weights, alphas = self.evaluator.weights, self.evaluator.alphas
+        again = itertools.chain.from_iterable(iter(alphas) for _ in itertools.count())
+        for done, pair in enumerate(zip(weights, again, strict=False), start=1):
+            yield pair
+            self.evaluator.recorder.advance(epoch, done, len(weights))
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Loss and top-1 of the supernet on the validation batches, under the mixture that is set."""
+        self.supernet.eval()
+        average = Average()
+        for images, labels in self.evaluator.validation:
+            logits = self.supernet(images)
+            average.add(cross_entropy(logits, labels), logits, labels)
+        return average.figures()
+
+    def _state(self, parts: dict[str, Any]) -> dict[str, Any]:
+        result = self.result
+        assert result.genotype is not None
+        return {
+            "strategy": type(self).__name__,
+            "result": {**vars(result), "genotype": str(result.genotype)},
+            "own": self.own_state(),
+            **{name: part.state_dict() for name, part in parts.items()},
+        }
+
+    def _load(self, state: dict[str, Any], parts: dict[str, Any]) -> None:
+        assert state["strategy"] == type(self).__name__, "a run's options name its strategy"
+        self.result = SearchResult(**state["result"])
+        self.result.genotype = Genotype.from_text(state["result"]["genotype"])
+        self.load_own_state(state["own"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+
+
+class _Search(Evaluator):  # type: ignore[misc]
+    """The evaluator that NNI's engine executes: it runs the strategy's search on the supernet."""
+
+    def __init__(self, strategy: SupernetStrategy[Any]) -> None:
+        self.strategy = strategy
+
+    def evaluate(self, model: DartsSpace) -> None:
+        self.strategy.search(model)
+
+
+class Average:
+    """Mean loss and top-1 over images, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self.loss: Tensor | float = 0.0
+        self.correct: Tensor | float = 0.0
+        self.images = 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch with its mean loss."""
+        self.loss = self.loss + loss.double() * len(labels)
+        self.correct = self.correct + (logits.argmax(1) == labels).sum()
+        self.images += len(labels)
+
+    def figures(self) -> dict[str, float]:
+        """`loss`, and `top1` in percent."""
+        return {"loss": float(self.loss) / self.images, "top1": 100.0 * float(self.correct) / self.images}
