@@ -58,7 +58,9 @@ def read(arch: str) -> Architecture:
         UserError: names the file, and where and why it is none of these.
     """
     if arch in zoo():
-        return Architecture(zoo()[arch].genotype, arch, {"strategy": "published", "source": zoo()[arch].source})
+        return Architecture(
+            zoo()[arch].genotype, arch, {"strategy": "published", "source": zoo()[arch].source}
+        )
     path = Path(arch).expanduser()
     if not path.exists():
         import difflib

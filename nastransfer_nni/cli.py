@@ -132,7 +132,7 @@ _UNSET = _Unset()
 def _dress(function: Callable[..., None], command: Command) -> None:
     """Give `function` the signature that fire reads."""
     fields = command.config.model_fields
-    kinds = {name: inspect.Parameter.POSITIONAL_OR_KEYWORD for name in command.positional}
+    kinds: dict[str, Any] = dict.fromkeys(command.positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     kinds |= {name: inspect.Parameter.KEYWORD_ONLY for name in fields if name not in kinds}
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, kind, default=_UNSET) for name, kind in kinds.items()]

@@ -27,8 +27,8 @@ COLORS = {
 def draw_cell(genotype: Genotype, kind: str) -> Figure:
     """Draw the `normal` or `reduce` cell as a wiring diagram.
 
-    Every state is a horizontal rail; a node is a frame around the two operations that it sums, each hanging by
-    a vertical line from the rail that it reads. Dots are connections, plain crossings are not.
+    Every state is a horizontal rail; a node is a frame around the two operations that it sums, each hanging
+    by a vertical line from the rail that it reads. Dots are connections, plain crossings are not.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyBboxPatch

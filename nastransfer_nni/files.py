@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +38,16 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8")
 
 
+def pretty(value: Any) -> str:
+    """`value` as indented JSON, with lists of plain values and of such lists on one line each."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    flat = re.compile(r"\[\s+((?:[^\[\]{}\"]|\"(?:[^\"\\]|\\.)*\")*?)\s+\]")
+    return flat.sub(lambda found: "[" + re.sub(r"\n\s+", " ", found[1]) + "]", text)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Write `value` to `path` as readable JSON, atomically."""
+    write_text(path, pretty(value) + "\n")
 
 
 def digest(value: Any, length: int = 10) -> str:

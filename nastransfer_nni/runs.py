@@ -161,9 +161,17 @@ class Run:
         if self.is_main:
             files.write_json(self.path / "summary.json", summary)
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether SIGTERM or Ctrl-C waits for the end of an `uninterrupted` block."""
+        return len(self._deferred or ()) > 1
+
     @contextlib.contextmanager
     def uninterrupted(self) -> Iterator[None]:
-        """Hold back SIGTERM and Ctrl-C until the block has ended, so that what it does is whole."""
+        """Hold back SIGTERM and Ctrl-C until the block has ended, so that what it does is whole.
+
+        A second signal does not wait.
+        """
         if self._deferred is None:
             yield  # signals are not ours (no main thread)
             return
@@ -214,10 +222,9 @@ class Run:
         self._deferred = held
 
         def interrupt(number: int, frame: FrameType | None) -> None:
-            if held:
-                held.append(number)
-            else:
+            if len(held) != 1:
                 raise KeyboardInterrupt
+            held.append(number)
 
         previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
@@ -321,18 +328,23 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _provenance() -> dict[str, Any]:
-    """Where, when and with what this process runs."""
-    versions = {"python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
     for package in VERSIONED:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def _provenance() -> dict[str, Any]:
+    """Where, when and with what this process runs."""
     return {
         "command_line": shlex.join(["python", *sys.argv]),
         "at": _now(),
         "host": socket.gethostname(),
         "git_commit": git_commit(),
-        "versions": versions,
+        "versions": versions(),
     }
 
 

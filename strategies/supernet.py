@@ -27,6 +27,10 @@ Mixture = dict[str, Tensor]
 """Weights [14, 8] of the candidates on every edge, for `normal` and `reduce` cells."""
 
 
+Tables = dict[str, list[list[float]]]
+"""A mixture as plain numbers."""
+
+
 class Batches(Protocol):
     """Batches of (images float [B, 3, H, W], labels int64 [B]), the same for the same epoch."""
 
@@ -43,9 +47,7 @@ class Recorder(Protocol):
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         """Figures of `split` at the end of `epoch`, after `step` steps in all."""
 
-    def record(
-        self, epoch: int, genotype: Genotype, mixture: dict[str, list[list[float]]], top1: float
-    ) -> None:
+    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
         """The architecture that the search stands at after `epoch`."""
 
     def advance(self, epoch: int, done: int, total: int) -> None:

@@ -1,0 +1,10 @@
+"""Every command by name; none of their modules imports anything heavy."""
+
+from __future__ import annotations
+
+from nastransfer_nni import architecture, cli, search
+
+COMMANDS: cli.Commands = {
+    "search": search.COMMAND,
+    "architecture": architecture.COMMANDS,
+}

@@ -1,0 +1,110 @@
+"""`python -m nastransfer_nni.search`: find a cell on a source and export it as architecture.json."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+import strategies
+from nastransfer_nni import cli
+from nastransfer_nni.config import Config
+from nastransfer_nni.data import sources
+from search_spaces.geometry import geometries
+
+
+class SearchConfig(Config):
+    """Options of a search."""
+
+    source: str = Field("digits", description="image set to search on: a known name, a Hub name or a folder")
+    strategy: str = Field("darts", description="strategy, with options as in darts:alpha_learning_rate=6e-4")
+    seed: int = Field(0, ge=0, description="of weights, splits, batches and the strategy's draws")
+    epochs: int = Field(50, ge=1, description="passes over the weights half")
+    batch_size: int = Field(64, ge=1, description="images of a batch")
+    width: int = Field(16, ge=1, description="channels of the supernet's first cell")
+    layers: int = Field(8, ge=1, description="cells of the supernet")
+    stem: Literal["auto", "cifar", "imagenet"] = Field("auto", description="auto: cifar up to 64 px")
+    learning_rate: float = Field(0.025, gt=0, description="of the shared weights' SGD, at the start")
+    learning_rate_min: float = Field(0.001, ge=0, description="where its cosine ends")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of the shared weights' SGD")
+    weight_decay: float = Field(3e-4, ge=0, description="of the shared weights")
+    gradient_clip: float = Field(5.0, gt=0, description="largest norm of the weights' gradient")
+    weights_share: float = Field(0.5, gt=0, lt=1, description="share of each class that trains the weights")
+    alphas_share: float = Field(0.5, gt=0, lt=1, description="share of each class that trains the alphas")
+    device: str = Field("auto", description="auto: a GPU where there is one")
+    out: str | None = Field(
+        None, description="folder of the run; None: runs/search-..., named by the options"
+    )
+    overwrite: bool = Field(False, description="start anew where the folder holds another run")
+
+    @field_validator("source")
+    @classmethod
+    def _source_is_known(cls, name: str) -> str:
+        sources.check(name)
+        return name
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy_is_known(cls, text: str) -> str:
+        strategies.parse(text)
+        return text
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_named(cls, name: str) -> str:
+        if name != "auto" and name.split(":")[0] not in ("cpu", "cuda", "mps"):
+            raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
+        return name
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.weights_share + self.alphas_share > 1 + 1e-9:
+            raise ValueError("--weights-share and --alphas-share add up to more than 1")
+        geometries(self.width, self.layers, "cifar" if self.stem == "auto" else self.stem)
+        return self
+
+
+COMMAND = cli.Command(
+    summary="Search a cell on a source and export it.",
+    config=SearchConfig,
+    target="nastransfer_nni.search:search",
+    examples=(
+        "python -m nastransfer_nni.search --epochs 10 --width 8 --layers 5   # on the bundled digits",
+        "python -m nastransfer_nni.search --source cifar10 --strategy darts --seed 0 --out runs/a",
+    ),
+    tuned=True,
+)
+
+
+def search(config: SearchConfig) -> dict[str, Any]:
+    """Run a search, or go on with it, or show what it came to.
+
+    Returns:
+        The run's summary; architecture.json, the drawn cells and every epoch's cells lie in its folder.
+
+    Raises:
+        UserError: something that the user can mend.
+    """
+    from nastransfer_nni.files import pretty
+    from nastransfer_nni.runs import Run
+
+    name, options = strategies.parse(config.strategy)
+    names = [name, config.source, f"seed{config.seed}"]
+    with Run.open("search", names, config, config.out, config.overwrite, aside=("device",)) as run:
+        if run.finished is None:
+            from nastransfer_nni.search_run import run_search
+
+            run.finished = run_search(config, run, name, options)
+        else:
+            from nastransfer_nni.tracking import report_finished
+
+            print(f"{run.path} is complete; its summary:")
+            report_finished(run.finished)
+        print(pretty(run.finished))
+        return run.finished
+
+
+if __name__ == "__main__":
+    from nastransfer_nni.search import COMMAND as SEARCH  # this file as the module that its options name
+
+    cli.main("python -m nastransfer_nni.search", SEARCH)
