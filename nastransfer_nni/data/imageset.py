@@ -56,6 +56,7 @@ class ImageSet:
         labels: int64 [N], in 0 .. len(classes) - 1.
         store: where the image bytes come from.
         numbers: the number in the store of every row, int64 [N].
+        side: images are brought to this height and width; None: as they are.
     """
 
     source: Source
@@ -64,6 +65,7 @@ class ImageSet:
     labels: npt.NDArray[np.int64]
     store: Store = field(repr=False)
     numbers: npt.NDArray[np.int64] = field(repr=False)
+    side: int | None = None
 
     def __post_init__(self) -> None:
         assert len(self.labels) == len(self.numbers), "a label for every image"
@@ -88,7 +90,7 @@ class ImageSet:
             UnreadableImage: names the image.
         """
         try:
-            return decode(self.store.encoded(int(self.numbers[row])))
+            return fit(decode(self.store.encoded(int(self.numbers[row]))), self.side)
         except (OSError, ValueError, SyntaxError) as error:  # what PIL raises for broken files
             raise UnreadableImage(f"{self.describe(row)} ({error})") from error
 
@@ -115,6 +117,10 @@ class ImageSet:
         kept = labels >= 0
         return replace(self, classes=tuple(classes), labels=labels[kept], numbers=self.numbers[kept])
 
+    def resized(self, side: int) -> ImageSet:
+        """The same images brought to `side` x `side` pixels: the central square, scaled."""
+        return replace(self, side=side)
+
     @cached_property
     def counts(self) -> Mapping[str, int]:
         """Images of each class, in label order."""
@@ -124,6 +130,8 @@ class ImageSet:
     @cached_property
     def pixels(self) -> tuple[int, int] | None:
         """(height, width) of every image, or None where they differ, judged by up to 256 images."""
+        if self.side is not None:
+            return (self.side, self.side)
         if self.source.pixels is not None:
             return self.source.pixels
         from PIL import Image
@@ -179,3 +187,13 @@ def decode(content: bytes) -> Image:
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
+
+
+def fit(image: Image, side: int | None) -> Image:
+    """The central square of an image, scaled to `side` pixels; the image itself where that is its size."""
+    if side is None or image.size == (side, side):
+        return image
+    from PIL import Image as pillow
+    from PIL import ImageOps
+
+    return ImageOps.fit(image, (side, side), pillow.Resampling.BICUBIC)

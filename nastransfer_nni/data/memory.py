@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from nastransfer_nni.data.imageset import ImageSet, UnreadableImage
 from nastransfer_nni.errors import UserError
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 MAX_PIXELS = 64
-_CHUNK = 512
 _log = logging.getLogger(__name__)
 
 
@@ -57,27 +55,20 @@ class InMemoryImages:
         size = pixels or images.pixels
         if size is None:
             raise UserError(f"{images.name} has images of many sizes: give the pixels they are brought to")
-        content = torch.empty((len(images), *size, 3), dtype=torch.uint8)
-        bad: list[tuple[int, str]] = []
-
-        def chunk(start: int) -> None:
-            for row in range(start, min(start + _CHUNK, len(images))):
-                try:
-                    content[row] = torch.from_numpy(_fitted(images, row, size))
-                except UnreadableImage as error:
-                    bad.append((row, str(error)))
-
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(chunk, range(0, len(images), _CHUNK)))
-        labels = torch.from_numpy(images.labels.copy())
+        content = np.empty((len(images), 3, *size), dtype=np.uint8)
+        bad: dict[int, str] = {}
+        for row in range(len(images)):  # in one thread: tiny images spend their time under Python's lock
+            try:
+                content[row] = _fitted(images, row, size)
+            except UnreadableImage as error:
+                bad[row] = str(error)
+        labels = images.labels.copy()
         if bad:
-            report_bad_images(images, [name for _, name in sorted(bad)], on_bad_image)
-            good = torch.ones(len(images), dtype=torch.bool)
-            good[[row for row, _ in bad]] = False
-            content, labels = content[good], labels[good]
-        return cls(content.permute(0, 3, 1, 2).contiguous(), labels, images.classes)
+            report_bad_images(images, list(bad.values()), on_bad_image)
+            content, labels = np.delete(content, list(bad), axis=0), np.delete(labels, list(bad))
+        return cls(torch.from_numpy(content), torch.from_numpy(labels), images.classes)
 
-    def select(self, rows: np.ndarray | torch.Tensor) -> InMemoryImages:
+    def select(self, rows: npt.ArrayLike | Tensor) -> InMemoryImages:
         """The images of these rows, in this order."""
         import torch
 
@@ -105,11 +96,11 @@ def report_bad_images(images: ImageSet, names: list[str], on_bad_image: str) -> 
     _log.warning("%s; left out", message)
 
 
-def _fitted(images: ImageSet, row: int, size: tuple[int, int]) -> np.ndarray:
-    """The image of a row as uint8 [H, W, 3] of this size."""
+def _fitted(images: ImageSet, row: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """The image of a row as uint8 [3, H, W] of this size."""
     from PIL import Image
 
     image = images.image(row)
     if (image.height, image.width) != size:
         image = image.resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.array(image)
+    return np.asarray(image).transpose(2, 0, 1)
