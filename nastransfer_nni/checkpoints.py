@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,16 @@ from nastransfer_nni.files import replacing
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (tensors, numbers, strings, and lists and dicts of them) to `path`, atomically."""
+    """Write `state` (tensors, numbers, strings, and lists and dicts of them) to `path`, atomically.
+
+    Raises:
+        OSError: there is no room; the file that was there is left.
+    """
     with replacing(path) as scratch:
-        torch.save(state, scratch)
+        try:
+            torch.save(state, scratch)
+        except RuntimeError as error:  # what torch's writer makes of a disk that is full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def load(path: Path) -> dict[str, Any] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from nastransfer_nni import architecture, cli, search
+from nastransfer_nni import architecture, cli, search, transfer
 
 COMMANDS: cli.Commands = {
     "search": search.COMMAND,
+    "transfer": transfer.COMMAND,
     "architecture": architecture.COMMANDS,
 }

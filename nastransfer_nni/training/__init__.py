@@ -1,0 +1,1 @@
+"""Training of final networks: protocols, the one loop, evaluation, checkpoints, several processes."""

@@ -1,0 +1,199 @@
+"""`python -m nastransfer_nni.transfer`: train the network of any exported cell on a target, from scratch."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import BeforeValidator, Field, create_model, field_validator, model_validator
+
+from nastransfer_nni import architectures, cli
+from nastransfer_nni.config import Config
+from nastransfer_nni.data import sources
+from nastransfer_nni.training import protocols
+from nastransfer_nni.training.protocols import PRESETS, Protocol
+from search_spaces.geometry import geometries
+
+if TYPE_CHECKING:
+    from nastransfer_nni.architectures import Architecture
+
+_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
+
+
+def _count(value: Any) -> Any:
+    """A number with a unit, as 600M."""
+    found = (
+        re.fullmatch(r"([\d.]+)([KMG]?)", value.strip(), re.IGNORECASE) if isinstance(value, str) else None
+    )
+    return round(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+
+
+_TYPES = get_type_hints(Protocol, include_extras=True)
+
+if TYPE_CHECKING:
+    Changes = Config
+else:
+    Changes = create_model(
+        "Changes",
+        __base__=Config,
+        **{
+            name: (
+                _TYPES[name] | None,
+                Field(None, description=f"{field.description}; by default the protocol's"),
+            )
+            for name, field in Protocol.model_fields.items()
+            if name != "protocol"
+        },
+    )
+
+
+class TransferConfig(Changes):
+    """Options of a transfer. What is left unset of a protocol's options is the protocol's own."""
+
+    arch: str = Field(description="architecture file in any form, or the name of a published cell")
+    target: str = Field("digits", description="image set to train on: a known name, a Hub name or a folder")
+    protocol: str = Field("", description=f"{', '.join(PRESETS)}; by default the one for the target")
+    seed: Annotated[int, Ge(0)] = Field(
+        0, description="of initial weights, batches, augmentation and drop-path"
+    )
+    max_mult_adds: Annotated[int, Gt(0), BeforeValidator(_count)] | None = Field(
+        None, description="narrow the width to the widest that fits, as 600M"
+    )
+    train_split: Literal["train", "validation", "test"] = Field("train", description="part to train on")
+    val_split: Literal["", "train", "validation", "test"] = Field(
+        "", description="part to evaluate on; by default test where it has labels, else validation"
+    )
+    val_share: Annotated[float, Ge(0), Lt(1)] = Field(
+        0.0, description="hold this share of the training part out to evaluate on"
+    )
+    on_bad_image: Literal["skip", "stop"] = Field(
+        "skip", description="what to do about images that are broken"
+    )
+    device: str = Field("auto", description="auto: a GPU where there is one")
+    workers: Annotated[int, Ge(0)] | None = Field(
+        None, description="processes that decode images; by default one a core, at most 8"
+    )
+    channels_last: bool = Field(True, description="memory layout; the faster one nearly everywhere")
+    torchcompile: bool = Field(False, description="compile the network with torch.compile")
+    grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
+    checkpoint_hist: Annotated[int, Ge(1)] = Field(1, description="how many of the best epochs to keep")
+    recovery_interval: Annotated[int, Ge(0)] = Field(
+        0, description="steps between checkpoints within an epoch; 0: one an epoch"
+    )
+    out: str | None = Field(
+        None, description="folder of the run; None: runs/transfer-..., named by the options"
+    )
+    overwrite: bool = Field(False, description="start anew where the folder holds another run")
+
+    @field_validator("target")
+    @classmethod
+    def _target_is_known(cls, name: str) -> str:
+        sources.check(name)
+        return name
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_named(cls, name: str) -> str:
+        if name != "auto" and name.split(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
+            raise ValueError("must be auto, cpu, cuda, cuda:N, mps or xpu")
+        return name
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        resolved = self.resolved()
+        pixels = resolved.img_size or max(sources.check(self.target).pixels or (protocols.SMALL_PIXELS + 1,))
+        geometries(resolved.width, resolved.layers, resolved.stem_for(pixels))
+        return self
+
+    @property
+    def architecture(self) -> Architecture:
+        """What `arch` names."""
+        return architectures.read(self.arch)
+
+    def resolved(self) -> Resolved:
+        """Every option as it will be used."""
+        changes = {name for name in Protocol.model_fields if name != "protocol"}
+        protocol = protocols.resolve(
+            self.protocol or protocols.default_for(sources.check(self.target)),
+            self.model_dump(include=changes, exclude_none=True),
+        )
+        architecture = self.architecture
+        options = self.model_dump(exclude={*changes, "protocol"})
+        return Resolved(
+            **protocol.model_dump(),
+            **options,
+            genotype=architecture.genotype.to_dict(),
+            found_by={key: architecture.found_by.get(key) for key in ("strategy", "source", "proxy", "seed")},
+        )
+
+
+class Resolved(Protocol):
+    """The options of a transfer with nothing left open, the architecture among them."""
+
+    arch: str
+    genotype: dict[str, Any]
+    found_by: dict[str, Any]
+    target: str
+    seed: int
+    max_mult_adds: int | None
+    train_split: str
+    val_split: str
+    val_share: float
+    on_bad_image: str
+    device: str
+    workers: int | None
+    channels_last: bool
+    torchcompile: bool
+    grad_checkpointing: bool
+    checkpoint_hist: int
+    recovery_interval: int
+    out: str | None
+    overwrite: bool
+
+
+ASIDE = (
+    "arch",  # the genotype counts, wherever it was read from
+    "protocol",  # likewise what the protocol says, not its name
+    "device",
+    "workers",
+    "channels_last",
+    "torchcompile",
+    "grad_checkpointing",
+    "checkpoint_hist",
+    "recovery_interval",
+)
+"""Options that a run may be resumed with other values of."""
+
+COMMAND = cli.Command(
+    summary="Train the network of an exported or published cell on a target.",
+    config=TransferConfig,
+    target="nastransfer_nni.transfer:transfer",
+    positional=("arch",),
+    examples=(
+        "python -m nastransfer_nni.transfer --arch runs/a/architecture.json    # on the bundled digits",
+        "python -m nastransfer_nni.transfer --arch DARTS_V2 --target cifar10 --epochs 10 --width 16",
+        "torchrun --nproc_per_node 8 -m nastransfer_nni.transfer --arch DARTS_V2 --target imagenet1k",
+    ),
+    tuned=True,
+)
+
+
+def transfer(config: TransferConfig) -> dict[str, Any]:
+    """Train a network, or go on with it, or show what it came to.
+
+    Returns:
+        The run's summary; checkpoints, metrics, architecture.json and the drawn cells lie in its folder.
+
+    Raises:
+        UserError: something that the user can mend.
+    """
+    from nastransfer_nni.transfer_run import run_transfer
+
+    return run_transfer(config.resolved())
+
+
+if __name__ == "__main__":
+    from nastransfer_nni.transfer import COMMAND as TRANSFER  # this file as the module that its options name
+
+    cli.main("python -m nastransfer_nni.transfer", TRANSFER)

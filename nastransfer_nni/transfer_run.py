@@ -1,0 +1,294 @@
+"""The work behind the `transfer` command: data, network, budget, training, records."""
+
+from __future__ import annotations
+
+import bisect
+import os
+from typing import Any
+
+import torch
+
+from nastransfer_nni import architectures, drawing
+from nastransfer_nni.architectures import Architecture
+from nastransfer_nni.errors import UserError
+from nastransfer_nni.files import pretty
+from nastransfer_nni.models import DartsModel
+from nastransfer_nni.progress import EpochProgress
+from nastransfer_nni.runs import Run
+from nastransfer_nni.tracking import Tracker, report_finished
+from nastransfer_nni.training.checkpoints import Checkpoints
+from nastransfer_nni.training.data import Target, loaders, open_target
+from nastransfer_nni.training.distributed import World, pick_device, world
+from nastransfer_nni.training.loop import Execution, Observer, Progress, Result, train
+from nastransfer_nni.training.protocols import Protocol
+from nastransfer_nni.transfer import ASIDE, Resolved
+from search_spaces import Genotype, complexity
+from search_spaces.genotype import KINDS
+
+
+def run_transfer(config: Resolved) -> dict[str, Any]:
+    """Run the transfer that `config` describes; returns its summary."""
+    architecture = architectures.read(config.arch)
+    names = [architecture.name, config.target, config.protocol, f"seed{config.seed}"]
+    device = pick_device(config.device)
+    target = open_target(
+        config.target,
+        config,
+        train_split=config.train_split,
+        val_split=config.val_split,
+        val_share=config.val_share,
+        seed=config.seed,
+    )
+    width = fitting_width(config, target)
+    with (
+        world(device) as processes,
+        Run.open("transfer", names, config, config.out, config.overwrite, ASIDE) as run,
+    ):
+        if processes.any(run.finished is not None):
+            if run.finished is not None:
+                print(f"{run.path} is complete; its summary:\n{pretty(run.finished)}")
+                report_finished(run.finished)
+            return run.finished or {}
+        with run.uninterrupted():
+            summary = _train(config, architecture, target, width, run, processes)
+        if run.is_main:
+            print(pretty(summary))
+        return summary
+
+
+def build(config: Resolved, target: Target, width: int) -> DartsModel:
+    """The network of `config` for a target, with fresh weights."""
+    return DartsModel(
+        Genotype.from_dict(config.genotype),
+        width=width,
+        layers=config.layers,
+        num_classes=target.num_classes,
+        stem=config.stem_for(target.pixels),
+        drop_rate=config.drop,
+        auxiliary=config.auxiliary_weight > 0,
+    )
+
+
+def fitting_width(config: Resolved, target: Target) -> int:
+    """The protocol's width, or the widest below it that keeps within `max_mult_adds`.
+
+    Raises:
+        UserError: not even the narrowest network does.
+    """
+
+    def cost(width: int) -> int:
+        return _mult_adds(config, target, width)
+
+    budget = config.max_mult_adds
+    if budget is None or cost(config.width) <= budget:
+        return config.width
+    step = 2 if config.stem_for(target.pixels) == "imagenet" else 1
+    widths = range(step, config.width, step)
+    fitting = bisect.bisect_right(widths, budget, key=cost)
+    if fitting == 0:
+        raise UserError(
+            f"--max-mult-adds {budget:,}: even at width {step} the network needs {cost(step):,} mult-adds "
+            f"(at width {config.width}: {cost(config.width):,})"
+        )
+    return widths[fitting - 1]
+
+
+def _mult_adds(config: Resolved, target: Target, width: int) -> int:
+    with torch.device("meta"):
+        return complexity.mult_adds(build(config, target, width), target.pixels)
+
+
+def _train(
+    config: Resolved, architecture: Architecture, target: Target, width: int, run: Run, processes: World
+) -> dict[str, Any]:
+    torch.manual_seed(config.seed)
+    model = build(config, target, width)
+    figures = {
+        "params": sum(
+            parameter.numel()
+            for name, parameter in model.named_parameters()
+            if not name.startswith("auxiliary_head.")
+        ),
+        "mult_adds": _mult_adds(config, target, width),
+        "parameter_free_share": model.genotype.parameter_free_share,
+        "width": width,
+    }
+    model.to(processes.device)
+    batches = loaders(
+        target,
+        config,
+        seed=config.seed,
+        world=processes,
+        workers=min(8, os.cpu_count() or 1) if config.workers is None else config.workers,
+        on_bad_image=config.on_bad_image,
+    )
+    kept = Checkpoints(run.checkpoints, config.checkpoint_hist)
+    with EpochProgress(f"{architecture.name} on {config.target}", config.epochs, run.is_main) as progress:
+        progress.line(_introduction(config, target, figures, run, processes))
+        if config.auxiliary_weight and (note := auxiliary_note(model, target.pixels)):
+            progress.line(note)
+        recorder = Recorder(run, progress)
+        result = train(
+            model,
+            batches,
+            config,
+            seed=config.seed,
+            world=processes,
+            execution=Execution(
+                channels_last=config.channels_last,
+                torchcompile=config.torchcompile,
+                grad_checkpointing=config.grad_checkpointing,
+                recovery_interval=config.recovery_interval,
+                checkpoint_hist=config.checkpoint_hist,
+            ),
+            checkpoints=kept,
+            extra={"arch": "nastransfer_darts", "model_options": model_options(config, target, width)},
+            observer=recorder,
+            is_interrupted=lambda: run.is_interrupted,
+        )
+        if not run.is_main:
+            return {}
+        summary = _summary(config, architecture, target, figures, result, batches.unreadable)
+        recorder.finish(architecture, summary)
+    architecture.write(run.path / "architecture.json")
+    drawing.save_cells(architecture.genotype, run.path)
+    run.complete(summary)
+    return summary
+
+
+def model_options(config: Resolved, target: Target, width: int) -> dict[str, Any]:
+    """What `DartsModel` takes to build this network again, without its auxiliary head."""
+    return {
+        "architecture": config.genotype,
+        "width": width,
+        "layers": config.layers,
+        "num_classes": target.num_classes,
+        "stem": config.stem_for(target.pixels),
+        "img_size": target.pixels,
+        "mean": list(target.train.source.mean),
+        "std": list(target.train.source.std),
+        "crop_pct": config.crop_pct,
+        "classes": list(target.train.classes),
+    }
+
+
+class Recorder(Observer):
+    """Writes what training reports, to the tracker and to the screen.
+
+    Args:
+        run: the open run.
+        progress: shown on the screen.
+    """
+
+    def __init__(self, run: Run, progress: EpochProgress) -> None:
+        self._run, self._progress = run, progress
+        self._tracker: Tracker | None = None
+
+    def started(self, progress: Progress, steps: int) -> None:
+        """Open the tracker where the run goes on."""
+        self._tracker = Tracker(self._run, progress.epoch)
+        if self._run.is_resumed and (progress.epoch or progress.step):
+            self._progress.line(f"going on from epoch {progress.epoch + 1}, step {progress.step} of {steps}")
+
+    def step_done(self, progress: Progress, steps: int) -> None:
+        """Move the bar."""
+        self._progress.advance(progress.epoch, progress.step, steps)
+
+    def epoch_done(
+        self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
+    ) -> None:
+        """A line for each part of the target."""
+        assert self._tracker is not None
+        self._tracker.log("train", step, epoch, **train)
+        self._tracker.log("validation", step, epoch, **validation)
+        shown = {f"train_{name}": train[name] for name in ("loss", "top1") if name in train}
+        shown |= {name: validation[name] for name in ("loss", "top1", "top5")}
+        self._progress.epoch(epoch, **shown, images_per_second=train["images_per_second"])
+
+    def finish(self, architecture: Architecture, summary: dict[str, Any]) -> None:
+        """The final figures, beside what sets this run apart, and the cells."""
+        assert self._tracker is not None
+        for kind in KINDS:
+            self._tracker.figure(f"cell/{kind}", drawing.draw_cell(architecture.genotype, kind))
+        shown = ("target", "protocol", "train_seed", "arch", "width", "layers", "epochs")
+        self._tracker.hparams(
+            **{name: architecture.found_by.get(name) for name in ("strategy", "source", "proxy")},
+            search_seed=architecture.found_by.get("seed"),
+            **{name: summary[name] for name in shown},
+        )
+        self._tracker.final(
+            **{name: summary[name] for name in ("top1", "top5", "best_top1", "params", "mult_adds")}
+        )
+        self._tracker.close()
+
+
+def auxiliary_note(model: DartsModel, pixels: int) -> str:
+    """What is adapted where images have not the size that the auxiliary head was designed for; else empty."""
+    assert model.auxiliary_head is not None
+    designed = model.auxiliary_head.pixels
+    level = max(info["reduction"] for info, end in zip(model.feature_info, model.feature_ends, strict=True))
+    side = -(-pixels // level)
+    if side == designed:
+        return ""
+    return (
+        f"auxiliary head: its maps are {side}x{side} where {designed}x{designed} were meant; it pools them "
+        "adaptively to 2x2"
+    )
+
+
+def _introduction(
+    config: Resolved, target: Target, figures: dict[str, Any], run: Run, processes: World
+) -> str:
+    narrowed = (
+        f" (narrowed from {config.width} for --max-mult-adds)" if figures["width"] != config.width else ""
+    )
+    options = ", ".join(f"{name} {value}" for name, value in protocol_options(config).items())
+    return (
+        f"{run.path}: {config.layers} cells of width {figures['width']}{narrowed}, "
+        f"{figures['params'] / 1e6:.3f}M parameters, {figures['mult_adds'] / 1e6:.1f}M mult-adds at "
+        f"{target.pixels} px; {len(target.train):,} images to train on, {len(target.validation):,} to "
+        f"evaluate on ({target.validation.split}), {target.num_classes:,} classes; {processes.size} x "
+        f"{processes.device}\nprotocol {config.protocol}: {options}"
+    )
+
+
+def protocol_options(config: Resolved) -> dict[str, Any]:
+    """The protocol's part of the options, printed in full beside every result."""
+    return config.model_dump(mode="json", include=set(Protocol.model_fields) - {"protocol"})
+
+
+def _summary(
+    config: Resolved,
+    architecture: Architecture,
+    target: Target,
+    figures: dict[str, Any],
+    result: Result,
+    unreadable: list[str],
+) -> dict[str, Any]:
+    found_by = architecture.found_by
+    return {
+        "top1": result.final.top1,
+        "top5": result.final.top5,
+        "loss": result.final.loss,
+        "best_top1": result.best_top1,
+        "best_epoch": result.best_epoch,
+        "images_evaluated": result.final.images,
+        **figures,
+        "layers": config.layers,
+        "image_size": target.pixels,
+        "num_classes": target.num_classes,
+        "epochs": config.epochs,
+        "train_seconds": round(result.seconds, 3),
+        "arch": architecture.name,
+        "genotype": str(architecture.genotype),
+        "strategy": found_by.get("strategy"),
+        "source": found_by.get("source"),
+        "proxy": found_by.get("proxy"),
+        "search_seed": found_by.get("seed"),
+        "target": config.target,
+        "evaluated_on": target.validation.split,
+        "protocol": config.protocol,
+        "protocol_hash": config.hash,
+        "train_seed": config.seed,
+        **({"unreadable_images": len(unreadable), "unreadable": unreadable[:20]} if unreadable else {}),
+    }
