@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nastransfer_nni.analysis.bootstrap import Floats
 from nastransfer_nni.analysis.improvement import Comparison
-from nastransfer_nni.analysis.table import BASELINE, baseline_of
+from nastransfer_nni.analysis.table import BASELINE, label
 
 
 def front(cost: Floats, quality: Floats) -> NDArray[np.bool_]:
@@ -23,36 +23,25 @@ def front(cost: Floats, quality: Floats) -> NDArray[np.bool_]:
     return on_front
 
 
-def cost_table(comparisons: list[Comparison], table: pd.DataFrame) -> pd.DataFrame:
+def cost_table(comparisons: list[Comparison]) -> pd.DataFrame:
     """Mean search_seconds and top1 of each strategy and proxy, and of random, with the front per setting.
 
-    Strategies whose search cost is not known are left out.
+    Strategies whose search cost is not known are left out. A random cell costs no search.
     """
     rows = []
-    seen = set()
+    pools = set()
     for comparison in comparisons:
-        setting = comparison.setting
+        setting = str(comparison.setting)
         if comparison.searched and comparison.rows["search_seconds"].notna().all():
-            rows.append(_row(str(setting), comparison.where, comparison.strategy, comparison.rows))
-        if setting in seen:
-            continue
-        seen.add(setting)
-        inside = (table[["target", "protocol", "protocol_hash"]] == [*setting.__dict__.values()]).all(axis=1)
-        random = baseline_of(table[inside], "")
-        if len(random):
-            rows.append(_row(str(setting), "", BASELINE, random.fillna({"search_seconds": 0.0})))
+            seconds = float(comparison.rows["search_seconds"].mean())
+            rows.append((setting, comparison.where, comparison.strategy, seconds, comparison.searched.mean))
+        pool = (setting, *comparison.pool.index)
+        if comparison.random and pool not in pools:
+            pools.add(pool)
+            name = label(BASELINE, comparison.pool["strategy_options"].iloc[0])
+            rows.append((setting, "", name, 0.0, comparison.random.mean))
     frame = pd.DataFrame(rows, columns=["setting", "proxy", "strategy", "search_seconds", "top1"])
     frame["on_front"] = False
     for _, part in frame.groupby("setting", sort=False):
         frame.loc[part.index, "on_front"] = front(part["search_seconds"].to_numpy(), part["top1"].to_numpy())
     return frame
-
-
-def _row(setting: str, proxy: str, strategy: str, rows: pd.DataFrame) -> dict[str, object]:
-    return {
-        "setting": setting,
-        "proxy": proxy,
-        "strategy": strategy,
-        "search_seconds": float(rows["search_seconds"].mean()),
-        "top1": float(rows["top1"].mean()),
-    }

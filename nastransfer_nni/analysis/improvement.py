@@ -64,6 +64,7 @@ class Comparison:
         proxy: the part of it, may be empty.
         strategy: with its non-default options.
         rows: the strategy's rows.
+        pool: the random rows that it is compared with.
         searched: its arm; None without searched runs.
         random: the random arm; None without random runs.
     """
@@ -73,6 +74,7 @@ class Comparison:
     proxy: str
     strategy: str
     rows: pd.DataFrame
+    pool: pd.DataFrame
     searched: Arm | None
     random: Arm | None
 
@@ -124,9 +126,8 @@ def compare(table: pd.DataFrame, options: Options) -> list[Comparison]:
             if key not in pools:
                 pools[key] = arm(pool, "top1", options.samples, options.seed, is_random=True) if key else None
             searched = arm(part, "top1", options.samples, options.seed) if len(part) else None
-            found.append(
-                Comparison(setting, source, proxy, label(strategy, options_text), part, searched, pools[key])
-            )
+            name = label(strategy, options_text)
+            found.append(Comparison(setting, source, proxy, name, part, pool, searched, pools[key]))
     return found
 
 

@@ -1,0 +1,271 @@
+"""The report's figures, narrow enough to be read on a telephone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from nastransfer_nni.analysis.correlation import Correlation
+from nastransfer_nni.analysis.improvement import Options
+from nastransfer_nni.analysis.ranking import CriticalDifference, Ranking
+from nastransfer_nni.analysis.table import BASELINE
+
+INK = "#24292f"
+"""The one colour of text and axes; a page replaces it by its own."""
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7b61c4")
+"""Okabe & Ito's colours for the colour-blind, and two more."""
+VERDICT_COLORS = {"better": "#0072b2", "worse": "#d55e00", "equivalent": "#009e73"}
+GREY = "#8c959f"
+WIDTH = 4.6
+MOST_ROWS = 40
+MOST_PANELS = 8
+
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nastransfer",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def improvement_figure(rows: pd.DataFrame, options: Options) -> Figure:
+    """Relative improvement with its intervals, proxy by proxy; the band is the margin of equivalence."""
+    rows = rows[rows["relative_improvement"].notna()]
+    rows = rows.loc[rows["relative_improvement"].abs().nlargest(MOST_ROWS).index].sort_index(kind="stable")
+    labels: list[str] = []
+    positions: list[float] = []
+    heads: list[tuple[float, str]] = []
+    y = 0.0
+    for (source, proxy), group in rows.groupby(["source", "proxy"], sort=False):
+        if where := " / ".join(filter(None, (str(source), str(proxy)))):
+            heads.append((y, where))
+            y += 1
+        for strategy in group["strategy"]:
+            labels.append(strategy)
+            positions.append(y)
+            y += 1
+    figure, axes = _figure(0.9 + 0.24 * y)
+    axes.axvspan(-options.margin, options.margin, color=GREY, alpha=0.15, lw=0)
+    axes.axvline(0, color=INK, lw=0.8)
+    for position, row in zip(positions, rows.to_dict("records"), strict=True):
+        color = VERDICT_COLORS.get(row["verdict"], GREY)
+        face = "none" if row["verdict"] == "insufficient" else color
+        axes.plot(
+            [row["ci_low"], row["ci_high"]], [position] * 2, color=color, lw=1.8, solid_capstyle="round"
+        )
+        axes.plot([row["relative_improvement"]], [position], "o", ms=5, mec=color, mfc=face)
+    for position, where in heads:
+        axes.text(0, position, where, transform=axes.get_yaxis_transform(), weight="bold", va="center")
+    axes.set_yticks(positions, labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(y - 0.4, -0.6)
+    _limit(axes, rows)
+    axes.set_xlabel(f"relative improvement over random, % ({options.confidence:.0%} interval)")
+    _keys(
+        axes,
+        [("better", VERDICT_COLORS["better"]), ("worse", VERDICT_COLORS["worse"])]
+        + [("equivalent", VERDICT_COLORS["equivalent"]), ("cannot tell", GREY)],
+    )
+    return figure
+
+
+def ranking_figure(rankings: Sequence[Ranking]) -> Figure:
+    """The probability of each rank, a panel for each of the first proxies."""
+    shown = rankings[:MOST_PANELS]
+    sizes = [len(ranking.strategies) for ranking in shown]
+    figure = Figure(figsize=(WIDTH, 0.45 + sum(0.26 * size + 0.62 for size in sizes)), layout="constrained")
+    panels = figure.subplots(len(shown), 1, height_ratios=sizes, squeeze=False)[:, 0]
+    for axes, ranking in zip(panels, shown, strict=True):
+        image = ranking.probabilities
+        for (i, j), probability in np.ndenumerate(image):
+            axes.fill_between(
+                [j - 0.5, j + 0.5], i - 0.5, i + 0.5, color=PALETTE[0], alpha=0.85 * probability, lw=0
+            )
+            if probability >= 0.005:
+                ink = "white" if probability > 0.6 else INK
+                axes.text(j, i, f"{100 * probability:.0f}", ha="center", va="center", color=ink, fontsize=8.5)
+        count = len(ranking.strategies)
+        axes.set_yticks(range(count), ranking.strategies)
+        axes.set_xticks(range(count), [str(rank) for rank in range(1, count + 1)])
+        axes.set_xlim(-0.5, count - 0.5)
+        axes.set_ylim(count - 0.5, -0.5)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        if ranking.where:
+            axes.set_title(ranking.where + ("" if ranking.sufficient else " (too few runs)"))
+    panels[-1].set_xlabel("rank; probability in %")
+    return figure
+
+
+def movement_figure(rankings: Sequence[Ranking]) -> Figure:
+    """Expected rank of every strategy from proxy to proxy."""
+    shown = rankings[:MOST_PANELS]
+    names = list(dict.fromkeys(name for ranking in shown for name in ranking.strategies))
+    figure, axes = _figure(1.2 + 0.3 * len(names))
+    for index, name in enumerate(names):
+        points = [
+            (x, float(ranking.probabilities[row] @ np.arange(1, len(ranking.strategies) + 1)))
+            for x, ranking in enumerate(shown)
+            for row in [ranking.strategies.index(name)]
+            if name in ranking.strategies
+        ]
+        color = PALETTE[index % len(PALETTE)]
+        axes.plot(*zip(*points, strict=True), "o-", color=color, lw=1.8, ms=5)
+        axes.annotate(name, points[-1], xytext=(7, 0), textcoords="offset points", va="center", color=color)
+    axes.set_xticks(range(len(shown)), [_wrapped(ranking.where) for ranking in shown])
+    axes.set_xlim(-0.2, (len(shown) - 1) * 1.45 + 0.2)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.invert_yaxis()
+    axes.set_ylabel("expected rank")
+    return figure
+
+
+def critical_difference_figure(result: CriticalDifference, options: Options) -> Figure:
+    """Mean ranks on a line; bars join the strategies that are not told apart."""
+    count = len(result.strategies)
+    bars = result.cliques
+    figure, axes = _figure(1.0 + 0.24 * count + 0.14 * len(bars))
+    top = 0.5 * len(bars) + 0.5
+    axes.set_ylim(top + 0.9 * count + 0.2, -0.2)
+    axes.set_xlim(1 - 0.9, count + 0.2)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xticks(range(1, count + 1))
+    axes.set_yticks([])
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.spines["top"].set_visible(True)
+    axes.set_xlabel(
+        f"mean rank over {result.blocks} proxy draws (critical difference {result.difference:.2f})"
+    )
+    for index, (start, end) in enumerate(bars):
+        span = [result.mean_ranks[start] - 0.05, result.mean_ranks[end] + 0.05]
+        axes.plot(span, [0.5 * index + 0.4] * 2, color=INK, lw=3.5, solid_capstyle="round")
+    for index, (name, rank) in enumerate(zip(result.strategies, result.mean_ranks, strict=True)):
+        y = top + 0.9 * index + 0.5
+        color = PALETTE[index % len(PALETTE)]
+        axes.plot([rank, rank], [0, y], color=color, lw=1)
+        is_left = rank - 1 > 0.55 * (count - 1)
+        axes.annotate(
+            f"{name}  {rank:.2f}",
+            (rank, y),
+            xytext=(-5 if is_left else 5, 0),
+            textcoords="offset points",
+            ha="right" if is_left else "left",
+            va="center",
+        )
+        axes.plot([rank], [y], "o", ms=4, color=color)
+    return figure
+
+
+def correlation_figure(result: Correlation) -> Figure:
+    """Source against target accuracy, a dot a cell."""
+    figure, axes = _figure(3.5)
+    names = list(dict.fromkeys(result.cells["strategy"]))
+    for index, name in enumerate(names):
+        cells = result.cells[result.cells["strategy"] == name]
+        is_random = name == BASELINE
+        color = GREY if is_random else PALETTE[index % len(PALETTE)]
+        marker = "x" if is_random else "o"
+        axes.plot(
+            cells["source_top1"], cells["top1"], marker, ms=4.5, color=color, alpha=0.8, label=name, mew=1.2
+        )
+    axes.set_xlabel(f"top-1 on the source{' ' + result.source if result.source else ''}, %")
+    axes.set_ylabel("top-1 on the target, %")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.2)
+    return figure
+
+
+def cost_figure(rows: pd.DataFrame) -> Figure:
+    """Search cost against target accuracy with the Pareto front."""
+    figure, axes = _figure(3.5)
+    hours = rows["search_seconds"] / 3600
+    smallest = hours[hours > 0].min()
+    axes.set_xscale("symlog", linthresh=float(smallest) / 3)
+    front = rows[rows["on_front"]].sort_values("search_seconds")
+    axes.step(front["search_seconds"] / 3600, front["top1"], where="post", color=INK, lw=1, alpha=0.6)
+    names = list(dict.fromkeys(rows["strategy"]))
+    for index, name in enumerate(names):
+        part = rows[rows["strategy"] == name]
+        color = GREY if name.startswith(BASELINE) and not part["search_seconds"].any() else PALETTE[index % 8]
+        for is_front, face in ((True, color), (False, "none")):
+            points = part[part["on_front"] == is_front]
+            axes.plot(points["search_seconds"] / 3600, points["top1"], "o", ms=5.5, mec=color, mfc=face)
+        axes.plot([], [], "o", color=color, label=name)
+    axes.set_xlabel("search cost, hours (filled: no other is cheaper and better)")
+    axes.set_ylabel("mean top-1, %")
+    axes.set_xlim(left=-float(smallest) / 10)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.2)
+    return figure
+
+
+def styled(draw: object, *arguments: object) -> Figure:
+    """The figure that the function `draw` makes of `arguments`, in the report's style."""
+    assert callable(draw)
+    with mpl.rc_context(STYLE):
+        figure = draw(*arguments)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG, without background; equal figures give equal text."""
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG on white."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="png", dpi=200, facecolor="white")
+    return buffer.getvalue()
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _limit(axes: Axes, rows: pd.DataFrame) -> None:
+    """Keep one wide interval from flattening all others: it leaves the picture at the edge."""
+    estimates = rows["relative_improvement"].abs()
+    ends = rows[["ci_low", "ci_high"]].abs().max(axis=1).fillna(0)
+    reach = max(float(ends.quantile(0.9)) * 1.3, float(estimates.max()) * 1.15, 1e-6)
+    low, high = min(float(rows["ci_low"].min()), 0), max(float(rows["ci_high"].max()), 0)
+    low, high = (
+        min(low, float(rows["relative_improvement"].min())),
+        max(high, float(rows["relative_improvement"].max())),
+    )
+    room = 0.04 * reach
+    axes.set_xlim(max(low, -reach) - room, min(high, reach) + room)
+
+
+def _keys(axes: Axes, keys: list[tuple[str, str]]) -> None:
+    for name, color in keys:
+        axes.plot([], [], "o", ms=5, color=color, label=name)
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    figure.legend(
+        loc="outside lower center", ncols=4, frameon=False, fontsize=8.5, handletextpad=0.1, columnspacing=1
+    )
+
+
+def _wrapped(where: str) -> str:
+    return where.replace(" / ", "\n")

@@ -1,0 +1,113 @@
+"""The results table of a folder of runs, and beside it where every row comes from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from nastransfer_nni import runs
+from nastransfer_nni.analysis import table
+from nastransfer_nni.errors import UserError
+
+COMMAND = "transfer"
+FIGURES = ("top1", "top5", "params", "mult_adds", "parameter_free_share", "train_seconds")
+SETTING = ("target", "protocol", "protocol_hash", "train_seed")
+FOUND = ("strategy", "source", "proxy", "proxy_seed", "search_score", "source_top1", "search_seconds")
+
+
+def collect(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, Any]]:
+    """Read every finished transfer below `folder`.
+
+    Returns:
+        The results table, remarks on what was left out, and for each run of the table where it comes from:
+        command, time, host, versions, commit, fingerprints of data.
+
+    Raises:
+        UserError: there is no finished transfer, or two runs are the same one.
+    """
+    rows, provenance = [], {}
+    left_out: Counter[str] = Counter()
+    for path, config in _transfers(folder):
+        status = runs.read_status(path) or "interrupted"
+        if status != "completed":
+            left_out[status] += 1
+            continue
+        name = path.relative_to(folder).as_posix()
+        try:
+            row = _row(path, config)
+        except (OSError, ValueError, KeyError, TypeError):
+            left_out["damaged"] += 1
+            continue
+        rows.append({**row, "run": name})
+        provenance[name] = _provenance(path, config)
+    told = ", ".join(f"{count} {status}" for status, count in sorted(left_out.items()))
+    if not rows:
+        raise UserError(f"no finished transfer below {folder}" + (f" ({told})" if told else ""))
+    checked, remarks = table.check(pd.DataFrame(rows, columns=[*table.COLUMNS]))
+    return checked, [*([f"Runs left out: {told}."] if told else []), *remarks], provenance
+
+
+def _transfers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(folder.rglob("config.yaml")):
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if isinstance(config, dict) and config.get("command") == COMMAND:
+            yield path.parent, config
+
+
+def _row(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
+    architecture = json.loads((path / "architecture.json").read_text(encoding="utf-8"))
+    found = dict(architecture.get("found_by") or {})
+    if found.get("strategy") in (
+        None,
+        "published",
+    ):  # a cell that no search of ours found is its own strategy
+        found = {"strategy": Path(str((config.get("options") or {}).get("arch") or path.name)).stem}
+    options = dict(found.get("options") or {})
+    proxy_seed = options.pop("proxy_seed", None)
+    row = {name: summary.get(name) for name in (*FIGURES, *SETTING)} | {
+        name: found.get(name) for name in FOUND
+    }
+    if row["top1"] is None or row["target"] is None:
+        raise KeyError("top1 and target")
+    if row["proxy_seed"] is None:
+        row["proxy_seed"] = proxy_seed
+    return row | {
+        "strategy_options": json.dumps(options, sort_keys=True) if options else "",
+        "search_seed": found.get("seed"),
+        "search_samples": found.get("search_samples"),
+        "genotype": json.dumps(architecture["genotype"], sort_keys=True),
+    }
+
+
+def _provenance(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    names = ("command_line", "at", "host", "git_commit", "versions", "continued")
+    known = {name: config[name] for name in names if config.get(name) is not None}
+    sources = [config]
+    for file in ("summary.json", "architecture.json"):
+        sources.append(json.loads((path / file).read_text(encoding="utf-8")))
+    search = (sources[-1].get("found_by") or {}).get("versions")
+    fingerprints = sorted({text for source in sources for text in _fingerprints(source)})
+    return known | ({"search_versions": search} if search else {}) | {"fingerprints": fingerprints}
+
+
+def _fingerprints(value: Any) -> Iterator[str]:
+    """Every fingerprint that is noted anywhere in a run's files."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if "fingerprint" in str(name) and isinstance(inner, str):
+                yield inner
+            else:
+                yield from _fingerprints(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _fingerprints(inner)
