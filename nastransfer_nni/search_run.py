@@ -149,7 +149,7 @@ def _stem(config: SearchConfig, images: InMemoryImages) -> str:
 def _batches(
     config: SearchConfig, images: InMemoryImages, device: torch.device
 ) -> tuple[BatchLoader, BatchLoader, BatchLoader]:
-    """The weights half, the alphas half, and the alphas half once more as it is, for validation."""
+    """The weights half, the alphas half, and the alphas half once more as it is, in one mixed order."""
     source = sources.check(config.source)
     shares = (config.weights_share, config.alphas_share)
     parts = splits.split(images.labels.numpy(), shares, config.seed)
@@ -163,7 +163,7 @@ def _batches(
     return (
         loader(weights, augmented, 0, shuffle=True),
         loader(alphas, augmented, 1, shuffle=True),
-        loader(alphas, Augmentation.none(source), 1, shuffle=False),
+        loader(alphas, Augmentation.none(source), 1, shuffle=True),
     )
 
 

@@ -11,7 +11,7 @@ import warnings
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*is found to be not a nn.Module", category=RuntimeWarning)
     import nni
-    from nni.mutable import CategoricalMultiple, Sample, SampleValidationError, label_scope
+    from nni.mutable import Categorical, CategoricalMultiple, Sample, SampleValidationError, label_scope
     from nni.mutable.annotation import Constraint
     from nni.mutable.exception import ConstraintViolation
     from nni.nas.evaluator import Evaluator
@@ -24,6 +24,7 @@ with warnings.catch_warnings():
 
 __all__ = [
     "BaseSuperNetModule",
+    "Categorical",
     "CategoricalMultiple",
     "Cell",
     "Constraint",

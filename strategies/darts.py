@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from search_spaces.genotype import CANDIDATES, EDGES, KINDS
+from strategies.mixture import Mixture, MixtureStrategy
 from strategies.options import DartsOptions
-from strategies.supernet import Average, Mixture, SupernetStrategy
+from strategies.supernet import Average
 
 
-class Darts(SupernetStrategy[DartsOptions]):
+class Darts(MixtureStrategy[DartsOptions]):
     """First-order DARTS.
 
     Every step updates the alphas by the gradient of the validation loss at the current weights, then the

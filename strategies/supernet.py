@@ -10,48 +10,48 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from search_spaces import DartsSpace, Genotype
-from search_spaces.mixed_cell import MixedCell, SearchCell
-from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni, no_default_hook
+from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni
 from strategies.options import Options
+from strategies.result import SearchResult
+from strategies.terms import Recorder, Tables, Terms
 
-Mixture = dict[str, Tensor]
-"""Weights [14, 8] of the candidates on every edge, for `normal` and `reduce` cells."""
-
-
-Tables = dict[str, list[list[float]]]
-"""A mixture as plain numbers."""
+__all__ = [
+    "Average",
+    "Batches",
+    "Recorder",
+    "Schedule",
+    "SearchResult",
+    "Standing",
+    "SupernetEvaluator",
+    "SupernetStrategy",
+    "Tables",
+]
 
 
 class Batches(Protocol):
     """Batches of (images float [B, 3, H, W], labels int64 [B]), the same for the same epoch."""
 
-    def set_epoch(self, epoch: int) -> None: ...
+    batch_size: int
+
+    @property
+    def samples(self) -> int:
+        """Images of an epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration goes through."""
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
-
-
-class Recorder(Protocol):
-    """Where a search reports to."""
-
-    def log(self, split: str, step: int, epoch: int, **values: float) -> None:
-        """Figures of `split` at the end of `epoch`, after `step` steps in all."""
-
-    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
-        """The architecture that the search stands at after `epoch`."""
-
-    def advance(self, epoch: int, done: int, total: int) -> None:
-        """`done` of `total` steps of `epoch` have been taken."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,14 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
     Args:
         weights: the half that trains the shared weights.
         alphas: the half that the architecture is learned on.
-        validation: that second half, neither shuffled nor augmented.
+        validation: that second half as it is, always in the same mixed order (a batch has images of many
+            classes).
         schedule: of the shared weights.
         recorder: where the search reports to.
         device: where it runs.
         resume: the state that `save` was last given, to go on from.
         save: called with the state after every epoch; it holds tensors, numbers and strings only.
+        terms: seed, budget and limit of the search.
     """
 
     def __init__(
@@ -99,29 +101,27 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         device: torch.device | str = "cpu",
         resume: dict[str, Any] | None = None,
         save: Callable[[dict[str, Any]], None] = lambda state: None,
+        terms: Terms | None = None,
     ) -> None:
         self.weights, self.alphas, self.validation = weights, alphas, validation
         self.schedule, self.recorder, self.device = schedule, recorder, torch.device(device)
         self.resume, self.save = resume, save
+        self.terms = terms or Terms()
 
 
-@dataclass
-class SearchResult:
-    """What a search has come to.
+@dataclass(frozen=True)
+class Standing:
+    """Where a search stands after an epoch.
 
     Attributes:
-        genotype: the architecture it stands at.
-        score: top-1 in percent that the strategy saw for it under shared weights.
-        samples: images that passed through the supernet with a gradient.
-        seconds: time spent searching, over all processes that worked on it.
-        epochs: epochs done.
+        genotype: the architecture it would export.
+        figures: `loss` and `top1` on validation batches.
+        tables: the weights of the candidates; empty where the strategy has none.
     """
 
-    genotype: Genotype | None = None
-    score: float = math.nan
-    samples: int = 0
-    seconds: float = 0.0
-    epochs: int = 0
+    genotype: Genotype
+    figures: dict[str, float]
+    tables: Tables
 
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -130,12 +130,14 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc]
     """Base of the strategies that search on shared weights.
 
-    A subclass says what it learns besides the weights (`start`, `own_state`, `load_own_state`), how an epoch
-    goes (`train_epoch`) and what it stands for (`mixture`).
+    A subclass says which search-time cell it needs (`default_mutation_hooks`), what it learns besides the
+    weights (`start`, `own_state`, `load_own_state`), how an epoch goes (`train_epoch`) and which architecture
+    it stands at (`stand`).
 
     Attributes:
         options: the strategy's options.
         result: what the search has come to so far.
+        epochs: epochs that the search takes, known once it runs.
     """
 
     evaluator: SupernetEvaluator
@@ -152,13 +154,24 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
         """Make what the strategy learns besides the weights, on `self.evaluator.device`."""
         raise NotImplementedError
 
-    def mixture(self) -> Mixture:
-        """The weights of every candidate as they stand."""
+    def samples_of(self, epoch: int) -> int:
+        """Images that pass through the supernet with a gradient in `epoch`."""
         raise NotImplementedError
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train for one epoch; returns the figures of the training split."""
         raise NotImplementedError
+
+    def stand(self, epoch: int) -> Standing:
+        """The architecture that the search stands at after `epoch`; called without gradients."""
+        raise NotImplementedError
+
+    def is_over(self) -> bool:
+        """Whether the search ends before its last epoch."""
+        return False
+
+    def conclude(self) -> None:
+        """Choose the architecture once the weights are trained, where it is not the last epoch's."""
 
     def own_state(self) -> dict[str, Any]:
         """What `start` made, for a checkpoint."""
@@ -169,10 +182,6 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
         raise NotImplementedError
 
     # What NNI calls
-
-    def default_mutation_hooks(self) -> list[Any]:
-        """The plain search-time cell, and NNI's guard against cells that no hook has replaced."""
-        return [MixedCell.mutate, no_default_hook]
 
     def mutate_evaluator(self, evaluator: Evaluator) -> Evaluator:
         """Take over the evaluator: executing the supernet is running the search."""
@@ -208,17 +217,31 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
             schedule.momentum,
             weight_decay=schedule.weight_decay,
         )
+        self.epochs = self._affordable()
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, schedule.epochs, schedule.learning_rate_min
+            self.optimizer, self.epochs, schedule.learning_rate_min
         )
         parts = {"supernet": supernet, "optimizer": self.optimizer, "scheduler": scheduler}
         if evaluator.resume is not None:
             self._load(evaluator.resume, parts)
-        while self.result.epochs < schedule.epochs:
+        while self.result.epochs < self.epochs and not self.is_over():
             self._epoch(self.result.epochs)
             scheduler.step()
             evaluator.save(self._state(parts))
+        self.conclude()
         nni.report_final_result(self.result.score)
+
+    def _affordable(self) -> int:
+        """Whole epochs that the budget pays for; without one, those of the schedule."""
+        budget = self.evaluator.terms.budget
+        if budget is None:
+            return self.evaluator.schedule.epochs
+        paid = itertools.takewhile(
+            lambda total: total <= budget, itertools.accumulate(map(self.samples_of, itertools.count()))
+        )
+        if epochs := sum(1 for _ in paid):
+            return epochs
+        raise ValueError(f"a budget of {budget:,} samples is less than one epoch ({self.samples_of(0):,})")
 
     def _epoch(self, epoch: int) -> None:
         evaluator, result, began = self.evaluator, self.result, time.perf_counter()
@@ -234,28 +257,19 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
             )
         seconds = time.perf_counter() - began
         with torch.no_grad():
-            mixture = self.mixture()
-            self.mix(mixture)
-            validation = self.validate()
-        result.genotype = Genotype.from_mixture(*(mixture[kind].cpu() for kind in ("normal", "reduce")))
-        result.score = validation["top1"]
+            standing = self.stand(epoch)
+        result.genotype, result.score = standing.genotype, standing.figures["top1"]
         result.seconds += time.perf_counter() - began
         result.epochs = epoch + 1
         speed = {"lr": rate, "images_per_second": (result.samples - before) / seconds, "seconds": seconds}
         step = result.epochs * len(evaluator.weights)
         evaluator.recorder.log("train", step, epoch, **training, **speed)
-        evaluator.recorder.log("validation", step, epoch, **validation)
-        tables = {kind: weights.tolist() for kind, weights in mixture.items()}
-        evaluator.recorder.record(epoch, result.genotype, tables, result.score)
+        evaluator.recorder.log("validation", step, epoch, **standing.figures)
+        evaluator.recorder.record(epoch, result.genotype, standing.tables, result.score)
         nni.report_intermediate_result(result.score)
 
-    def mix(self, mixture: Mixture) -> None:
-        """Set the weights that the supernet's cells use from now on."""
-        for cell in cast(Iterable[SearchCell], self.supernet.cells):
-            cell.weights = mixture[cell.geometry.kind]
-
     def weight_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of SGD on the shared weights under the mixture that is set; returns loss and logits."""
+        """One step of SGD on the shared weights of what the cells are set to; returns loss and logits."""
         weights = list(self.supernet.parameters())
         logits = self.supernet(images)
         loss = cross_entropy(logits, labels)
@@ -267,24 +281,6 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
         self.optimizer.step()
         self.result.samples += len(labels)
         return loss.detach(), logits.detach()
-
-    def paired_batches(self, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:
-        """A batch of the weights half with one of the alphas half, which starts over when it runs out."""
-        weights, alphas = self.evaluator.weights, self.evaluator.alphas
-        again = itertools.chain.from_iterable(iter(alphas) for _ in itertools.count())
-        for done, pair in enumerate(zip(weights, again, strict=False), start=1):
-            yield pair
-            self.evaluator.recorder.advance(epoch, done, len(weights))
-
-    @torch.no_grad()
-    def validate(self) -> dict[str, float]:
-        """Loss and top-1 of the supernet on the validation batches, under the mixture that is set."""
-        self.supernet.eval()
-        average = Average()
-        for images, labels in self.evaluator.validation:
-            logits = self.supernet(images)
-            average.add(cross_entropy(logits, labels), logits, labels)
-        return average.figures()
 
     def _state(self, parts: dict[str, Any]) -> dict[str, Any]:
         result = self.result

@@ -1,0 +1,134 @@
+"""Any NNI space of choices as vectors of small integers, for random draws, mutation and crossover."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from search_spaces.nni_api import Categorical
+from search_spaces.space import DistinctInputs
+
+Code = tuple[int, ...]
+"""One architecture: a value for each gene, from 0 to the gene's size."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A gene that stands for one value of many."""
+
+    label: str
+    values: Sequence[Any]
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return len(self.values)
+
+    def sample(self, value: int) -> dict[str, Any]:
+        """The part of an NNI sample that the gene stands for."""
+        return {self.label: self.values[value]}
+
+    def neighbours(self, value: int) -> list[int]:
+        """All other values."""
+        return [other for other in range(self.size) if other != value]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A gene that stands for a node's two inputs: one of the pairs of earlier states."""
+
+    labels: tuple[str, str]
+    states: int
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The pairs of distinct states, in the order of their numbers."""
+        return list(itertools.combinations(range(self.states), 2))
+
+    @property
+    def size(self) -> int:
+        """Number of pairs."""
+        return self.states * (self.states - 1) // 2
+
+    def sample(self, value: int) -> dict[str, Any]:
+        """The part of an NNI sample that the gene stands for."""
+        return {label: [state] for label, state in zip(self.labels, self.pairs[value], strict=True)}
+
+    def neighbours(self, value: int) -> list[int]:
+        """The pairs that share one state with this one."""
+        now = set(self.pairs[value])
+        return [index for index, pair in enumerate(self.pairs) if len(now & set(pair)) == 1]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """The genes of a space. Every vector within the genes' sizes is an architecture, and each but once.
+
+    A node's two inputs are one gene, so that no vector, however it is crossed, reads a state twice.
+    """
+
+    genes: tuple[Choice | Inputs, ...]
+
+    @classmethod
+    def of(cls, mutables: Mapping[str, Any]) -> Coding:
+        """The coding of a space, from what `simplify()` of an NNI space gives.
+
+        Raises:
+            ValueError: a kind of choice that it does not know.
+        """
+        paired = {
+            choice.label: mutable
+            for mutable in mutables.values()
+            if isinstance(mutable, DistinctInputs)
+            for choice in mutable.inputs
+        }
+        genes: list[Choice | Inputs] = []
+        for label, mutable in mutables.items():
+            if isinstance(mutable, DistinctInputs):
+                first, second = mutable.inputs
+                genes.append(Inputs((first.label, second.label), len(first.values)))
+            elif isinstance(mutable, Categorical):
+                genes.append(Choice(label, list(mutable.values)))
+            elif label not in paired:
+                raise ValueError(f"{label} is a {type(mutable).__name__}, which no coding is known for")
+        return cls(tuple(genes))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each gene."""
+        return tuple(gene.size for gene in self.genes)
+
+    def sample(self, code: Code) -> dict[str, Any]:
+        """The NNI sample that freezes the space to `code`."""
+        parts = (gene.sample(value) for gene, value in zip(self.genes, code, strict=True))
+        return dict(itertools.chain.from_iterable(part.items() for part in parts))
+
+    def random(self, rng: np.random.Generator) -> Code:
+        """A uniform draw over the architectures."""
+        return tuple(int(value) for value in rng.integers(self.sizes))
+
+    def mutated(self, code: Code, rng: np.random.Generator) -> Code:
+        """`code` with one thing changed, as in regularized evolution (Real et al., AAAI 2019).
+
+        Where the space has both, it is an input or a choice (of operation) with equal chance: one of the
+        nodes' inputs moves to a state that the node does not read yet, or one choice takes another value.
+        """
+        kinds = [
+            movable
+            for kind in (Choice, Inputs)
+            if (
+                movable := [
+                    index
+                    for index, gene in enumerate(self.genes)
+                    if isinstance(gene, kind) and gene.neighbours(code[index])
+                ]
+            )
+        ]
+        movable = kinds[rng.integers(len(kinds))]
+        index = movable[rng.integers(len(movable))]
+        values = self.genes[index].neighbours(code[index])
+        return (*code[:index], values[rng.integers(len(values))], *code[index + 1 :])

@@ -1,0 +1,74 @@
+"""A search-time cell that runs one sampled cell at a time on weights that all cells share."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.genotype import CONCAT, OPERATIONS, Edge
+from search_spaces.geometry import CellGeometry
+from search_spaces.mixed_cell import MixedOperation
+from search_spaces.nni_api import BaseSuperNetModule
+from search_spaces.operations import preprocess
+from search_spaces.space import SpaceCell
+
+
+class SampledCell(BaseSuperNetModule):  # type: ignore[misc]
+    """Holds every candidate of every edge and computes those of `path` only.
+
+    BatchNorm always takes the statistics of the batch: running averages over many different cells would fit
+    none of them. So a score under shared weights does not depend on which cells were trained last.
+
+    Attributes:
+        geometry: the cell's place in the network.
+        path: the two (operation, state) pairs of each node; set before every forward pass.
+    """
+
+    path: tuple[tuple[Edge, Edge], ...]
+
+    def __init__(self, geometry: CellGeometry) -> None:
+        super().__init__()
+        self.geometry = geometry
+        channels = geometry.channels
+        self.preprocess0 = preprocess(
+            geometry.before_previous, channels, geometry.follows_reduction, affine=False
+        )
+        self.preprocess1 = preprocess(geometry.previous, channels, follows_reduction=False, affine=False)
+        self.nodes = nn.ModuleList(
+            nn.ModuleList(MixedOperation(channels, geometry.stride(state)) for state in range(node))
+            for node in CONCAT
+        )
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
+
+    @classmethod
+    def mutate(
+        cls, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
+    ) -> Self | None:
+        """NNI's mutation hook: the search-time cell in place of a cell of the space."""
+        return cls(module.geometry) if isinstance(module, SpaceCell) else None
+
+    def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
+        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        for edges, pair in zip(self.nodes, self.path, strict=True):
+            first, second = (
+                edges[state].candidates[OPERATIONS.index(name)](states[state]) for name, state in pair
+            )
+            states.append(first + second)
+        return torch.cat([states[node] for node in CONCAT], dim=1)
+
+    def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to draw: the path comes from the strategy."""
+        return {}
+
+    def export(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to export: the strategy knows the genotype."""
+        return {}
+
+    def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
+        """Nothing to export: the strategy knows the probabilities."""
+        return {}

@@ -1,0 +1,82 @@
+"""Reading cells off a mixture under a limit on mult_adds."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from search_spaces import OPERATIONS, Genotype
+from search_spaces.costs import CellCosts
+from search_spaces.genotype import CONCAT, KINDS, Edge
+
+Weights = npt.NDArray[np.floating]
+Choice = tuple[int, float, tuple[Edge, ...]]
+"""Mult_adds, weight, and the edges chosen so far."""
+
+
+def heaviest(normal: Weights, reduce: Weights, costs: CellCosts, limit: int) -> Genotype:
+    """The cells within `limit` whose sixteen operations weigh most in sum, exactly.
+
+    Without a limit this is the rule of DARTS: the two edges of a node whose best operations weigh most.
+
+    Args:
+        normal: weights [14, 8] after softmax, as `Genotype.from_mixture` takes them.
+        reduce: likewise.
+        costs: mult_adds of the final network.
+        limit: mult_adds that the final network may have.
+
+    Raises:
+        ValueError: even pooling everywhere costs more.
+    """
+    if costs.base > limit:
+        raise ValueError(
+            f"max_mult_adds = {limit:,} is out of reach: stem, preprocessing and classifier of the final "
+            f"network alone cost {costs.base:,}"
+        )
+    front: list[Choice] = [(costs.base, 0.0, ())]
+    for kind, table in zip(KINDS, (normal, reduce), strict=True):
+        rows = np.asarray(table, dtype=float)[:, 1:]
+        for node in CONCAT:
+            options, rows = _options(kind, rows[:node], costs), rows[node:]
+            front = _undominated(
+                [
+                    (cost + more, weight + gain, edges + chosen)
+                    for cost, weight, edges in front
+                    for more, gain, chosen in options
+                    if cost + more <= limit
+                ]
+            )
+    edges = front[-1][2]
+    return Genotype(edges[:8], edges[8:])
+
+
+def _options(kind: str, rows: Weights, costs: CellCosts) -> list[Choice]:
+    """What a node may choose: two edges, an operation on each."""
+    edges = [
+        _undominated(
+            [
+                (costs.edge(kind, name, state), float(weight), ((name, state),))
+                for name, weight in zip(OPERATIONS, row, strict=True)
+            ]
+        )
+        for state, row in enumerate(rows)
+    ]
+    return _undominated(
+        [
+            (cost + more, weight + gain, first + second)
+            for one, other in itertools.combinations(edges, 2)
+            for cost, weight, first in one
+            for more, gain, second in other
+        ]
+    )
+
+
+def _undominated(choices: list[Choice]) -> list[Choice]:
+    """Those that no other beats in both, cheapest first; each weighs more than the one before."""
+    kept: list[Choice] = []
+    for choice in sorted(choices, key=lambda choice: (choice[0], -choice[1])):
+        if not kept or choice[1] > kept[-1][1]:
+            kept.append(choice)
+    return kept

@@ -1,0 +1,48 @@
+"""What every search ends with, whatever its strategy."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from search_spaces import Genotype
+
+
+@dataclass(frozen=True)
+class Member:
+    """An architecture of a front: none of the search is both more accurate and cheaper.
+
+    Attributes:
+        architecture: a genotype, or what another space calls an architecture.
+        score: top-1 in percent.
+        mult_adds: of its final network.
+    """
+
+    architecture: Any
+    score: float
+    mult_adds: int
+
+
+@dataclass
+class SearchResult:
+    """What a search has come to.
+
+    Attributes:
+        genotype: the architecture it stands at.
+        score: top-1 in percent that the strategy saw for it: under shared weights, or of a short training.
+            NaN where nothing was trained.
+        samples: images that passed through a network with a gradient, over all that were trained.
+        seconds: time spent searching, over all processes that worked on it.
+        epochs: epochs of the shared weights done; 0 where there are none.
+        candidates: architectures scored one by one.
+        front: accuracy against mult_adds, cheapest first, for a strategy that seeks both.
+    """
+
+    genotype: Genotype | None = None
+    score: float = math.nan
+    samples: int = 0
+    seconds: float = 0.0
+    epochs: int = 0
+    candidates: int = 0
+    front: list[Member] = field(default_factory=list)
