@@ -50,12 +50,11 @@ class _Make(Config):
         pixels = given.pop("pixels", None) if self.kind != "resolution" else None
         if self.kind in spec.KINDS:
             steps: tuple[spec.Step, ...] = (spec.make_step(self.kind, given),)
-        elif given:
-            raise UserError(
-                f"--{next(iter(given))} goes with one kind; in a short form write it as kind:...,name=value"
-            )
         else:
             steps = spec.parse(self.kind)
+            if given:
+                flag = next(iter(given)).replace("_", "-")
+                raise UserError(f"--{flag} goes with one kind; a short form has it as kind:...,name=value")
         return steps if pixels is None else (*steps, spec.make_step("resolution", {"pixels": pixels}))
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nastransfer_nni.data import order
 from nastransfer_nni.data.sources import Source
+from nastransfer_nni.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,6 +33,12 @@ class Store(Protocol):
     def file_name(self, number: int) -> str:
         """The name that the image has in the store; empty where it has none."""
         ...
+
+    def keys(self, identifier: str | None) -> order.Keys:
+        """A key for every image, uint64 [len(store)]; `identifier` finds the set's own names for them."""
+        from nastransfer_nni.data.keys import store_keys
+
+        return store_keys(self, identifier)
 
     @property
     def stamp(self) -> str:
@@ -91,6 +98,8 @@ class ImageSet:
         """
         try:
             return fit(decode(self.store.encoded(int(self.numbers[row]))), self.side)
+        except UserError:
+            raise
         except (OSError, ValueError, SyntaxError) as error:  # what PIL raises for broken files
             raise UnreadableImage(f"{self.describe(row)} ({error})") from error
 
@@ -103,6 +112,15 @@ class ImageSet:
         """The set of these rows, in this order; classes stay."""
         chosen = np.asarray(rows)
         return replace(self, labels=self.labels[chosen], numbers=self.numbers[chosen])
+
+    def fetched(self) -> ImageSet:
+        """The set with its images on this machine: itself, unless its source is streamed."""
+        from nastransfer_nni.data.streaming import StreamStore
+
+        if not isinstance(self.store, StreamStore):
+            return self
+        store, numbers = self.store.fetch(self.numbers)
+        return replace(self, store=store, numbers=numbers)
 
     def relabel(self, classes: Sequence[str]) -> ImageSet:
         """Keep the images of `classes` only, numbered in the order given.
@@ -150,9 +168,7 @@ class ImageSet:
     @cached_property
     def keys(self) -> order.Keys:
         """A 64-bit key per image that does not depend on the form of the set, uint64 [N]."""
-        from nastransfer_nni.data.keys import store_keys
-
-        return store_keys(self.store, self.source.identifier)[self.numbers]
+        return self.store.keys(self.source.identifier)[self.numbers]
 
     def key(self, row: int) -> str:
         """The key of `row`, as manifests write it: 16 hexadecimal digits."""

@@ -47,19 +47,25 @@ def content_key(content: bytes) -> int:
     return order.key_of(f"{image.width}x{image.height}:".encode() + image.tobytes())
 
 
+def named_key(name: str, identifier: str | None) -> int | None:
+    """The key of an image whose file name holds what the pattern `identifier` describes."""
+    named = re.search(identifier, name) if identifier else None
+    return order.key_of(named.group()) if named else None
+
+
 def store_keys(store: Store, identifier: str | None) -> order.Keys:
     """The key of every image in a store, uint64 [len(store)]; computed once and kept in the cache."""
     kept = cache_folder("keys") / f"{order.key_of(f'{store.stamp}:{identifier}'):016x}.npy"
     if kept.is_file():
         return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]
-    pattern = re.compile(identifier) if identifier else None
 
     def piece(start: int) -> list[int]:
-        keys = []
-        for number in range(start, min(start + _PIECE, len(store))):
-            named = pattern.search(store.file_name(number)) if pattern else None
-            keys.append(order.key_of(named.group()) if named else content_key(store.encoded(number)))
-        return keys
+        numbers = range(start, min(start + _PIECE, len(store)))
+        names = [store.file_name(number) if identifier else "" for number in numbers]
+        return [
+            named_key(name, identifier) or content_key(store.encoded(number))
+            for name, number in zip(names, numbers, strict=True)
+        ]
 
     with ThreadPoolExecutor() as pool:
         found = [np.array(part, dtype=np.uint64) for part in pool.map(piece, range(0, len(store), _PIECE))]

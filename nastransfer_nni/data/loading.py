@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import numpy.typing as npt
 from nastransfer_nni.data import splits as parts
 from nastransfer_nni.data.imageset import ImageSet, natural
 from nastransfer_nni.data.sources import SPLITS, Source, check, local_folder
-from nastransfer_nni.data.stores import IMAGE_SUFFIXES, ArrowStore, FileStore, MemoryStore, TarStore
+from nastransfer_nni.data.stores import IMAGE_SUFFIXES, ArrowStore, FileStore, MemoryStore, TarStore, stamp_of
 from nastransfer_nni.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 _SYNONYMS = {
     "train": ("train", "training"),
@@ -106,7 +109,7 @@ def _from_folder(source: Source, folder: Path, split: str) -> ImageSet:
 
         return _from_dataset(source, split, datasets.Dataset.load_from_disk(str(saved)))
     if parquet := files(".parquet") or _parts(folder / "data", theirs):
-        return _from_dataset(source, split, _parquet(parquet))
+        return _from_parquet(source, split, parquet)
     if shards := files(".tar"):
         store, words = TarStore.index(shards)
         return _named_labels(source, split, store, words)
@@ -128,13 +131,19 @@ def _parts(folder: Path, split: str) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if split in _named([path]))
 
 
-def _parquet(files: Sequence[Path]) -> Any:
+def _from_parquet(source: Source, split: str, files: Sequence[Path]) -> ImageSet:
     import datasets
 
+    names = [str(file) for file in files]
+    if source.stream or _too_big(sum(file.stat().st_size for file in files)):
+        open_stream = partial(
+            datasets.load_dataset, "parquet", data_files=names, split="train", streaming=True
+        )
+        return _from_stream(source, split, open_stream, stamp_of(files))
     shown = not datasets.utils.are_progress_bars_disabled()
     datasets.disable_progress_bars()  # local files are soon read; a download keeps its bar
     try:
-        return datasets.load_dataset("parquet", data_files=[str(file) for file in files], split="train")
+        return _from_dataset(source, split, datasets.load_dataset("parquet", data_files=names, split="train"))
     finally:
         if shown:
             datasets.enable_progress_bars()
@@ -155,24 +164,59 @@ def _from_hub(source: Source, split: str) -> ImageSet:
 
     theirs = source.splits.get(split) or _pick(source, split, tuple(source.splits) or _hub_splits(source))
     with _hub_errors(source):
+        builder = datasets.load_dataset_builder(source.hub, source.config)
+        size = (builder.info.download_size or 0) + (builder.info.dataset_size or 0)
+        is_here = Path(builder.cache_dir).is_dir()
+        if source.stream or (not is_here and _too_big(size or source.gigabytes * 10**9)):
+            open_stream = partial(
+                datasets.load_dataset, source.hub, source.config, split=theirs, streaming=True
+            )
+            return _from_stream(source, split, open_stream, f"{source.hub}:{builder.hash}:{theirs}")
         dataset = datasets.load_dataset(source.hub, source.config, split=theirs)
     return _from_dataset(source, split, dataset)
 
 
+# Streams
+
+
+def _too_big(size: int) -> bool:
+    """Whether a set of this many bytes does not fit where `datasets` keeps what it has prepared."""
+    import shutil
+
+    import datasets
+
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    there = next(path for path in (cache, *cache.parents) if path.exists())
+    return size > shutil.disk_usage(there).free
+
+
+def _from_stream(source: Source, split: str, open_stream: Callable[[], Any], stamp: str) -> ImageSet:
+    from nastransfer_nni.data.streaming import StreamStore
+
+    features = open_stream()._resolve_features().features
+    image, label = columns(source, features)
+    store = StreamStore(open_stream, image, label, f"{source.name} {split}", stamp, source.identifier)
+    names = getattr(features[label], "names", None)
+    if names:
+        return _finish(source, split, store, store.words.astype(np.int64), tuple(names))
+    return _named_labels(source, split, store, store.words)
+
+
 class _hub_errors:
-    """Turn what the Hub's client raises into one line that says how to get the set."""
+    """Turn what the Hub's client says and raises into one line that says how to get the set."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
 
     def __enter__(self) -> None:
-        return None
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell of every retry
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is None or not isinstance(error, Exception) or isinstance(error, UserError):
             return
+        problem = "it cannot be reached" if isinstance(error, ConnectionError) else type(error).__name__
         raise UserError(
-            f"cannot get {self._source.name} from the Hugging Face Hub ({type(error).__name__}): "
+            f"cannot get {self._source.name} from the Hugging Face Hub ({problem}): "
             f"{self._source.how_to_get}; or put it under $NASTRANSFER_DATA/{self._source.name}"
         ) from error
 
@@ -245,8 +289,11 @@ def _finish(
         from timm.data import ImageNetInfo
 
         classes = tuple(ImageNetInfo(source.synsets).label_names())
-    if source.classes is not None and len(classes) != source.classes:
-        source = replace(source, classes=len(classes))
+    present = int(np.count_nonzero(np.bincount(labels, minlength=len(classes))))
+    if present < len(classes) and split != "train":
+        _log.warning(
+            "%s: its %s split has images of only %d of %d classes", source.name, split, present, len(classes)
+        )
     return ImageSet(source, split, classes, labels, store, np.arange(len(labels), dtype=np.int64))
 
 

@@ -44,6 +44,8 @@ class Source:
         identifier: a pattern for the name that the set itself gives an image, found in its file name.
         validation_classes: how many classes have validation images, where not all have.
         instructions: how to get a set that is not on the Hub.
+        gigabytes: its size, where the Hub does not say it.
+        stream: whether to read the set over instead of keeping it, as is done where it does not fit the disk.
     """
 
     name: str
@@ -62,6 +64,8 @@ class Source:
     identifier: str | None = None
     validation_classes: int | None = None
     instructions: str = ""
+    gigabytes: int = 0
+    stream: bool = False
 
     @property
     def how_to_get(self) -> str:
@@ -149,6 +153,7 @@ SOURCES: Mapping[str, Source] = {
             classes=21841,
             gated=True,
             synsets="imagenet-22k",
+            gigabytes=1300,
             identifier=_IMAGENET_FILE,
             validation_classes=11821,
         ),
@@ -165,8 +170,8 @@ def data_folder() -> Path | None:
 def parse(name: str) -> Source:
     """The source that `name` means: a known one, or a bare entry for a Hub name or a folder.
 
-    Columns that are ambiguous, and a Hub configuration, are given behind an `@`:
-    `cifar100@label=coarse_label`, `owner/name@image=photo,label=kind,config=large`.
+    Columns that are ambiguous, a Hub configuration and the wish to stream are given behind an `@`:
+    `cifar100@label=coarse_label`, `owner/name@image=photo,label=kind,config=large`, `imagenet1k@stream=yes`.
 
     Raises:
         UserError: the text behind the `@` is not of that form.
@@ -175,15 +180,15 @@ def parse(name: str) -> Source:
         return SOURCES.get(name) or Source(name)
     stem, _, choices = name.partition("@")
     base = SOURCES.get(stem) or Source(stem, hub=stem if _HUB_NAME.fullmatch(stem) else None)
-    chosen: dict[str, str] = {}
+    chosen: dict[str, str | bool] = {}
     for choice in filter(None, choices.split(",")):
         key, _, value = choice.partition("=")
-        if key not in ("image", "label", "config") or not value:
+        if key not in ("image", "label", "config", "stream") or not value or (key, value) == ("stream", "no"):
             raise UserError(
-                f"{name!r}: {choice!r} is not image=COLUMN, label=COLUMN or config=NAME (as in "
+                f"{name!r}: {choice!r} is not image=COLUMN, label=COLUMN, config=NAME or stream=yes (as in "
                 "cifar100@label=coarse_label)"
             )
-        chosen[key] = value
+        chosen[key] = value if key != "stream" else True
     if "label" in chosen:
         base = replace(base, classes=None, synsets=None)
     return replace(base, **chosen) if chosen else base  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nastransfer_nni.data.imageset import Store
 from nastransfer_nni.data.keys import cache_folder
 from nastransfer_nni.errors import UserError
 from nastransfer_nni.files import replacing
@@ -33,7 +34,7 @@ def stamp_of(paths: Iterable[str | Path]) -> str:
     return text.hexdigest()
 
 
-class ArrowStore:
+class ArrowStore(Store):
     """A column of images in a `datasets.Dataset`: from Parquet, a saved data set or the Hub."""
 
     def __init__(self, dataset: Any, column: str) -> None:
@@ -66,7 +67,7 @@ class ArrowStore:
 
 
 @dataclass(frozen=True)
-class FileStore:
+class FileStore(Store):
     """Image files under a folder."""
 
     root: Path
@@ -103,7 +104,7 @@ class FileStore:
 
 
 @dataclass(frozen=True)
-class TarStore:
+class TarStore(Store):
     """WebDataset shards, read in place: the position of every image is indexed once and cached."""
 
     shards: Sequence[Path]
@@ -180,7 +181,7 @@ def _members(shard: Path) -> list[tuple[int, int, str, str]]:
 
 
 @dataclass(frozen=True)
-class MemoryStore:
+class MemoryStore(Store):
     """Encoded images in memory."""
 
     contents: Sequence[bytes]

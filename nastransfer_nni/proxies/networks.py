@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -127,12 +129,10 @@ def timm_model(name: str) -> Any:
 
     name, _, file = name.partition("@")
     if not timm.is_model(name):
-        near = (
-            ", ".join(timm.list_models(f"*{name.split('_')[0].split('.')[0]}*")[:5])
-            or "see timm.list_models()"
-        )
-        raise UserError(f"timm has no model {name!r}; there are {near}")
+        near = ", ".join(difflib.get_close_matches(name, timm.list_models())) or "others: timm.list_models()"
+        raise UserError(f"timm has no model {name!r}; it has {near}")
     overlay = {"file": file} if file else None
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell of every retry
     try:
         model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError, ValueError) as error:

@@ -36,7 +36,7 @@ def resolve(proxy: str, source: str, seed: int = 0) -> tuple[ImageSet, Manifest]
     if not spec.is_manifest(proxy):
         return make(load(source, SPLIT), spec.parse(proxy), seed)
     manifest = Manifest.read(proxy)
-    return manifest.apply(load(source, manifest.source.split), Path(proxy).parent), manifest
+    return manifest.apply(load(source, manifest.source.split), Path(proxy).parent).fetched(), manifest
 
 
 def make(
@@ -68,7 +68,7 @@ def make(
         raise UserError(
             f"proxy {spec.text_of(tuple(steps))}: a proxy needs at least 2 classes, this one has {len(kept)}"
         )
-    chosen = images.select(rows).relabel([images.classes[label] for label in kept])
+    chosen = images.select(rows).relabel([images.classes[label] for label in kept]).fetched()
     manifest = Manifest(
         source=SourceRecord(
             name=images.name, split=images.split, fingerprint=images.fingerprint, images=len(images)
@@ -94,15 +94,17 @@ def unreadable(images: ImageSet, rows: Rows) -> Rows:
     """Which of these rows cannot be decoded; every one is tried."""
     from concurrent.futures import ThreadPoolExecutor
 
+    tried = images.select(rows).fetched()
+
     def is_bad(row: int) -> bool:
         try:
-            images.image(row)
+            tried.image(row)
         except UnreadableImage:
             return True
         return False
 
     with ThreadPoolExecutor() as pool:
-        return rows[np.fromiter(pool.map(is_bad, rows.tolist()), dtype=bool, count=len(rows))]
+        return rows[np.fromiter(pool.map(is_bad, range(len(tried))), dtype=bool, count=len(tried))]
 
 
 def _listing(chosen: ImageSet, whole: bool) -> str | dict[str, tuple[str, ...]] | ImageFile:
