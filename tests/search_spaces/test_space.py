@@ -1,0 +1,76 @@
+import pytest
+import torch
+from numpy.random import RandomState
+
+from search_spaces import OPERATIONS, DartsNetwork, DartsSpace, Genotype
+from search_spaces.nni_api import NasExperiment, SampleValidationError, model_context, nni
+from search_spaces.zoo import zoo
+
+SAMPLE = zoo()["PDARTS"].genotype.to_sample()
+
+
+def test_labels_are_those_of_nnis_cell():
+    space = DartsSpace(width=4, layers=3)
+    labels = [label for label in space.simplify() if "distinct" not in label]
+    assert sorted(labels) == sorted(SAMPLE)
+    assert space.simplify()["normal/op_2_0"].values == list(OPERATIONS)
+
+
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+def test_freeze_context_and_genotype_give_the_same_module(stem):
+    options = {"width": 4, "layers": 5, "num_classes": 7, "stem": stem, "auxiliary": True}
+
+    def built(make):
+        torch.manual_seed(3)
+        return make()
+
+    frozen = built(lambda: DartsSpace(**options)).freeze(SAMPLE)
+    with model_context(SAMPLE):
+        in_context = built(lambda: DartsSpace(**options))
+    direct = built(lambda: DartsNetwork(Genotype.from_sample(SAMPLE), 4, 5, 7, stem, True))
+    assert str(frozen) == str(in_context) == str(direct)
+    assert all(torch.equal(in_context.state_dict()[key], value) for key, value in direct.state_dict().items())
+    assert list(frozen.state_dict()) == list(direct.state_dict())
+    frozen.load_state_dict(direct.state_dict())
+
+
+def test_nnis_sampling_never_repeats_an_input():
+    space = DartsSpace(width=2, layers=3)
+    seen = set()
+    for seed in range(30):
+        sample = {}
+        space.random(sample, RandomState(seed))
+        seen.add(Genotype.from_sample({label: sample[label] for label in SAMPLE}))
+    assert len(seen) == 30
+
+
+def test_a_repeated_input_is_outside_the_space():
+    space = DartsSpace(width=2, layers=3)
+    assert space.contains(SAMPLE)
+    repeated = SAMPLE | {"normal/input_3_0": [1], "normal/input_3_1": [1]}
+    assert not space.contains(repeated)
+    with pytest.raises(SampleValidationError, match="both inputs read state 1"):
+        space.freeze(repeated)
+
+
+def test_nnis_own_multi_trial_strategy_searches_the_space(tmp_path):
+    from nni.nas.evaluator import FunctionalEvaluator
+    from nni.nas.experiment import NasExperimentConfig
+    from nni.nas.strategy import Random
+
+    class InProcess(NasExperiment):
+        _start_without_nni_manager = _stop_without_nni_manager = lambda self: None
+
+    def score(model):
+        assert isinstance(model, DartsNetwork)
+        nni.report_final_result(model.genotype.parameter_free_share)
+
+    space, evaluator, strategy = DartsSpace(width=2, layers=3), FunctionalEvaluator(score), Random(seed=0)
+    config = NasExperimentConfig("sequential", "raw")
+    config.execution_engine.max_model_count = 5
+    config.experiment_working_directory = str(tmp_path)
+    experiment = InProcess(space, evaluator, strategy, config)
+    experiment.run()
+    experiment.stop()
+    best = experiment.export_top_models(formatter="dict")[0]
+    assert Genotype.from_sample({label: best[label] for label in SAMPLE})
