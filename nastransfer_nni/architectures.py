@@ -108,13 +108,18 @@ def _parse(text: str, name: str) -> Architecture:
     if not isinstance(value, dict):
         raise ValueError("must hold a JSON object: an architecture, a genotype or an NNI sample")
     if "format" in value or "genotype" in value:
-        return _from_contract(value, name)
+        return from_contract(value, name)
     if any("/" in key for key in value):
         return Architecture(Genotype.from_sample(value), name)
     return Architecture(Genotype.from_dict(value), name)
 
 
-def _from_contract(value: dict[str, Any], name: str) -> Architecture:
+def from_contract(value: dict[str, Any], name: str) -> Architecture:
+    """Read the content of architecture.json.
+
+    Raises:
+        ValueError: says what is missing, unknown or does not fit.
+    """
     for key, expected in (("format", FORMAT), ("version", VERSION), ("space", SPACE)):
         if value.get(key) != expected:
             raise ValueError(f"{key} is {value.get(key)!r}; this release reads {expected!r}")

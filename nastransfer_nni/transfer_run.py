@@ -16,6 +16,7 @@ from nastransfer_nni.models import DartsModel
 from nastransfer_nni.progress import EpochProgress
 from nastransfer_nni.runs import Run
 from nastransfer_nni.tracking import Tracker, report_finished
+from nastransfer_nni.trained import Trained
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.data import Target, loaders, open_target
 from nastransfer_nni.training.distributed import World, pick_device, world
@@ -142,7 +143,7 @@ def _train(
                 checkpoint_hist=config.checkpoint_hist,
             ),
             checkpoints=kept,
-            extra={"arch": "nastransfer_darts", "model_options": model_options(config, target, width)},
+            extra={"arch": "nastransfer_darts", "card": card(config, architecture, target, width)},
             observer=recorder,
             is_interrupted=lambda: run.is_interrupted,
         )
@@ -156,20 +157,27 @@ def _train(
     return summary
 
 
-def model_options(config: Resolved, target: Target, width: int) -> dict[str, Any]:
-    """What `DartsModel` takes to build this network again, without its auxiliary head."""
-    return {
-        "architecture": config.genotype,
-        "width": width,
-        "layers": config.layers,
-        "num_classes": target.num_classes,
-        "stem": config.stem_for(target.pixels),
-        "img_size": target.pixels,
-        "mean": list(target.train.source.mean),
-        "std": list(target.train.source.std),
-        "crop_pct": config.crop_pct,
-        "classes": list(target.train.classes),
-    }
+def card(config: Resolved, architecture: Architecture, target: Target, width: int) -> dict[str, Any]:
+    """What every checkpoint says of the network in it."""
+    return Trained(
+        architecture,
+        {
+            "width": width,
+            "layers": config.layers,
+            "num_classes": target.num_classes,
+            "stem": config.stem_for(target.pixels),
+        },
+        {
+            "img_size": target.pixels,
+            "mean": list(target.train.source.mean),
+            "std": list(target.train.source.std),
+            "crop_pct": config.crop_pct,
+        },
+        target.train.classes,
+        weights={},
+        training=config.model_dump(mode="json", exclude={"genotype", "found_by", "out", "overwrite"}),
+        result={},
+    ).card()
 
 
 class Recorder(Observer):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol as Interface
 
 import numpy as np
 from torch import Tensor
 
-from nastransfer_nni.data import loading, splits
+from nastransfer_nni.data import loading, order, splits
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batches import BatchLoader
 from nastransfer_nni.data.imageset import ImageSet
@@ -108,16 +108,10 @@ def open_target(
             evaluation part that the training part does not have.
     """
     train = loading.load(name, train_split)
+    validation = part_to_evaluate(name, split=val_split, train_split=train_split, share=val_share, seed=seed)
     if val_share:
-        kept, held_out = splits.split(train.labels, (1 - val_share, val_share), seed)
-        train, validation = train.select(kept), train.select(held_out)
-    else:
-        there = [split for split in loading.splits(name) if split != train_split]
-        if not val_split and not there:
-            raise UserError(
-                f"{name} has no part to evaluate on: --val-share 0.2 holds out a fifth of its images"
-            )
-        validation = _aligned(loading.load(name, val_split or there[-1]), train)
+        train = train.select(_share(train, val_share, seed)[0])
+    validation = aligned(validation, train.classes)
     pixels = protocol.img_size or max(train.pixels or (0,))
     if not pixels:
         raise UserError(f"{name} has images of many sizes: --img-size says what they are brought to, as 224")
@@ -126,19 +120,49 @@ def open_target(
     return Target(train, validation, pixels)
 
 
-def _aligned(validation: ImageSet, train: ImageSet) -> ImageSet:
-    """The evaluation part with labels that number the classes of the training part."""
-    if validation.classes == train.classes:
-        return validation
-    number = {name: label for label, name in enumerate(train.classes)}
-    strangers = [name for name in validation.classes if name not in number]
+def part_to_evaluate(name: str, *, split: str, train_split: str, share: float, seed: int) -> ImageSet:
+    """The part of a target that training evaluates on.
+
+    Args:
+        name: the target.
+        split: its part; empty for `test` where it has labels, else `validation`.
+        train_split: the part that training is on.
+        share: hold this share of that part out instead.
+        seed: of what is held out.
+
+    Raises:
+        UserError: there is none.
+    """
+    if share:
+        train = loading.load(name, train_split)
+        return train.select(_share(train, share, seed)[1])
+    there = [part for part in loading.splits(name) if part != train_split]
+    if not split and not there:
+        raise UserError(f"{name} has no part to evaluate on: --val-share 0.2 holds out a fifth of its images")
+    return loading.load(name, split or there[-1])
+
+
+def _share(train: ImageSet, share: float, seed: int) -> list[order.Rows]:
+    return splits.split(train.labels, (1 - share, share), seed)
+
+
+def aligned(images: ImageSet, classes: Sequence[str]) -> ImageSet:
+    """The images with labels that number `classes`, of which some may have no image.
+
+    Raises:
+        UserError: an image's class is not among `classes`.
+    """
+    if images.classes == tuple(classes):
+        return images
+    number = {name: label for label, name in enumerate(classes)}
+    strangers = [name for name, count in images.counts.items() if count and name not in number]
     if strangers:
         raise UserError(
-            f"the {validation.split} part of {train.name} has classes that its {train.split} part lacks: "
-            f"{', '.join(strangers[:3])}"
+            f"the {images.split} part of {images.name} has classes that the network was not trained on: "
+            f"{', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}"
         )
-    new = np.array([number[name] for name in validation.classes], dtype=np.int64)
-    return replace(validation, classes=train.classes, labels=new[validation.labels])
+    new = np.array([number.get(name, -1) for name in images.classes], dtype=np.int64)
+    return replace(images, classes=tuple(classes), labels=new[images.labels])
 
 
 def loaders(
@@ -166,51 +190,76 @@ def loaders(
             f"--batch-size {protocol.batch_size} is more than the {len(target.train)} images to train on"
         )
     batch_size = protocol.batch_size // parts
+    validation = evaluation_batches(
+        target.validation,
+        protocol,
+        target.pixels,
+        2 * batch_size,
+        world=world,
+        workers=workers,
+        on_bad_image=on_bad_image,
+    )
     size = (target.pixels, target.pixels)
-    source, train_set = target.train.source, target.train
-    if protocol.aa or protocol.reprob or protocol.vflip or not InMemoryImages.fits(train_set, size):
-
-        def decoded(images: ImageSet, batch_size: int, is_training: bool) -> ImageBatches:
-            return ImageBatches(
-                images,
-                protocol,
-                target.pixels,
-                batch_size,
-                is_training=is_training,
-                seed=seed,
-                workers=workers,
-                world=world,
-                on_bad_image=on_bad_image,
-            )
-
-        return Loaders(
-            decoded(train_set, batch_size, True), decoded(target.validation, 2 * batch_size, False), train_set
-        )
-
-    def batches(
-        images: InMemoryImages, batch_size: int, augmentation: Augmentation, shuffle: bool
-    ) -> BatchLoader:
-        return BatchLoader(
-            images,
+    if protocol.aa or protocol.reprob or protocol.vflip or not InMemoryImages.fits(target.train, size):
+        decoded = ImageBatches(
+            target.train,
+            protocol,
+            target.pixels,
             batch_size,
-            augmentation,
+            is_training=True,
             seed=seed,
-            shuffle=shuffle,
-            drop_last=shuffle,
+            workers=workers,
+            world=world,
+            on_bad_image=on_bad_image,
+        )
+        return Loaders(decoded, validation, target.train)
+    images = InMemoryImages.of(target.train, size, on_bad_image)
+    brightness, contrast, saturation, hue = (*protocol.color_jitter, 0.0, 0.0, 0.0, 0.0)[:4]
+    augmentation = replace(
+        Augmentation.standard(target.train.source, protocol.cutout, target.pixels),
+        jitter=(brightness, contrast, saturation, hue),
+    )
+    batches = BatchLoader(
+        images,
+        batch_size,
+        augmentation,
+        seed=seed,
+        drop_last=True,
+        device=world.device,
+        rank=world.rank,
+        world_size=world.size,
+    )
+    return Loaders(batches, validation, target.train if len(images) == len(target.train) else None)
+
+
+def evaluation_batches(
+    images: ImageSet,
+    protocol: Protocol,
+    pixels: int,
+    batch_size: int,
+    *,
+    world: World,
+    workers: int = 0,
+    on_bad_image: str = "skip",
+) -> Batches:
+    """Every image once, as the protocol brings it to `pixels` for evaluation; shared out to the processes."""
+    if InMemoryImages.fits(images, (pixels, pixels)):
+        return BatchLoader(
+            InMemoryImages.of(images, (pixels, pixels), on_bad_image),
+            max(batch_size, 256),
+            Augmentation.none(images.source),
+            shuffle=False,
             device=world.device,
             rank=world.rank,
             world_size=world.size,
         )
-
-    brightness, contrast, saturation, hue = (*protocol.color_jitter, 0.0, 0.0, 0.0, 0.0)[:4]
-    augmentation = replace(
-        Augmentation.standard(source, protocol.cutout, target.pixels),
-        jitter=(brightness, contrast, saturation, hue),
-    )
-    train = InMemoryImages.of(train_set, size, on_bad_image)
-    validation = InMemoryImages.of(target.validation, size, on_bad_image)
-    return Loaders(
-        batches(train, batch_size, augmentation, shuffle=True),
-        batches(validation, max(2 * batch_size, 256), Augmentation.none(source), shuffle=False),
-        train_set if len(train) == len(train_set) else None,
+    return ImageBatches(
+        images,
+        protocol,
+        pixels,
+        batch_size,
+        is_training=False,
+        workers=workers,
+        world=world,
+        on_bad_image=on_bad_image,
     )

@@ -94,7 +94,7 @@ class ImageBatches:
         self._epoch, self._start = epoch, start
 
     def __len__(self) -> int:
-        return -(-self._samples // self.batch_size)
+        return -(-self.samples // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         cuts = self._is_training and self._cutout.cutout
@@ -111,7 +111,7 @@ class ImageBatches:
     def keys(self, number: int) -> list[Key]:
         """What the workers are told of one batch of the epoch."""
         first = number * self.batch_size
-        mine = range(self._rank, self._samples * self._world_size + self._rank, self._world_size)
+        mine = range(self._rank, self.samples * self._world_size + self._rank, self._world_size)
         places = [place for place in mine[first : first + self.batch_size] if place < len(self._images)]
         return [(self._epoch, place, int(self._order[place])) for place in places]
 
@@ -147,7 +147,7 @@ class ImageBatches:
         return images[chosen], labels[chosen]
 
     @property
-    def _samples(self) -> int:
+    def samples(self) -> int:
         """Images of an epoch on this rank."""
         total = len(self._images)
         if not self._is_training:
