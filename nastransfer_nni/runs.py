@@ -195,6 +195,12 @@ class Run:
         except KeyboardInterrupt:
             self._write_status("interrupted", "SIGINT or SIGTERM")
             raise
+        except UserError as error:
+            if self.is_resumed or self.metrics.exists():
+                self._write_status("failed", str(error))
+            else:  # a mistake that showed before the first figure: leave nothing to clean up
+                shutil.rmtree(self.path)
+            raise
         except OSError as error:
             self._write_status("failed", f"{type(error).__name__}: {error}")
             if error.errno not in NO_ROOM or not self._owns(error.filename):

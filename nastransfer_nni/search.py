@@ -10,6 +10,7 @@ import strategies
 from nastransfer_nni import cli
 from nastransfer_nni.config import Config
 from nastransfer_nni.data import sources
+from nastransfer_nni.proxies import spec
 from search_spaces.geometry import geometries
 
 
@@ -17,6 +18,9 @@ class SearchConfig(Config):
     """Options of a search."""
 
     source: str = Field("digits", description="image set to search on: a known name, a Hub name or a folder")
+    proxy: str = Field("all", description="which images: all, classes:100, images:0.1, ..., or a manifest")
+    proxy_seed: int = Field(0, ge=0, description="of a proxy's random choices; a manifest has its own")
+    pixels: int | None = Field(None, ge=8, description="side that images are brought to; None: as they are")
     strategy: str = Field("darts", description="strategy, with options as in darts:alpha_learning_rate=6e-4")
     seed: int = Field(0, ge=0, description="of weights, splits, batches and the strategy's draws")
     epochs: int = Field(50, ge=1, description="passes over the weights half")
@@ -31,6 +35,10 @@ class SearchConfig(Config):
     gradient_clip: float = Field(5.0, gt=0, description="largest norm of the weights' gradient")
     weights_share: float = Field(0.5, gt=0, lt=1, description="share of each class that trains the weights")
     alphas_share: float = Field(0.5, gt=0, lt=1, description="share of each class that trains the alphas")
+    on_bad_image: Literal["skip", "stop"] = Field(
+        "skip", description="what to do about images that are broken"
+    )
+    workers: int = Field(2, ge=0, description="processes that decode images above 64 px")
     device: str = Field("auto", description="auto: a GPU where there is one")
     out: str | None = Field(
         None, description="folder of the run; None: runs/search-..., named by the options"
@@ -42,6 +50,12 @@ class SearchConfig(Config):
     def _source_is_known(cls, name: str) -> str:
         sources.check(name)
         return name
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_is_known(cls, proxy: str) -> str:
+        spec.check(proxy)
+        return proxy
 
     @field_validator("strategy")
     @classmethod
@@ -89,8 +103,8 @@ def search(config: SearchConfig) -> dict[str, Any]:
     from nastransfer_nni.runs import Run
 
     name, options = strategies.parse(config.strategy)
-    names = [name, config.source, f"seed{config.seed}"]
-    with Run.open("search", names, config, config.out, config.overwrite, aside=("device",)) as run:
+    names = [name, config.source, *([config.proxy] if config.proxy != "all" else []), f"seed{config.seed}"]
+    with Run.open("search", names, config, config.out, config.overwrite, aside=("device", "workers")) as run:
         if run.finished is None:
             from nastransfer_nni.search_run import run_search
 

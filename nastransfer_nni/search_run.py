@@ -12,17 +12,21 @@ import torch
 import strategies
 from nastransfer_nni import checkpoints, drawing
 from nastransfer_nni.architectures import Architecture
-from nastransfer_nni.data import loading, sources, splits
-from nastransfer_nni.data.augmentation import Augmentation
-from nastransfer_nni.data.batches import BatchLoader
-from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.errors import UserError
 from nastransfer_nni.progress import EpochProgress
+from nastransfer_nni.proxies.manifest import Manifest
+from nastransfer_nni.proxies.manifest import write as write_manifest
+from nastransfer_nni.proxies.resolve import resolve
 from nastransfer_nni.runs import Run, versions
+from nastransfer_nni.search_data import batches, side
 from nastransfer_nni.tracking import Tracker
+from nastransfer_nni.training.distributed import World, pick_device
+from nastransfer_nni.training.protocols import SMALL_PIXELS
 from search_spaces import DartsSpace, Genotype
 from search_spaces.nni_api import NasExperiment
-from strategies.supernet import Schedule, SupernetEvaluator, SupernetStrategy, Tables
+from strategies.result import SearchResult
+from strategies.supernet import Schedule, SupernetEvaluator
+from strategies.terms import Tables, Terms
 
 if TYPE_CHECKING:
     from nastransfer_nni.search import SearchConfig
@@ -34,10 +38,13 @@ EVERY_EPOCH = "architectures.jsonl"
 
 def run_search(config: SearchConfig, run: Run, name: str, options: strategies.Options) -> dict[str, Any]:
     """Run the search of `config` in the open directory `run`; returns its summary."""
-    device = _device(config.device)
+    world = World(device=pick_device(config.device))
+    images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
+    write_manifest(manifest, images, run.path / "proxy.json")
+    fitting = "cifar" if side(images, config) <= SMALL_PIXELS else "imagenet"
+    stem = fitting if config.stem == "auto" else config.stem
     torch.manual_seed(config.seed)
-    images = InMemoryImages.of(loading.load(config.source, "train"))
-    space = DartsSpace(config.width, config.layers, len(images.classes), _stem(config, images))
+    space = DartsSpace(config.width, config.layers, len(images.classes), stem)
     strategy = strategies.create(name, **options.model_dump())
     resume = checkpoints.load(run.checkpoints / STATE)
     epochs_done = resume["result"]["epochs"] if resume else 0
@@ -47,7 +54,7 @@ def run_search(config: SearchConfig, run: Run, name: str, options: strategies.Op
     ):
         recorder = SearchRecorder(run, tracker, progress, epochs_done)
         evaluator = SupernetEvaluator(
-            *_batches(config, images, device),
+            *batches(images, config, world),
             Schedule(
                 config.epochs,
                 config.learning_rate,
@@ -57,15 +64,16 @@ def run_search(config: SearchConfig, run: Run, name: str, options: strategies.Op
                 config.gradient_clip,
             ),
             recorder,
-            device,
+            world.device,
             resume,
             lambda state: checkpoints.save(run.checkpoints / STATE, state),
+            Terms(seed=config.seed),
         )
         try:
             InProcessExperiment(space, evaluator, strategy, run.path / "nni").run()
         except FloatingPointError as error:
             raise UserError(str(error)) from None
-        return _export(config, run, tracker, strategy, images)
+        return _export(config, run, tracker, strategy.result, manifest)
 
 
 class InProcessExperiment(NasExperiment):  # type: ignore[misc]
@@ -134,50 +142,18 @@ class SearchRecorder:
         self._progress.advance(epoch, done, total)
 
 
-def _device(name: str) -> torch.device:
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _stem(config: SearchConfig, images: InMemoryImages) -> str:
-    if config.stem != "auto":
-        return config.stem
-    return "cifar" if max(images.images.shape[-2:]) <= 64 else "imagenet"
-
-
-def _batches(
-    config: SearchConfig, images: InMemoryImages, device: torch.device
-) -> tuple[BatchLoader, BatchLoader, BatchLoader]:
-    """The weights half, the alphas half, and the alphas half once more as it is, in one mixed order."""
-    source = sources.check(config.source)
-    shares = (config.weights_share, config.alphas_share)
-    parts = splits.split(images.labels.numpy(), shares, config.seed)
-    weights, alphas = (images.select(rows) for rows in parts)
-    augmented = Augmentation.standard(source, pixels=images.images.shape[-1])
-
-    def loader(part: InMemoryImages, augmentation: Augmentation, stream: int, shuffle: bool) -> BatchLoader:
-        seed = 2 * config.seed + stream  # the two halves must not share their draws
-        return BatchLoader(part, config.batch_size, augmentation, seed=seed, shuffle=shuffle, device=device)
-
-    return (
-        loader(weights, augmented, 0, shuffle=True),
-        loader(alphas, augmented, 1, shuffle=True),
-        loader(alphas, Augmentation.none(source), 1, shuffle=True),
-    )
-
-
 def _export(
-    config: SearchConfig, run: Run, tracker: Tracker, strategy: SupernetStrategy[Any], images: InMemoryImages
+    config: SearchConfig, run: Run, tracker: Tracker, result: SearchResult, manifest: Manifest
 ) -> dict[str, Any]:
     """Write what was found into the run's folder; returns the summary."""
-    result = strategy.result
     assert result.genotype is not None
     name, options = strategies.parse(config.strategy)
     found_by = {
         "strategy": name,
         "source": config.source,
-        "proxy": "all",
+        "proxy": config.proxy,
+        "proxy_seed": manifest.seed,
+        "proxy_fingerprint": manifest.fingerprint,
         "seed": config.seed,
         "options": options.changed(),
         "search_score": result.score,
@@ -189,7 +165,7 @@ def _export(
     Architecture(result.genotype, run.path.name, found_by).write(run.path / "architecture.json")
     drawing.save_cells(result.genotype, run.path)
     tracker.hparams(
-        strategy=name, source=config.source, proxy="all", search_seed=config.seed, epochs=config.epochs
+        strategy=name, source=config.source, proxy=config.proxy, search_seed=config.seed, epochs=config.epochs
     )
     tracker.final(top1=result.score, parameter_free_share=result.genotype.parameter_free_share)
     summary = {

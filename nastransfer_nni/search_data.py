@@ -1,0 +1,76 @@
+"""What a search sees: the proxy set's images in three streams of batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nastransfer_nni.data import splits
+from nastransfer_nni.data.augmentation import Augmentation
+from nastransfer_nni.data.batches import BatchLoader
+from nastransfer_nni.data.imageset import ImageSet
+from nastransfer_nni.data.memory import InMemoryImages
+from nastransfer_nni.training import protocols
+from nastransfer_nni.training.distributed import World
+from nastransfer_nni.training.images import ImageBatches
+
+if TYPE_CHECKING:
+    from nastransfer_nni.search import SearchConfig
+    from strategies.supernet import Batches
+
+LARGE_PIXELS = 224
+"""What images of many sizes are brought to where no size is asked for."""
+
+
+def side(images: ImageSet, config: SearchConfig) -> int:
+    """Side of the square images that the supernet sees, in pixels."""
+    return config.pixels or max(images.pixels or (LARGE_PIXELS,))
+
+
+def halves(images: ImageSet, config: SearchConfig) -> tuple[ImageSet, ImageSet]:
+    """The part that trains the weights and the part that trains the architecture: disjoint, stratified."""
+    shares = (config.weights_share, config.alphas_share)
+    weights, alphas = splits.split(images.labels, shares, config.seed)
+    return images.select(weights), images.select(alphas)
+
+
+def batches(images: ImageSet, config: SearchConfig, world: World) -> tuple[Batches, Batches, Batches]:
+    """Batches of the weights half, of the alphas half, and of the alphas half as it is, for validation.
+
+    Small images stay in memory and are augmented in batches (random crops; mirror images where the classes
+    allow them); larger ones are decoded in workers under random resized crops. Validation keeps one mixed
+    order, so that a few of its batches are a sample of all classes.
+    """
+    weights, alphas = halves(images, config)
+    make = _small if InMemoryImages.fits(images, (side(images, config),) * 2) else _large
+    seeds = (2 * config.seed, 2 * config.seed + 1)  # the halves must not share their draws
+    return (
+        make(weights, config, world, seeds[0], True),
+        make(alphas, config, world, seeds[1], True),
+        make(alphas, config, world, seeds[1], False),
+    )
+
+
+def _small(images: ImageSet, config: SearchConfig, world: World, seed: int, augmented: bool) -> Batches:
+    pixels = side(images, config)
+    kind = (
+        Augmentation.standard(images.source, pixels=pixels) if augmented else Augmentation.none(images.source)
+    )
+    content = InMemoryImages.of(images, (pixels, pixels), config.on_bad_image)
+    return BatchLoader(content, config.batch_size, kind, seed=seed, device=world.device)
+
+
+def _large(images: ImageSet, config: SearchConfig, world: World, seed: int, augmented: bool) -> Batches:
+    if not augmented:
+        order = splits.split(images.labels, (1.0,), seed)[0]
+        images = images.select(order)
+    return ImageBatches(
+        images,
+        protocols.resolve("yang-224", {}),
+        side(images, config),
+        config.batch_size,
+        is_training=augmented,
+        seed=seed,
+        workers=config.workers,
+        world=world,
+        on_bad_image=config.on_bad_image,
+    )
