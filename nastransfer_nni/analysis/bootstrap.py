@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -136,11 +137,20 @@ def _keys(rows: pd.DataFrame, is_random: bool) -> list[NDArray[np.int_]]:
 
     A search is told by its seed and cell; a row that has neither is a search of its own.
     """
-    row = pd.Series(rows.index.astype(str), index=rows.index)
-    told = (rows["search_seed"] != "") | (rows["genotype"] != "")
-    draw = pd.Series("", index=rows.index) if is_random else rows["proxy_seed"]
-    search = draw + "\0" + (rows["search_seed"] + "\0" + rows["genotype"]).where(told, row)
-    return [np.asarray(pd.factorize(key, sort=True)[0]) for key in (draw, search, row)]
+    draws = [""] * len(rows) if is_random else rows["proxy_seed"].tolist()
+    seeds, cells = rows["search_seed"].tolist(), rows["genotype"].tolist()
+    numbers = range(len(rows))
+    searches = [
+        (draw, seed, cell, -1 if seed or cell else number)
+        for draw, seed, cell, number in zip(draws, seeds, cells, numbers, strict=True)
+    ]
+    return [_codes(draws), _codes(searches), np.arange(len(rows))]
+
+
+def _codes(keys: list[Any]) -> NDArray[np.int_]:
+    """Numbers for keys, in the keys' order."""
+    code = {key: number for number, key in enumerate(sorted(set(keys)))}
+    return np.array([code[key] for key in keys])
 
 
 def _nest(keys: list[NDArray[np.int_]], numbers: Floats) -> tuple[Floats, NDArray[np.int_], NDArray[np.int_]]:
@@ -183,24 +193,26 @@ def _resampled(
     units, most_searches, most_trainings = values.shape
     step = max(1, CHUNK // values.size)
     means = np.empty(samples)
+    leaves = values.ravel()
+    is_ragged = bool((searches < most_searches).any() or (trainings < most_trainings).any())
     for start in range(0, samples, step):
         size = min(step, samples - start)
-        u = (shared_rng.random((size, units)) * units).astype(np.intp)
-        if values.size == units:
-            means[start : start + size] = values[u, 0, 0].mean(1)
-            continue
-        s = _pick(rng, searches[u], most_searches)
-        t = _pick(rng, trainings[u[..., None], s], most_trainings)
-        picked = values[u[..., None, None], s[..., None], t]
-        picked *= np.arange(most_trainings) < trainings[u[..., None], s][..., None]
-        of_search = picked.sum(-1) / trainings[u[..., None], s]
-        of_search *= np.arange(most_searches) < searches[u][..., None]
-        means[start : start + size] = (of_search.sum(-1) / searches[u]).mean(1)
+        unit = (shared_rng.random((size, units)) * units).astype(np.intp)[..., None]
+        searches_in: Any = searches[unit] if is_ragged else np.intp(most_searches)
+        search = unit * most_searches + _pick(rng, searches_in, (size, units, most_searches))
+        search = search[..., None]
+        trainings_in: Any = trainings.ravel()[search] if is_ragged else np.intp(most_trainings)
+        training = _pick(rng, trainings_in, (size, units, most_searches, most_trainings))
+        picked = leaves.take(search * most_trainings + training)
+        if is_ragged:
+            picked *= np.arange(most_trainings) < trainings_in
+            of_search = picked.sum(-1) / trainings_in[..., 0] * (np.arange(most_searches) < searches_in)
+            means[start : start + size] = (of_search.sum(-1) / searches_in[..., 0]).mean(1)
+        else:
+            means[start : start + size] = picked.reshape(size, -1).mean(1)
     return means
 
 
-def _pick(rng: np.random.Generator, counts: NDArray[np.int_], most: int) -> NDArray[np.intp]:
-    """Indices [..., most], each below its count of `counts` [...]."""
-    if most == 1:
-        return np.zeros((*counts.shape, 1), np.intp)
-    return np.asarray((rng.random((*counts.shape, most)) * counts[..., None]).astype(np.intp))
+def _pick(rng: np.random.Generator, counts: NDArray[np.intp] | np.intp, shape: tuple[int, ...]) -> Any:
+    """Indices of the given shape, each below its count."""
+    return 0 if shape[-1] == 1 else (rng.random(shape) * counts).astype(np.intp)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from nastransfer_nni.analysis.correlation import Correlation
 from nastransfer_nni.analysis.improvement import Options
@@ -70,7 +70,8 @@ def improvement_figure(rows: pd.DataFrame, options: Options) -> Figure:
         )
         axes.plot([row["relative_improvement"]], [position], "o", ms=5, mec=color, mfc=face)
     for position, where in heads:
-        axes.text(0, position, where, transform=axes.get_yaxis_transform(), weight="bold", va="center")
+        axes.text(0.01, position, where, transform=axes.get_yaxis_transform(), weight="bold", va="center")
+    axes.spines["left"].set_visible(False)
     axes.set_yticks(positions, labels)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(y - 0.4, -0.6)
@@ -117,6 +118,7 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
     shown = rankings[:MOST_PANELS]
     names = list(dict.fromkeys(name for ranking in shown for name in ranking.strategies))
     figure, axes = _figure(1.2 + 0.3 * len(names))
+    ends: list[tuple[float, int, str, str]] = []
     for index, name in enumerate(names):
         points = [
             (x, float(ranking.probabilities[row] @ np.arange(1, len(ranking.strategies) + 1)))
@@ -126,7 +128,12 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
         ]
         color = PALETTE[index % len(PALETTE)]
         axes.plot(*zip(*points, strict=True), "o-", color=color, lw=1.8, ms=5)
-        axes.annotate(name, points[-1], xytext=(7, 0), textcoords="offset points", va="center", color=color)
+        ends.append((points[-1][1], points[-1][0], name, color))
+    apart = 0.075 * max(len(names), 3)
+    lowest = -np.inf
+    for rank, x, name, color in sorted(ends):
+        lowest = max(rank, lowest + apart)
+        axes.annotate(name, (x, lowest), xytext=(7, 0), textcoords="offset points", va="center", color=color)
     axes.set_xticks(range(len(shown)), [_wrapped(ranking.where) for ranking in shown])
     axes.set_xlim(-0.2, (len(shown) - 1) * 1.45 + 0.2)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -139,36 +146,35 @@ def critical_difference_figure(result: CriticalDifference, options: Options) -> 
     """Mean ranks on a line; bars join the strategies that are not told apart."""
     count = len(result.strategies)
     bars = result.cliques
-    figure, axes = _figure(1.0 + 0.24 * count + 0.14 * len(bars))
-    top = 0.5 * len(bars) + 0.5
-    axes.set_ylim(top + 0.9 * count + 0.2, -0.2)
-    axes.set_xlim(1 - 0.9, count + 0.2)
+    figure, axes = _figure(1.0 + 0.14 * count + 0.14 * len(bars))
+    left = (count + 1) // 2
+    top = 0.5 * len(bars) + 1
+    axes.set_ylim(top + 0.9 * left, -0.2)
+    edges = 1 - 0.04 * count, count + 0.04 * count
+    axes.set_xlim(*edges)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_xticks(range(1, count + 1))
     axes.set_yticks([])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.spines["top"].set_visible(True)
-    axes.set_xlabel(
-        f"mean rank over {result.blocks} proxy draws (critical difference {result.difference:.2f})"
-    )
+    axes.set_xlabel(f"mean rank (critical difference {result.difference:.2f})")
     for index, (start, end) in enumerate(bars):
-        span = [result.mean_ranks[start] - 0.05, result.mean_ranks[end] + 0.05]
-        axes.plot(span, [0.5 * index + 0.4] * 2, color=INK, lw=3.5, solid_capstyle="round")
+        span = [result.mean_ranks[start] - 0.03, result.mean_ranks[end] + 0.03]
+        axes.plot(span, [0.5 * index + 0.5] * 2, color=INK, lw=3.5, solid_capstyle="butt", zorder=3)
     for index, (name, rank) in enumerate(zip(result.strategies, result.mean_ranks, strict=True)):
-        y = top + 0.9 * index + 0.5
-        color = PALETTE[index % len(PALETTE)]
-        axes.plot([rank, rank], [0, y], color=color, lw=1)
-        is_left = rank - 1 > 0.55 * (count - 1)
+        is_left = index < left
+        y = top + 0.9 * (index if is_left else count - 1 - index)
+        edge = edges[0] if is_left else edges[1]
+        axes.plot([rank, rank, edge], [0, y, y], color=PALETTE[index % len(PALETTE)], lw=1.3)
         axes.annotate(
-            f"{name}  {rank:.2f}",
-            (rank, y),
-            xytext=(-5 if is_left else 5, 0),
+            f"{name} {rank:.2f}",
+            (edge, y),
+            xytext=(-4 if is_left else 4, 0),
             textcoords="offset points",
             ha="right" if is_left else "left",
             va="center",
         )
-        axes.plot([rank], [y], "o", ms=4, color=color)
     return figure
 
 
@@ -191,25 +197,29 @@ def correlation_figure(result: Correlation) -> Figure:
 
 
 def cost_figure(rows: pd.DataFrame) -> Figure:
-    """Search cost against target accuracy with the Pareto front."""
-    figure, axes = _figure(3.5)
-    hours = rows["search_seconds"] / 3600
-    smallest = hours[hours > 0].min()
-    axes.set_xscale("symlog", linthresh=float(smallest) / 3)
-    front = rows[rows["on_front"]].sort_values("search_seconds")
-    axes.step(front["search_seconds"] / 3600, front["top1"], where="post", color=INK, lw=1, alpha=0.6)
-    names = list(dict.fromkeys(rows["strategy"]))
-    for index, name in enumerate(names):
-        part = rows[rows["strategy"] == name]
-        color = GREY if name.startswith(BASELINE) and not part["search_seconds"].any() else PALETTE[index % 8]
-        for is_front, face in ((True, color), (False, "none")):
-            points = part[part["on_front"] == is_front]
-            axes.plot(points["search_seconds"] / 3600, points["top1"], "o", ms=5.5, mec=color, mfc=face)
-        axes.plot([], [], "o", color=color, label=name)
-    axes.set_xlabel("search cost, hours (filled: no other is cheaper and better)")
-    axes.set_ylabel("mean top-1, %")
-    axes.set_xlim(left=-float(smallest) / 10)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.2)
+    """Search cost against target accuracy with the Pareto front; a line is random cells, which cost none."""
+    figure, axes = _figure(3.6)
+    axes.set_xscale("log")
+    searched = rows[rows["search_seconds"] > 0].assign(hours=lambda part: part["search_seconds"] / 3600)
+    free = rows[rows["search_seconds"] == 0]
+    for row in free.to_dict("records"):
+        axes.axhline(row["top1"], color=GREY, lw=1.2, ls="--")
+    if len(free):
+        axes.plot([], [], "--", color=GREY, lw=1.2, label=BASELINE)
+    front = searched[searched["on_front"]].sort_values("hours")
+    axes.step(front["hours"], front["top1"], where="post", color=INK, lw=1, alpha=0.6)
+    for index, (name, part) in enumerate(searched.groupby("strategy", sort=False)):
+        color = PALETTE[index % len(PALETTE)]
+        for is_front, points in part.groupby("on_front"):
+            face = color if is_front else "none"
+            axes.plot(points["hours"], points["top1"], "o", ms=5.5, mec=color, mfc=face)
+        axes.plot([], [], "o", ms=5.5, color=color, label=name)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("search cost, hours")
+    axes.set_ylabel("mean top-1 on the target, %")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.3)
     return figure
 
 
@@ -234,7 +244,7 @@ def png(figure: Figure) -> bytes:
     """The figure as PNG on white."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="png", dpi=200, facecolor="white")
+        figure.savefig(buffer, format="png", dpi=160, facecolor="white")
     return buffer.getvalue()
 
 

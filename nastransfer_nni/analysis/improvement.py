@@ -119,9 +119,12 @@ def compare(table: pd.DataFrame, options: Options) -> list[Comparison]:
     """
     found = []
     for setting, rows in settings(table):
+        baselines: dict[str, pd.DataFrame] = {}
         pools: dict[tuple[int, ...], Arm | None] = {}
         for source, proxy, strategy, options_text, part in _groups(rows):
-            pool = baseline_of(rows, strategy)
+            if strategy not in baselines:
+                baselines[strategy] = baseline_of(rows, strategy)
+            pool = baselines[strategy]
             key = tuple(pool.index)
             if key not in pools:
                 pools[key] = arm(pool, "top1", options.samples, options.seed, is_random=True) if key else None

@@ -27,8 +27,9 @@ from nastransfer_nni.errors import UserError
 from nastransfer_nni.files import replacing, write_json, write_text
 
 PACKAGES = ("nastransfer-nni", "numpy", "scipy", "pandas", "statsmodels", "matplotlib")
-MOST_CELLS = 8
+MOST_CELLS = 6
 MOST_LINKS = 500
+MOST_MOVEMENTS = 30
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,11 @@ def _figures(
         caption = "Accuracy on the source against accuracy on the target, a dot a cell."
         yield f"correlation_{index + 1}", caption, figures.styled(figures.correlation_figure, cells)
     if cost is not None:
-        yield "cost", "Search cost against accuracy on the target.", figures.styled(figures.cost_figure, cost)
+        yield (
+            "cost",
+            "Search cost against accuracy on the target. Filled: on the Pareto front.",
+            figures.styled(figures.cost_figure, cost),
+        )
 
 
 def _cells(summary: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
@@ -269,9 +274,9 @@ def _limits(findings: Findings) -> Iterator[str]:
     few = int((rows["verdict"] == "insufficient").sum())
     if few:
         yield (
-            f"{few} of {len(rows)} comparisons have too few runs for a finding: it takes {MIN_RUNS} networks in "
-            f"each arm, from {MIN_UNITS} independent searches, and {MIN_UNITS} proxy draws where there are several. "
-            "Their intervals are shown, but no test."
+            f"{few} of {len(rows)} comparisons have too few runs for a finding. It takes {MIN_RUNS} networks "
+            f"in each arm, of {MIN_UNITS} searches at least, and {MIN_UNITS} proxy draws where there are "
+            "several; their intervals are shown, but no test."
         )
     for verdict in ("no searched runs", "no random runs"):
         names = rows.loc[rows["verdict"] == verdict, "strategy"]

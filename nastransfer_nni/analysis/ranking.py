@@ -86,30 +86,29 @@ def movements(comparisons: list[Comparison], options: Options) -> pd.DataFrame:
     (intersection-union test, Holm over all pairs of the setting).
     """
     rows: list[dict[str, Any]] = []
-    by_setting = groupby(_blocks(comparisons), key=lambda block: block[0])
-    for setting, blocks in by_setting:
-        tests: list[tuple[float, int, str]] = []
-        first = len(rows)
-        for (_, where_a, a), (_, where_b, b) in combinations(list(blocks), 2):
-            pairs = _common(a, b)
-            if len(pairs) < MIN_STRATEGIES:
+    for setting, blocks in groupby(_blocks(comparisons), key=lambda block: block[0]):
+        places = {where: {m.strategy: m for m in members if len(_means(m))} for _, where, members in blocks}
+        standings: dict[tuple[str, ...], _Standing] = {}
+        tests: list[tuple[float, list[str], str]] = []
+        for where_a, where_b in combinations(places, 2):
+            names = sorted(places[where_a].keys() & places[where_b].keys())
+            if len(names) < MIN_STRATEGIES:
                 continue
-            rows.append(
-                {
-                    "setting": str(setting),
-                    "proxy_a": where_a,
-                    "proxy_b": where_b,
-                    **_agreement(pairs, options),
-                }
-            )
-            tests += [(p, len(rows) - 1, text) for p, text in _swaps(pairs)]
-        for row in rows[first:]:
-            row["swaps"] = []
+            for where in (where_a, where_b):
+                if (where, *names) not in standings:
+                    standings[where, *names] = _stand([places[where][name] for name in names])
+            a, b = standings[where_a, *names], standings[where_b, *names]
+            swaps: list[str] = []
+            place = {"setting": str(setting), "proxy_a": where_a, "proxy_b": where_b}
+            rows.append(place | _agreement(a, b, options) | {"swaps": swaps})
+            tests += [
+                (p, swaps, f"{pair} on {where_a}, below on {where_b}") for p, pair in _swaps(a, b, names)
+            ]
         if tests:
             corrected = multipletests([p for p, _, _ in tests], method="holm")[1]
-            for (_, index, text), p_holm in zip(tests, corrected, strict=True):
+            for (_, swaps, text), p_holm in zip(tests, corrected, strict=True):
                 if p_holm < options.alpha:
-                    rows[index]["swaps"].append(text)
+                    swaps.append(text)
     return pd.DataFrame(rows)
 
 
@@ -203,49 +202,70 @@ def _is_sufficient(member: Comparison) -> bool:
     return arm is not None and arm.is_sufficient
 
 
-def _common(a: list[Comparison], b: list[Comparison]) -> list[tuple[Comparison, Comparison]]:
-    other = {member.strategy: member for member in b if len(_means(member))}
-    return [
-        (member, other[member.strategy]) for member in a if len(_means(member)) and member.strategy in other
-    ]
+@dataclass(frozen=True)
+class _Standing:
+    """How the strategies of one proxy stand to each other, sample by sample.
+
+    Attributes:
+        means: [strategies].
+        signs: [pairs, samples] whether the first of two strategies is above the second.
+        ranks: [strategies, samples] centred and of unit length.
+        best: [samples] the best strategy.
+        below: [pairs] probability that the first of two strategies is below the second.
+        sufficient: whether every strategy has the runs that a finding needs.
+    """
+
+    means: Floats
+    signs: NDArray[np.int8]
+    ranks: NDArray[np.float32]
+    best: NDArray[np.intp]
+    below: Floats
+    sufficient: bool
 
 
-def _agreement(pairs: list[tuple[Comparison, Comparison]], options: Options) -> dict[str, object]:
-    points = np.array([[a.searched.mean, b.searched.mean] for a, b in pairs if a.searched and b.searched])
-    draws_a, draws_b = (np.stack([_means(pair[side]) for pair in pairs], axis=1) for side in (0, 1))
-    upper = np.triu_indices(len(pairs), 1)
-    signs = [np.sign(d[:, upper[0]] - d[:, upper[1]]) for d in (draws_a, draws_b)]
-    taus = (signs[0] * signs[1]).mean(1)
-    ranks = [stats.rankdata(d, axis=1) for d in (draws_a, draws_b)]
-    rhos = _row_correlation(*ranks)
+def _stand(members: list[Comparison]) -> _Standing:
+    arms = [member.searched for member in members if member.searched]
+    draws = np.stack([arm.draws for arm in arms])
+    first, second = np.triu_indices(len(arms), 1)
+    ranks = stats.rankdata(draws, axis=0).astype(np.float32)
+    ranks -= ranks.mean(0)
+    lengths = np.sqrt((ranks**2).sum(0))
+    return _Standing(
+        np.array([arm.mean for arm in arms]),
+        np.sign(draws[first] - draws[second]).astype(np.int8),
+        np.divide(ranks, lengths, out=np.zeros_like(ranks), where=lengths > 0),
+        draws.argmax(0),
+        np.array([arms[i].probability_below(draws[j]) for i, j in zip(first, second, strict=True)]),
+        all(arm.is_sufficient for arm in arms),
+    )
+
+
+def _agreement(a: _Standing, b: _Standing, options: Options) -> dict[str, Any]:
+    taus = (a.signs * b.signs).sum(0, dtype=np.int16) / len(a.signs)
+    rhos = (a.ranks * b.ranks).sum(0)
+    (tau_low, tau_high), (rho_low, rho_high) = (np.quantile(draws, options.tails) for draws in (taus, rhos))
     return {
-        "strategies": len(pairs),
-        "tau": float(stats.kendalltau(*points.T).statistic),
-        "tau_low": float(np.quantile(taus, options.tails[0])),
-        "tau_high": float(np.quantile(taus, options.tails[1])),
-        "rho": float(stats.spearmanr(*points.T).statistic),
-        "rho_low": float(np.quantile(rhos, options.tails[0])),
-        "rho_high": float(np.quantile(rhos, options.tails[1])),
-        "same_best": float((draws_a.argmax(1) == draws_b.argmax(1)).mean()),
-        "sufficient": all(_is_sufficient(member) for pair in pairs for member in pair),
+        "strategies": len(a.means),
+        "tau": float(stats.kendalltau(a.means, b.means).statistic),
+        "tau_low": float(tau_low),
+        "tau_high": float(tau_high),
+        "rho": float(stats.spearmanr(a.means, b.means).statistic),
+        "rho_low": float(rho_low),
+        "rho_high": float(rho_high),
+        "same_best": float((a.best == b.best).mean()),
+        "sufficient": a.sufficient and b.sufficient,
     }
 
 
-def _row_correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> Floats:
-    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        return np.nan_to_num((a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1)))
+def _swaps(a: _Standing, b: _Standing, names: list[str]) -> Iterator[tuple[float, str]]:
+    """For each two strategies the p-value of their swapping places, and who is above whom on the first proxy.
 
-
-def _swaps(pairs: list[tuple[Comparison, Comparison]]) -> Iterator[tuple[float, str]]:
-    """For each two strategies with the runs for it: the p-value of their swapping places, and its words."""
-    for (a, other_a), (b, other_b) in combinations(pairs, 2):
-        if not all(_is_sufficient(member) for member in (a, b, other_a, other_b)):
-            continue
-        assert a.searched and b.searched and other_a.searched and other_b.searched
-        first = a.searched.probability_below(b.searched.draws)
-        second = other_a.searched.probability_below(other_b.searched.draws)
-        is_swap = (first - 0.5) * (second - 0.5) < 0
-        p = max(2 * min(first, 1 - first), 2 * min(second, 1 - second)) if is_swap else 1.0
-        better, worse = (a, b) if first < 0.5 else (b, a)
-        yield p, f"{better.strategy} above {worse.strategy} on {a.where}, below on {other_a.where}"
+    Nothing where a strategy has too few runs.
+    """
+    if not (a.sufficient and b.sufficient):
+        return
+    for (first, second), here, there in zip(combinations(names, 2), a.below, b.below, strict=True):
+        is_swap = (here - 0.5) * (there - 0.5) < 0
+        p = max(2 * min(here, 1 - here), 2 * min(there, 1 - there)) if is_swap else 1.0
+        better, worse = (first, second) if here < 0.5 else (second, first)
+        yield float(p), f"{better} above {worse}"

@@ -17,7 +17,7 @@ def summarise(comparisons: list[Comparison], options: Options) -> pd.DataFrame:
 
     `genotype` is the cell with the best mean top1 of its row.
     """
-    rows = []
+    rows, random = [], []
     pools = set()
     for comparison in comparisons:
         setting = str(comparison.setting)
@@ -36,8 +36,8 @@ def summarise(comparisons: list[Comparison], options: Options) -> pd.DataFrame:
             pools.add(pool)
             name = label(BASELINE, comparison.pool["strategy_options"].iloc[0])
             row = _row(comparison.pool, comparison.random, options)
-            rows.append({"setting": setting, "source": "", "proxy": "", "strategy": name, **row})
-    return pd.DataFrame(rows)
+            random.append({"setting": setting, "source": "", "proxy": "", "strategy": name, **row})
+    return pd.DataFrame([*rows, *random])
 
 
 def _row(rows: pd.DataFrame, arm: Arm, options: Options) -> dict[str, object]:

@@ -47,13 +47,11 @@ def improvement(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
             "Proxy": _places(rows),
             "Strategy": rows["strategy"],
             "Top-1 %": _numbers(rows["mean"], "{:.2f}"),
-            "Improvement over random %": _numbers(rows["relative_improvement"], "{:+.2f}"),
+            "RI %": _numbers(rows["relative_improvement"], "{:+.2f}"),
             f"{options.confidence:.0%} interval": _spans(rows["ci_low"], rows["ci_high"]),
-            "p (Holm)": [p_text(p) for p in rows["p_holm"]],
-            f"p of a difference beyond {options.margin:g}% (Holm)": [
-                p_text(p) for p in rows["p_equivalent_holm"]
-            ],
-            "Runs, random runs": [f"{a}, {b}" for a, b in zip(rows["n"], rows["n_random"], strict=True)],
+            "p": [p_text(p) for p in rows["p_holm"]],
+            f"p beyond ±{options.margin:g}%": [p_text(p) for p in rows["p_equivalent_holm"]],
+            "Runs": [f"{a} and {b} random" for a, b in zip(rows["n"], rows["n_random"], strict=True)],
             "Finding": [finding(row, options) for row in rows.to_dict("records")],
         }
     )
@@ -79,8 +77,8 @@ def summary(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
             "Strategy": rows["strategy"],
             "Top-1 %": _numbers(rows["top1"], "{:.2f}"),
             f"{options.confidence:.0%} interval": _spans(rows["ci_low"], rows["ci_high"]),
-            "Params": _numbers(rows["params"] / 1e6, "{:.3g}M"),
-            "Mult-adds": _numbers(rows["mult_adds"] / 1e6, "{:.3g}M"),
+            "Params": _numbers(rows["params"] / 1e6, "{:.2f}M"),
+            "Mult-adds": _numbers(rows["mult_adds"] / 1e6, "{:.1f}M"),
             "Parameter-free": _numbers(100 * rows["parameter_free_share"], "{:.0f}%"),
             "Search": [duration(seconds) for seconds in rows["search_seconds"]],
             "Cells tried": _numbers(rows["search_samples"], "{:,.0f}"),
@@ -95,10 +93,10 @@ def movements(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Proxies": rows["proxy_a"] + " and " + rows["proxy_b"],
-            "Kendall's tau-b": _numbers(rows["tau"], "{:.2f}"),
-            "its interval": _spans(rows["tau_low"], rows["tau_high"]),
-            "Spearman's rho": _numbers(rows["rho"], "{:.2f}"),
-            "interval of rho": _spans(rows["rho_low"], rows["rho_high"]),
+            "Tau-b": _numbers(rows["tau"], "{:.2f}"),
+            "tau's interval": _spans(rows["tau_low"], rows["tau_high"]),
+            "Rho": _numbers(rows["rho"], "{:.2f}"),
+            "rho's interval": _spans(rows["rho_low"], rows["rho_high"]),
             "Same best": _numbers(100 * rows["same_best"], "{:.0f}%"),
             "Swaps beyond chance": [
                 ("; ".join(swaps) or "none") if enough else "insufficient: too few runs"
