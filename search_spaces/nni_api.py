@@ -15,7 +15,9 @@ with warnings.catch_warnings():
     from nni.mutable.annotation import Constraint
     from nni.mutable.exception import ConstraintViolation
     from nni.nas.evaluator import Evaluator
-    from nni.nas.experiment import NasExperiment
+    from nni.nas.execution import ExecutionEngine
+    from nni.nas.execution.event import ModelEvent, ModelEventType
+    from nni.nas.experiment import NasExperiment, NasExperimentConfig
     from nni.nas.nn.pytorch import Cell, ModelSpace
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy, no_default_hook
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
@@ -31,9 +33,13 @@ __all__ = [
     "ConstraintViolation",
     "Evaluator",
     "ExecutableModelSpace",
+    "ExecutionEngine",
+    "ModelEvent",
+    "ModelEventType",
     "ModelSpace",
     "ModelStatus",
     "NasExperiment",
+    "NasExperimentConfig",
     "OneShotStrategy",
     "RawFormatModelSpace",
     "Sample",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Iterable, Sequence
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class SampledCell(BaseSuperNetModule):  # type: ignore[misc]
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for edges, pair in zip(self.nodes, self.path, strict=True):
+        for edges, pair in zip(cast(Iterable[Sequence[MixedOperation]], self.nodes), self.path, strict=True):
             first, second = (
                 edges[state].candidates[OPERATIONS.index(name)](states[state]) for name, state in pair
             )

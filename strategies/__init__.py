@@ -23,5 +23,5 @@ def create(name: str, **options: Any) -> Strategy:
         ValueError: the name or an option is not known, or an option's value is out of range.
     """
     checked = check(name, options)
-    module, cls = STRATEGIES[name].implementation.split(":")
+    module, cls = checked.implementation().split(":")
     return getattr(importlib.import_module(module), cls)(checked)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class Options(BaseModel):
@@ -18,6 +18,14 @@ class Options(BaseModel):
         """The options that are not at their default: what tells two uses of a strategy apart."""
         return self.model_dump(exclude_defaults=True)
 
+    def implementation(self) -> str:
+        """The strategy's class as `module:class`, imported when it is created."""
+        raise NotImplementedError
+
+    def shares_weights(self) -> bool:
+        """Whether it searches on a supernet rather than by training candidates."""
+        return True
+
 
 class DartsOptions(Options):
     """Differentiable search (Liu, Simonyan, Yang, ICLR 2019)."""
@@ -25,6 +33,123 @@ class DartsOptions(Options):
     alpha_learning_rate: float = Field(3e-4, gt=0, description="Adam's learning rate for the alphas")
     alpha_weight_decay: float = Field(1e-3, ge=0, description="Adam's weight decay for the alphas")
     cell: Literal["plain"] = Field("plain", description="the search-time cell")
+
+    def implementation(self) -> str:
+        """See `Options`."""
+        return "strategies.darts:Darts"
+
+
+class GumbelOptions(DartsOptions):
+    """DARTS on sampled, relaxed choices: Gumbel-softmax (Xie et al., ICLR 2019; Dong and Yang, CVPR 2019)."""
+
+    temperature: float = Field(1.0, gt=0, description="of the Gumbel-softmax in the first epoch")
+    temperature_min: float = Field(0.33, gt=0, description="in the last epoch; it falls linearly")
+
+    def implementation(self) -> str:
+        """See `Options`."""
+        return "strategies.gumbel:Gumbel"
+
+
+class RandomOptions(Options):
+    """Uniform draws over the cells."""
+
+    samples: int = Field(
+        1, ge=1, description="cells drawn; 1: no training, the study's baseline; more: the best once trained"
+    )
+
+    def implementation(self) -> str:
+        """See `Options`."""
+        return "strategies.random:RandomSearch"
+
+    def shares_weights(self) -> bool:
+        """See `Options`."""
+        return False
+
+
+class RandomWsOptions(Options):
+    """Random search with weight sharing (Li and Talwalkar, UAI 2019)."""
+
+    candidates: int = Field(1000, ge=1, description="random cells that are screened in the end")
+    batches: int = Field(10, ge=1, description="validation batches that screen a cell")
+    finalists: int = Field(10, ge=1, description="the best of them, scored on the whole validation half")
+
+    def implementation(self) -> str:
+        """See `Options`."""
+        return "strategies.random_ws:RandomWs"
+
+
+class EnasOptions(Options):
+    """Controller and shared weights (Pham et al., ICML 2018)."""
+
+    controller_learning_rate: float = Field(3.5e-3, gt=0, description="Adam's learning rate")
+    controller_steps: int = Field(30, ge=1, description="controller steps after every epoch of the weights")
+    aggregate: int = Field(10, ge=1, description="cells that a controller step draws and averages over")
+    hidden: int = Field(64, ge=1, description="size of the LSTM")
+    baseline_decay: float = Field(0.99, ge=0, lt=1, description="of the average reward")
+    entropy_weight: float = Field(1e-4, ge=0, description="of the entropy in the reward")
+    tanh_constant: float = Field(1.10, gt=0, description="largest logit of an input")
+    op_tanh_reduction: float = Field(2.5, gt=0, description="how many times smaller that of an operation is")
+    temperature: float = Field(1.0, gt=0, description="of all logits; some ports use 5.0")
+    candidates: int = Field(10, ge=1, description="cells drawn in the end, scored on the validation half")
+
+    def implementation(self) -> str:
+        """See `Options`."""
+        return "strategies.enas:Enas"
+
+
+class EvolutionOptions(Options):
+    """Regularized evolution (Real et al., AAAI 2019) and NSGA-Net (Lu et al., GECCO 2019)."""
+
+    selection: Literal["regularized", "nsga2"] = Field(
+        "regularized", description="regularized: for accuracy; nsga2: for accuracy and mult_adds"
+    )
+    evaluate: Literal["scratch", "supernet"] = Field(
+        "scratch", description="candidates are trained, or scored under shared weights trained before"
+    )
+    population: int | None = Field(None, ge=2, description="None: 100 for regularized, 40 for nsga2")
+    tournament: int = Field(25, ge=1, description="regularized: candidates that compete to be a parent")
+    candidates: int = Field(1000, ge=1, description="regularized: candidates in all")
+    ahead: int = Field(
+        0, ge=0, description="regularized: candidates proposed before the oldest is known; 0: one per worker"
+    )
+    offspring: int = Field(20, ge=1, description="nsga2: children of a generation")
+    generations: int = Field(30, ge=0, description="nsga2: generations after the first population")
+    choose: Literal["lowest_error", "knee"] = Field(
+        "lowest_error", description="nsga2: the member of the front that is exported"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        other = {
+            "regularized": ("offspring", "generations", "choose"),
+            "nsga2": ("tournament", "candidates", "ahead"),
+        }[self.selection]
+        for name in other:
+            if name in self.changed():
+                raise ValueError(f"{name} is no option of selection={self.selection}")
+        if self.selection == "regularized" and self.tournament > self.population_size:
+            raise ValueError(f"a tournament of {self.tournament} needs as large a population")
+        return self
+
+    @property
+    def population_size(self) -> int:
+        """Candidates that live at a time."""
+        return self.population or (100 if self.selection == "regularized" else 40)
+
+    @property
+    def total(self) -> int:
+        """Candidates in all."""
+        if self.selection == "regularized":
+            return self.candidates
+        return self.population_size + self.generations * self.offspring
+
+    def implementation(self) -> str:
+        """See `Options`."""
+        return f"strategies.evolution:{'Evolution' if self.evaluate == 'scratch' else 'SupernetEvolution'}"
+
+    def shares_weights(self) -> bool:
+        """See `Options`."""
+        return self.evaluate == "supernet"
 
 
 @dataclass(frozen=True)
@@ -34,23 +159,19 @@ class Entry:
     Attributes:
         summary: what it does, in one line.
         options: its options.
-        implementation: `module:class`, imported when it is created.
-        shares_weights: whether it searches on a supernet rather than by training candidates.
     """
 
     summary: str
     options: type[Options]
-    implementation: str
-    shares_weights: bool
 
 
 STRATEGIES: dict[str, Entry] = {
-    "darts": Entry(
-        "softmax-weighted operations, alphas and weights trained in turn",
-        DartsOptions,
-        "strategies.darts:Darts",
-        True,
-    ),
+    "darts": Entry("softmax-weighted operations, alphas and weights trained in turn", DartsOptions),
+    "gumbel": Entry("darts on Gumbel-softmax draws of the operations", GumbelOptions),
+    "enas": Entry("an LSTM controller trained by REINFORCE on shared weights", EnasOptions),
+    "random_ws": Entry("random search with weight sharing", RandomWsOptions),
+    "evolution": Entry("regularized evolution, or NSGA-Net's, of trained candidates", EvolutionOptions),
+    "random": Entry("a uniform draw, or the best of several once trained", RandomOptions),
 }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -230,6 +231,10 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
             evaluator.save(self._state(parts))
         self.conclude()
         nni.report_final_result(self.result.score)
+
+    def rng(self, *purpose: int) -> np.random.Generator:
+        """The generator of one purpose: a resumed search draws what it would have drawn."""
+        return np.random.default_rng([self.evaluator.terms.seed, *purpose])
 
     def _affordable(self) -> int:
         """Whole epochs that the budget pays for; without one, those of the schedule."""

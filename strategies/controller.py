@@ -1,0 +1,170 @@
+"""The controller of ENAS: an LSTM that writes cells, and REINFORCE (Pham et al., ICML 2018, section 2.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces import OPERATIONS, Genotype
+from search_spaces.genotype import CONCAT, INPUTS, KINDS
+from strategies.options import EnasOptions
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Cells that the controller has drawn.
+
+    Attributes:
+        genotypes: the cells.
+        log_prob: log-probability of each draw, [n].
+        entropy: entropy summed over the decisions of each draw, [n].
+    """
+
+    genotypes: list[Genotype]
+    log_prob: Tensor
+    entropy: Tensor
+
+
+class Controller(nn.Module):
+    """Writes the normal and then the reduction cell, node by node: first input, second input, two operations.
+
+    Inputs are chosen by attention over the states so far. In the space of ENAS a node may read one state
+    twice; here the first input is masked when the second is drawn, so that every cell it writes is one of the
+    space and no probability is spent on others. The bias of ENAS towards separable convolutions is left out:
+    all operations start equal.
+    """
+
+    def __init__(self, options: EnasOptions) -> None:
+        super().__init__()
+        size = options.hidden
+        self.options = options
+        self.lstm = nn.LSTMCell(size, size)
+        self.begin = nn.Parameter(torch.empty(size))
+        self.state_key = nn.Linear(size, size, bias=False)
+        self.query = nn.Linear(size, size, bias=False)
+        self.attention = nn.Linear(size, 1, bias=False)
+        self.operation = nn.Linear(size, len(OPERATIONS))
+        self.embedding = nn.Embedding(len(OPERATIONS), size)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """All weights uniform within 0.1, the biases of the operations 0."""
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-0.1, 0.1, generator=generator)
+            self.operation.bias.zero_()
+
+    def forward(self, count: int, generator: torch.Generator | None = None) -> Writing:
+        """Draw `count` cells; without a generator every decision is the most probable one."""
+        start = self.begin.expand(count, -1)
+        memory = (torch.zeros_like(start), torch.zeros_like(start))
+        log_prob, entropy = torch.zeros(count), torch.zeros(count)
+        edges: dict[str, list[tuple[Tensor, Tensor]]] = {}
+
+        def decide(logits: Tensor) -> Tensor:
+            nonlocal log_prob, entropy
+            log_probs = logits.log_softmax(dim=1)
+            probs = log_probs.exp()
+            if generator is None:
+                chosen = probs.argmax(dim=1)
+            else:
+                chosen = torch.multinomial(probs, 1, generator=generator)[:, 0]
+            log_prob = log_prob + log_probs.gather(1, chosen[:, None])[:, 0]
+            entropy = entropy + torch.special.entr(probs).sum(dim=1)
+            return chosen
+
+        for kind in KINDS:
+            states, chosen_edges = [], []
+            for _ in range(INPUTS):
+                memory = self.lstm(start, memory)
+                states.append(memory[0])
+            for node in CONCAT:
+                inputs: list[Tensor] = []
+                last = start
+                for _ in range(2):
+                    memory = self.lstm(last, memory)
+                    stack = torch.stack(states, dim=1)
+                    keys = torch.tanh(self.state_key(stack) + self.query(memory[0])[:, None])
+                    logits = self._squash(self.attention(keys)[:, :, 0], 1.0)
+                    if inputs:
+                        logits = logits.scatter(1, inputs[0][:, None], -torch.inf)
+                    inputs.append(decide(logits))
+                    last = stack[torch.arange(count), inputs[-1]]
+                operations: list[Tensor] = []
+                for _ in range(2):
+                    memory = self.lstm(last, memory)
+                    logits = self._squash(self.operation(memory[0]), self.options.op_tanh_reduction)
+                    operations.append(decide(logits))
+                    last = self.embedding(operations[-1])
+                chosen_edges += list(zip(operations, inputs, strict=True))
+                memory = self.lstm(last, memory)
+                states.append(memory[0])
+                assert len(states) == node + 1
+            edges[kind] = chosen_edges
+        genotypes = [
+            Genotype(
+                **{
+                    kind: tuple((OPERATIONS[int(op[row])], int(state[row])) for op, state in edges[kind])
+                    for kind in KINDS
+                }
+            )
+            for row in range(count)
+        ]
+        return Writing(genotypes, log_prob, entropy)
+
+    def _squash(self, logits: Tensor, reduction: float) -> Tensor:
+        """Temperature, and a tanh that keeps the decision from hardening."""
+        return self.options.tanh_constant / reduction * torch.tanh(logits / self.options.temperature)
+
+
+class Reinforce:
+    """Trains a controller by policy gradient against an exponential average of the reward.
+
+    Args:
+        options: of ENAS.
+        seed: of the controller's initial weights.
+    """
+
+    def __init__(self, options: EnasOptions, seed: int) -> None:
+        self.options = options
+        self.controller = Controller(options)
+        self.controller.initialise(torch.Generator().manual_seed(seed))
+        self.optimizer = torch.optim.Adam(
+            self.controller.parameters(), options.controller_learning_rate, betas=(0.0, 0.999), eps=1e-3
+        )
+        self.baseline: float | None = None
+
+    def step(
+        self, rewards: Callable[[Sequence[Genotype]], Sequence[float]], generator: torch.Generator
+    ) -> float:
+        """Draw cells, reward them (0 to 1 each) and take one step of Adam; returns the mean reward."""
+        options = self.options
+        writing = self.controller(options.aggregate, generator)
+        reward = torch.tensor(list(rewards(writing.genotypes)), dtype=torch.float32)
+        gained = reward + options.entropy_weight * writing.entropy.detach()
+        mean = float(gained.mean())
+        # It starts at the first reward: from 0, whatever came first would be reinforced.
+        before = mean if self.baseline is None else self.baseline
+        self.baseline = before - (1 - options.baseline_decay) * (before - mean)
+        loss = -(writing.log_prob * (gained - self.baseline)).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return float(reward.mean())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, Adam and baseline."""
+        return {
+            "controller": self.controller.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "baseline": self.baseline,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        self.controller.load_state_dict(state["controller"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.baseline = state["baseline"]

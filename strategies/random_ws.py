@@ -1,0 +1,25 @@
+"""Random search with weight sharing (Li and Talwalkar, UAI 2019)."""
+
+from __future__ import annotations
+
+from search_spaces import Genotype
+from strategies.options import RandomWsOptions
+from strategies.paths import PathStrategy
+
+
+class RandomWs(PathStrategy[RandomWsOptions]):
+    """One uniformly drawn cell a minibatch; in the end the best of many under the shared weights.
+
+    Candidates are screened on a few validation batches, and the best of them scored on all.
+    """
+
+    def draw(self, count: int, *purpose: int) -> list[Genotype]:
+        """Uniform draws within the limit."""
+        return self.uniform(count, *purpose)
+
+    def conclude(self) -> None:
+        """Screen, then choose among the finalists."""
+        options = self.options
+        candidates = self.uniform(options.candidates, self.epochs, 2)
+        order = self.keep_best("screening", candidates, options.batches)
+        self.keep_best("final", [candidates[index] for index in order[: options.finalists]])
