@@ -11,6 +11,7 @@ from typing import Self
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from nastransfer_nni.data.sources import IMAGENET_MEAN, IMAGENET_STD, Source
 
@@ -74,14 +75,12 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool, generator: Generato
     count, _, height, width = images.shape
     top = torch.randint(2 * padding + 1, (count,), generator=generator).to(images.device)
     left = torch.randint(2 * padding + 1, (count,), generator=generator).to(images.device)
-    mirrored = torch.rand(count, generator=generator).to(images.device) < (0.5 if flip else 0.0)
-    padded = torch.nn.functional.pad(images, (padding,) * 4)
-    columns = torch.arange(width, device=images.device)
-    columns = torch.where(mirrored[:, None], columns.flip(0), columns) + left[:, None]
-    rows = torch.arange(height, device=images.device) + top[:, None]
-    batch = torch.arange(count, device=images.device)[:, None, None, None]
-    channels = torch.arange(3, device=images.device)[:, None, None]
-    return padded[batch, channels, rows[:, None, :, None], columns[:, None, None, :]]
+    mirrored = torch.rand(count, generator=generator) < (0.5 if flip else 0.0)
+    if padding:
+        windows = functional.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+        images = windows[torch.arange(count, device=images.device), :, top, left]
+    chosen = mirrored.nonzero().flatten().to(images.device)
+    return images.index_copy(0, chosen, images[chosen].flip(3))
 
 
 def _jitter(images: Tensor, strength: tuple[float, ...], generator: Generator) -> Tensor:
@@ -123,19 +122,19 @@ def _saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 def _hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue by a fraction of the colour circle, through HSV."""
-    value, _ = images.max(1)
-    spread = value - images.min(1).values
     red, green, blue = images.unbind(1)
-    safe = torch.where(spread == 0, torch.ones_like(spread), spread)
-    hue = torch.where(
+    value = images.amax(1)
+    spread = value - images.amin(1)
+    sixths = torch.where(
         value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+        green - blue,
+        torch.where(value == green, (blue - red).add_(spread, alpha=2), (red - green).add_(spread, alpha=4)),
     )
-    hue = hue / 6 + turn.flatten(1)[..., None]
-    # Channel n of HSV to RGB: value - spread * max(0, min(k, 4 - k, 1)), k = (n + 6 * hue) mod 6
-    place = (torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1) + 6 * hue[:, None]) % 6
-    return value[:, None] - spread[:, None] * torch.minimum(place, 4 - place).clamp(0, 1)
+    sixths = sixths.div_(spread.clamp(min=1e-12)).add_(6 * turn.view(-1, 1, 1))
+    # A channel is at its height within one sixth of the circle around its own hue, and falls over the next.
+    distance = sixths[:, None] + torch.tensor([3.0, 1.0, -1.0], device=images.device).view(3, 1, 1)
+    distance.sub_(torch.div(distance, 6).round_(), alpha=6).abs_()
+    return value[:, None] - distance.neg_().add_(2).clamp_(0, 1).mul_(spread[:, None])
 
 
 _STEPS = (_brightness, _contrast, _saturation, _hue)
