@@ -22,9 +22,12 @@ class FactorizedReduce(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(x)
+        return self.bn(self.convolve(torch.relu(x)))
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """What lies between ReLU and BatchNorm."""
         shifted = nn.functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-        return self.bn(torch.cat([self.conv1(x), self.conv2(shifted)], dim=1))
+        return torch.cat([self.conv1(x), self.conv2(shifted)], dim=1)
 
 
 def relu_conv_bn(in_channels: int, out_channels: int, affine: bool = True) -> nn.Sequential:
