@@ -189,9 +189,10 @@ class ImageSet:
         return relabelled.select(np.lexsort((relabelled.keys, relabelled.labels)))
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts class "10" behind class "9"."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """Sort key that puts class "10" behind class "9", and words behind numbers."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(False, int(part), "") if part.isdigit() else (True, 0, part) for part in parts]
 
 
 def decode(content: bytes) -> Image:

@@ -271,7 +271,9 @@ def _named_labels(source: Source, split: str, store: Any, words: npt.NDArray[np.
     """Labels that are words or bare numbers: the classes are those that occur, in natural order."""
     found, labels = np.unique(words, return_inverse=True)
     names = found.tolist()
-    if source.synsets and all(name.lstrip("-").isdigit() for name in names):
+    if "-1" in names:
+        raise UserError(f"{source.name}: its {split} split has images without a label")
+    if source.synsets and all(name.isdigit() for name in names):
         numbers = found.astype(np.int64)
         return _finish(source, split, store, numbers[labels], tuple(map(str, range(source.classes or 0))))
     ordered = sorted(range(len(names)), key=lambda place: natural(names[place]))

@@ -1,0 +1,54 @@
+import pickle
+
+import numpy as np
+import pytest
+from made_images import write_folder
+
+from nastransfer_nni.data.loading import load
+
+
+@pytest.fixture
+def images(tmp_path):
+    write_folder(tmp_path / "set", size=(20, 10))
+    return load(str(tmp_path / "set"))
+
+
+def test_select_and_relabel_follow_the_rows(images):
+    some = images.select([14, 0, 5])
+    assert [some.classes[label] for label in some.labels] == ["b", "a10", "a9"]
+    assert np.array_equal(np.asarray(some.image(0)), np.asarray(images.image(14)))
+    only = images.relabel(["b", "a10"])
+    assert only.classes == ("b", "a10") and only.counts == {"b": 5, "a10": 5}
+    assert np.array_equal(np.asarray(only.image(0)), np.asarray(images.image(0)))  # rows keep their order
+    with pytest.raises(KeyError):
+        images.relabel(["c"])
+
+
+def test_the_canonical_order_does_not_depend_on_the_order(images):
+    shuffled = images.select(np.random.default_rng(0).permutation(len(images)))
+    assert shuffled.canonical().classes == ("a9", "a10", "b")
+    assert np.array_equal(shuffled.canonical().keys, images.canonical().keys)
+    assert shuffled.fingerprint == images.fingerprint
+    assert images.select(range(14)).fingerprint != images.fingerprint
+
+
+def test_labels_are_read_only(images):
+    with pytest.raises(ValueError, match="read-only"):
+        images.labels[0] = 1
+
+
+def test_resized_takes_the_central_square(images):
+    assert images.pixels == (20, 10)
+    small = images.resized(5)
+    assert small.pixels == (5, 5) and small.image(0).size == (5, 5)
+    same = np.asarray(images.resized(10).image(0))
+    assert np.array_equal(same, np.asarray(images.image(0))[5:15])
+
+
+def test_workers_get_a_small_copy(images):
+    again = pickle.loads(pickle.dumps(images))
+    assert np.array_equal(np.asarray(again.image(3)), np.asarray(images.image(3)))
+    digits = load("digits")
+    assert np.array_equal(
+        np.asarray(pickle.loads(pickle.dumps(digits)).image(3)), np.asarray(digits.image(3))
+    )
