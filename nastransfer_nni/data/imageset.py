@@ -192,7 +192,7 @@ class ImageSet:
 def natural(name: str) -> list[tuple[bool, int, str]]:
     """Sort key that puts class "10" behind class "9", and words behind numbers."""
     parts = [part for part in re.split(r"(\d+)", name) if part]
-    return [(False, int(part), "") if part.isdigit() else (True, 0, part) for part in parts]
+    return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]
 
 
 def decode(content: bytes) -> Image:

@@ -85,7 +85,7 @@ class Sized(Step):
     @field_validator("amount")
     @classmethod
     def _check_amount(cls, value: float | None) -> float | None:
-        if value is not None and not 0 < value <= 1 and (value < 2 or value != int(value)):
+        if value is not None and not (0 < value <= 1 or (value >= 2 and value.is_integer())):
             raise ValueError("must be a fraction above 0 and up to 1, or a whole number of images from 2 on")
         return value
 
@@ -241,8 +241,10 @@ def parse(text: str) -> tuple[Step, ...]:
             if "=" in value:
                 name, _, value = value.partition("=")
                 options[name] = value
-            elif place == 0:
+            elif place == 0 and name:
                 options[name] = value
+            elif not options:
+                raise UserError(f"proxy {kind} takes no value (got {value!r})")
             else:
                 options[name] = f"{options[name]},{value}"
         steps.append(make_step(kind, options))
