@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import re
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from annotated_types import Gt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from nastransfer_nni.errors import UserError
+
+_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
+
+
+def _count(value: Any) -> Any:
+    """A number with a unit, as 600M."""
+    found = (
+        re.fullmatch(r"([\d.]+)([KMG]?)", value.strip(), re.IGNORECASE) if isinstance(value, str) else None
+    )
+    return round(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+
+
+Count = Annotated[int, Gt(0), BeforeValidator(_count)]
+"""A number above 0, as 600000000 or 600M."""
 
 
 class Config(BaseModel):

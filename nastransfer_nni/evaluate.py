@@ -87,7 +87,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if network.classes:
         images = aligned(images, network.classes)
     pixels = config.img_size or prepared["img_size"]
-    protocol = Protocol(protocol="evaluation", crop_pct=prepared["crop_pct"])
+    known = {key: value for key, value in training.items() if key in ("aa", "reprob", "vflip")}
+    protocol = Protocol(protocol="evaluation", crop_pct=prepared["crop_pct"], **known)
     with world(pick_device(config.device)) as processes:
         model = network.build().to(processes.device).to(memory_format=torch.channels_last)
         found = evaluation.evaluate(

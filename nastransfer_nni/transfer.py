@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
 from pydantic import BeforeValidator, Field, create_model, field_validator, model_validator
 
 from nastransfer_nni import architectures, cli
-from nastransfer_nni.config import Config
+from nastransfer_nni.config import Config, Count
 from nastransfer_nni.data import sources
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.protocols import PRESETS, Protocol
@@ -18,15 +17,9 @@ from search_spaces.geometry import geometries
 if TYPE_CHECKING:
     from nastransfer_nni.architectures import Architecture
 
-_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
 
-
-def _count(value: Any) -> Any:
-    """A number with a unit, as 600M."""
-    found = (
-        re.fullmatch(r"([\d.]+)([KMG]?)", value.strip(), re.IGNORECASE) if isinstance(value, str) else None
-    )
-    return round(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+def _backend(value: Any) -> Any:
+    return {True: "inductor", False: ""}.get(value, value) if isinstance(value, bool) else value
 
 
 _TYPES = get_type_hints(Protocol, include_extras=True)
@@ -57,9 +50,7 @@ class TransferConfig(Changes):
     seed: Annotated[int, Ge(0)] = Field(
         0, description="of initial weights, batches, augmentation and drop-path"
     )
-    max_mult_adds: Annotated[int, Gt(0), BeforeValidator(_count)] | None = Field(
-        None, description="narrow the width to the widest that fits, as 600M"
-    )
+    max_mult_adds: Count | None = Field(None, description="narrow the width to the widest that fits, as 600M")
     train_split: Literal["train", "validation", "test"] = Field("train", description="part to train on")
     val_split: Literal["", "train", "validation", "test"] = Field(
         "", description="part to evaluate on; by default test where it has labels, else validation"
@@ -75,7 +66,9 @@ class TransferConfig(Changes):
         None, description="processes that decode images; by default one a core, at most 8"
     )
     channels_last: bool = Field(True, description="memory layout; the faster one nearly everywhere")
-    torchcompile: bool = Field(False, description="compile the network with torch.compile")
+    torchcompile: Annotated[str, BeforeValidator(_backend)] = Field(
+        "", description="compile the network with torch.compile; alone it means the backend inductor"
+    )
     grad_checkpointing: bool = Field(False, description="recompute activations instead of keeping them")
     checkpoint_hist: Annotated[int, Ge(1)] = Field(1, description="how many of the best epochs to keep")
     recovery_interval: Annotated[int, Ge(0)] = Field(
@@ -144,7 +137,7 @@ class Resolved(Protocol):
     device: str
     workers: int | None
     channels_last: bool
-    torchcompile: bool
+    torchcompile: str
     grad_checkpointing: bool
     checkpoint_hist: int
     recovery_interval: int

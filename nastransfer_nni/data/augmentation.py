@@ -50,32 +50,53 @@ class Augmentation:
         """Random crops padded by an eighth of the image, and mirror images where the classes allow them."""
         return replace(cls.none(source), padding=pixels // 8, flip=source.mirrored, cutout=cutout)
 
-    def __call__(self, images: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, images: Tensor, generator: Generator, rank: int = 0, world_size: int = 1) -> Tensor:
         """Augment and normalise.
 
         Args:
             images: uint8 [B, 3, H, W], on any device.
             generator: on the CPU; advanced by the draws.
+            rank: with `world_size`, which images of the processes' common batch these are: every
+                world_size-th. The draws are those of the common batch, so that an image is augmented alike on
+                any number of processes.
+            world_size: number of processes.
 
         Returns:
             float32 [B, 3, H, W] on the same device.
         """
+        draws = _Draws(generator, len(images), rank, world_size)
         if self.padding or self.flip:
-            images = _crop_and_flip(images, self.padding, self.flip, generator)
+            images = _crop_and_flip(images, self.padding, self.flip, draws)
         batch = images.float()
         if any(self.jitter):
-            batch = _jitter(batch.div_(255), self.jitter, generator).mul_(255)
+            batch = _jitter(batch.div_(255), self.jitter, draws).mul_(255)
         scale = 1 / (255 * torch.tensor(self.std, device=batch.device))
         shift = torch.tensor(self.mean, device=batch.device) / torch.tensor(self.std, device=batch.device)
         batch = batch.mul_(scale.view(3, 1, 1)).sub_(shift.view(3, 1, 1))
-        return _cutout(batch, self.cutout, generator) if self.cutout else batch
+        return _cutout(batch, self.cutout, draws) if self.cutout else batch
 
 
-def _crop_and_flip(images: Tensor, padding: int, flip: bool, generator: Generator) -> Tensor:
+class _Draws:
+    """Random numbers, one an image, of this process's share of a common batch."""
+
+    def __init__(self, generator: Generator, count: int, rank: int, world_size: int) -> None:
+        self._generator, self._total = generator, count * world_size
+        self._share = slice(rank, None, world_size)
+
+    def below(self, bound: int) -> Tensor:
+        """Whole numbers in 0 .. bound - 1."""
+        return torch.randint(bound, (self._total,), generator=self._generator)[self._share]
+
+    def uniform(self) -> Tensor:
+        """Numbers in 0 .. 1."""
+        return torch.rand(self._total, generator=self._generator)[self._share]
+
+
+def _crop_and_flip(images: Tensor, padding: int, flip: bool, draws: _Draws) -> Tensor:
     count, _, height, width = images.shape
-    top = torch.randint(2 * padding + 1, (count,), generator=generator).to(images.device)
-    left = torch.randint(2 * padding + 1, (count,), generator=generator).to(images.device)
-    mirrored = torch.rand(count, generator=generator) < (0.5 if flip else 0.0)
+    top = draws.below(2 * padding + 1).to(images.device)
+    left = draws.below(2 * padding + 1).to(images.device)
+    mirrored = draws.uniform() < (0.5 if flip else 0.0)
     if padding:
         windows = functional.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(count, device=images.device), :, top, left]
@@ -83,17 +104,17 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool, generator: Generato
     return images.index_copy(0, chosen, images[chosen].flip(3))
 
 
-def _jitter(images: Tensor, strength: tuple[float, ...], generator: Generator) -> Tensor:
+def _jitter(images: Tensor, strength: tuple[float, ...], draws: _Draws) -> Tensor:
     """Brightness, contrast, saturation and hue of each image, in an order drawn for each image."""
     orders = torch.tensor(list(itertools.permutations(range(4))))
-    order = orders[torch.randint(len(orders), (len(images),), generator=generator)]
-    draws = torch.rand((4, len(images)), generator=generator)
+    order = orders[draws.below(len(orders))]
+    uniform = [draws.uniform() for _ in strength]
     for place in range(4):
         for step, amount in enumerate(strength):
             chosen = (order[:, place] == step).nonzero().flatten().to(images.device)
             if not amount or not len(chosen):
                 continue
-            draw = draws[step].to(images.device)[chosen].view(-1, 1, 1, 1)
+            draw = uniform[step].to(images.device)[chosen].view(-1, 1, 1, 1)
             low = max(0.0, 1 - amount)
             factor = draw * (1 + amount - low) + low if step < 3 else (2 * draw - 1) * amount
             images[chosen] = _STEPS[step](images[chosen], factor)
@@ -140,10 +161,10 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
 _STEPS = (_brightness, _contrast, _saturation, _hue)
 
 
-def _cutout(batch: Tensor, side: int, generator: Generator) -> Tensor:
-    count, _, height, width = batch.shape
-    centre_y = torch.randint(height, (count, 1), generator=generator).to(batch.device)
-    centre_x = torch.randint(width, (count, 1), generator=generator).to(batch.device)
+def _cutout(batch: Tensor, side: int, draws: _Draws) -> Tensor:
+    height, width = batch.shape[-2:]
+    centre_y = draws.below(height)[:, None].to(batch.device)
+    centre_x = draws.below(width)[:, None].to(batch.device)
     rows = torch.arange(height, device=batch.device)
     columns = torch.arange(width, device=batch.device)
     in_rows = (rows >= centre_y - side // 2) & (rows < centre_y - side // 2 + side)

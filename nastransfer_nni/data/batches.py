@@ -73,8 +73,9 @@ class BatchLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         batches = torch.split(self._rows().to(self._device), self.batch_size)
         for number, chosen in enumerate(batches[self._start :], self._start):
-            generator = self._generator("batch", number, self._rank)
-            yield self._augmentation(self._images[chosen], generator), self._labels[chosen]
+            generator = self._generator("batch", number)
+            images = self._augmentation(self._images[chosen], generator, self._rank, self._world_size)
+            yield images, self._labels[chosen]
 
     def rows(self, number: int) -> list[int]:
         """The rows in the set of the images of one batch of the epoch."""

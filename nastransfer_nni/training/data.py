@@ -200,7 +200,7 @@ def loaders(
         on_bad_image=on_bad_image,
     )
     size = (target.pixels, target.pixels)
-    if protocol.aa or protocol.reprob or protocol.vflip or not InMemoryImages.fits(target.train, size):
+    if _is_per_image(protocol) or not InMemoryImages.fits(target.train, size):
         decoded = ImageBatches(
             target.train,
             protocol,
@@ -232,6 +232,11 @@ def loaders(
     return Loaders(batches, validation, target.train if len(images) == len(target.train) else None)
 
 
+def _is_per_image(protocol: Protocol) -> bool:
+    """Whether the protocol augments in ways that only timm's transforms for single images have."""
+    return bool(protocol.aa or protocol.reprob or protocol.vflip)
+
+
 def evaluation_batches(
     images: ImageSet,
     protocol: Protocol,
@@ -243,9 +248,10 @@ def evaluation_batches(
     on_bad_image: str = "skip",
 ) -> Batches:
     """Every image once, as the protocol brings it to `pixels` for evaluation; shared out to the processes."""
-    if InMemoryImages.fits(images, (pixels, pixels)):
+    size = (pixels, pixels)
+    if InMemoryImages.fits(images, size) and (images.pixels == size or not _is_per_image(protocol)):
         return BatchLoader(
-            InMemoryImages.of(images, (pixels, pixels), on_bad_image),
+            InMemoryImages.of(images, size, on_bad_image),
             max(batch_size, 256),
             Augmentation.none(images.source),
             shuffle=False,

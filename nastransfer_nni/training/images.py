@@ -100,8 +100,8 @@ class ImageBatches:
         cuts = self._is_training and self._cutout.cutout
         for number, (images, labels) in enumerate(self._prefetcher, self._start):
             if cuts:
-                generator = torch.Generator().manual_seed(self._number("cutout", number, self._rank))
-                images = self._cutout(images, generator)
+                generator = torch.Generator().manual_seed(self._number("cutout", number))
+                images = self._cutout(images, generator, self._rank, self._world_size)
             yield images, labels
 
     def rows(self, number: int) -> list[int]:

@@ -43,15 +43,17 @@ class Execution:
     """How training is computed; none of it changes what is computed, but for rounding.
 
     Attributes:
-        channels_last: memory layout; the faster one for these networks on CPUs and on GPUs.
-        torchcompile: whether to compile the network.
+        channels_last: memory layout; the faster one for these networks on CPUs and on GPUs. Left alone in
+            mixed precision on a CPU, where oneDNN gets the weight gradient of dilated depthwise convolutions
+            wrong in bfloat16 and channels-last (seen with torch 2.14 on an AMX machine).
+        torchcompile: backend that compiles the network; empty for none.
         grad_checkpointing: whether to recompute activations instead of keeping them.
         recovery_interval: optimizer steps between checkpoints within an epoch; 0: none.
         checkpoint_hist: how many of the best epochs to keep.
     """
 
     channels_last: bool = True
-    torchcompile: bool = False
+    torchcompile: str = ""
     grad_checkpointing: bool = False
     recovery_interval: int = 0
     checkpoint_hist: int = 1
@@ -202,7 +204,9 @@ class _Loop:
         protocol, execution, world = self.protocol, self.execution, self.world
         self.progress = Progress()
         self.steps = len(self.loaders.train) // protocol.grad_accum_steps
-        if execution.channels_last:
+        self.amp_dtype = getattr(torch, protocol.amp_dtype) if protocol.amp else None
+        self.channels_last = execution.channels_last and not (protocol.amp and world.device.type == "cpu")
+        if self.channels_last:
             self.model.to(memory_format=torch.channels_last)
         if execution.grad_checkpointing:
             self.model.set_grad_checkpointing()
@@ -221,7 +225,6 @@ class _Loop:
             step_on_epochs=not protocol.sched_on_updates,
             updates_per_epoch=self.steps,
         )
-        self.amp_dtype = getattr(torch, protocol.amp_dtype) if protocol.amp else None
         needs_scaler = self.amp_dtype is torch.float16 and world.device.type == "cuda"
         self.scaler = NativeScaler(world.device.type) if needs_scaler else None
         self.ema = (
@@ -245,8 +248,8 @@ class _Loop:
         self._resume()
         training: Any = Training(self.model, protocol)
         if execution.torchcompile:
-            training.compile()
-            self.model.compile()
+            training.compile(backend=execution.torchcompile)
+            self.model.compile(backend=execution.torchcompile)
         if world.size > 1:
             ids = [world.device.index] if world.device.type == "cuda" else None
             training = DistributedDataParallel(training, device_ids=ids)
@@ -277,7 +280,7 @@ class _Loop:
             self.loaders.validation,
             self.world,
             amp_dtype=self.amp_dtype,
-            channels_last=self.execution.channels_last,
+            channels_last=self.channels_last,
             after_batch=self._stop_if_interrupted if self.world.size == 1 else lambda: None,
         )
         rate = (progress.step - first) * protocol.batch_size / max(seconds, 1e-9)
@@ -340,7 +343,7 @@ class _Loop:
             targets = labels
             if self.mixup is not None:
                 images, targets = self.mixup(images, labels)
-            if self.execution.channels_last:
+            if self.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             is_last = part == parts - 1
             waits = self.world.size == 1 or is_last
