@@ -136,9 +136,9 @@ def timm_model(name: str) -> Any:
     try:
         model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError, ValueError) as error:
+        problem = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
-            f"cannot get the weights of timm's {name} ({str(error).splitlines()[0]}); timm:{name}@FILE takes "
-            "them from a file"
+            f"cannot get the weights of timm's {name} ({problem}); timm:{name}@FILE takes them from a file"
         ) from None
     return model.eval().to(device())
 

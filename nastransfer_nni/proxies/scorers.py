@@ -84,7 +84,10 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[order.Keys, npt.NDA
         raise UserError(f"{path} has no column {column!r}; it has {', '.join(there)}")
     table = pyarrow.parquet.read_table(path, columns=[name for name in ("key", column) if name in there])
     if "key" in there:
-        keys = np.array([int(key, 16) for key in table["key"].to_pylist()], dtype=np.uint64)
+        try:
+            keys = np.array([int(key, 16) for key in table["key"].to_pylist()], dtype=np.uint64)
+        except (TypeError, ValueError, OverflowError):
+            raise UserError(f"{path}: keys must be 16 hexadecimal digits") from None
     elif len(table) == len(images):
         keys = images.keys
     else:
@@ -93,7 +96,10 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[order.Keys, npt.NDA
         )
     values = table[column].combine_chunks()
     if column != "features":
-        numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
+        try:
+            numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
+        except ValueError:
+            raise UserError(f"{path}: {column} must be numbers") from None
         if not np.isfinite(numbers).all() or (column == "entropy" and numbers.min() < 0):
             raise UserError(f"{path}: {column} has values that are negative, missing or infinite")
         return keys, numbers

@@ -133,7 +133,8 @@ class Scored(Step):
 
     scorer: str = Field(
         "network",
-        description="where scores and features come from: network (a ResNet-20 trained here) or timm:MODEL",
+        description="where scores and features come from: network (a ResNet-20 trained here), timm:MODEL or "
+        "timm:MODEL@WEIGHTS_FILE",
     )
     epochs: int = Field(10, ge=1, description="epochs of training of the scorer")
     scores: str | None = Field(None, description="Parquet file with scores or features, instead of a scorer")
@@ -143,6 +144,9 @@ class Scored(Step):
     def _check_scorer(cls, value: str) -> str:
         if value != "network" and not value.startswith("timm:"):
             raise ValueError("must be network or timm:MODEL (as in timm:resnet18)")
+        file = value.partition("@")[2]
+        if file and not Path(file).is_file():
+            raise ValueError(f"no file {file!r} with weights")
         return value
 
     @field_validator("scores")

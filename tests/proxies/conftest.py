@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +17,12 @@ def real_data():
     if not named:
         pytest.skip("NASTRANSFER_DATA is not set: no real data here")
     return Path(named)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny networks are fastest in one thread, above all beside other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
