@@ -244,6 +244,7 @@ class _Loop:
             if protocol.is_mixed
             else None
         )
+        self.precision = next(self.model.parameters()).dtype
         self.meter = Meter(world.device)
         self._resume()
         training: Any = Training(self.model, protocol)
@@ -340,7 +341,7 @@ class _Loop:
             seed_everything(
                 order.number(self.seed, progress.epoch, "step", progress.step, part, self.world.rank)
             )
-            targets = labels
+            images, targets = images.to(self.precision), labels
             if self.mixup is not None:
                 images, targets = self.mixup(images, labels)
             if self.channels_last:
