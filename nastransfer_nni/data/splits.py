@@ -13,7 +13,7 @@ from nastransfer_nni.errors import UserError
 
 
 def split(
-    labels: npt.NDArray[np.int64], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
+    labels: npt.NDArray[np.integer], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
 ) -> list[order.Rows]:
     """Draw disjoint parts, each with its share of every class.
 
@@ -35,9 +35,10 @@ def split(
     if not shares or min(shares) <= 0 or sum(shares) > 1 + 1e-9:
         raise UserError(f"shares must be above 0 and add up to at most 1 (got {', '.join(map(str, shares))})")
     rows = np.arange(len(labels), dtype=np.uint64)
-    ordered = np.lexsort((order.seeded(rows, seed, "split"), labels))
-    classes, starts, counts = np.unique(labels[ordered], return_index=True, return_counts=True)
-    place = np.arange(len(labels)) - np.repeat(starts, counts)  # within the class
+    counts = np.bincount(labels)
+    ordered = order.by_class(labels, order.seeded(rows, seed, "split"), len(counts))
+    classes = np.arange(len(counts))
+    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
     chance = order.uniform(classes.astype(np.uint64), seed, "split-rounding")
     bounds = [np.zeros(len(classes), dtype=np.int64)]
     for total in np.cumsum(shares):

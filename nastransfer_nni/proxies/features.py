@@ -6,10 +6,13 @@ chosen per class; `across` makes them choose over all images at once, at (images
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from nastransfer_nni.data import order
 from nastransfer_nni.proxies import spec
@@ -25,11 +28,15 @@ def choose_spread(
     """Rows that k-centre or herding chooses, in each class or across all."""
     choose: Callable[[Block, int, int], order.Rows] = k_center if step.kind == "k-center" else herding
     chance = order.seeded(pool.keys, seed, "images")
-    chosen = []
-    for rows, wanted in _blocks(pool, step, size):
+
+    def choose_in(block: tuple[order.Rows, int]) -> order.Rows:
+        rows, wanted = block
         first = int(np.argmin(chance[rows]))
-        chosen.append(rows[choose(np.asarray(features[rows], dtype=np.float32), wanted, first)])
-    return np.sort(np.concatenate(chosen))
+        return rows[choose(np.asarray(features[rows], dtype=np.float32), wanted, first)]
+
+    # One thread for a block: sums, and so choices, do not depend on the number of processors.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as threads:
+        return np.sort(np.concatenate(list(threads.map(choose_in, _blocks(pool, step, size)))))
 
 
 def _blocks(pool: Pool, step: spec.Spread, size: int | None) -> Iterator[tuple[order.Rows, int]]:
@@ -103,7 +110,8 @@ def choose_clusters(pool: Pool, step: spec.Cluster, size: int, features: Feature
     points = np.asarray(features, dtype=np.float32)
     count = min(step.clusters, len(points))
     means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed % 2**32)
-    member = means.fit_predict(points)
+    with threadpool_limits(1):  # as above
+        member = means.fit_predict(points)
     rank = np.lexsort((order.seeded(pool.keys, seed, "images"), member))
     sizes = np.bincount(member, minlength=count)
     quota = _level(sizes, size)

@@ -151,16 +151,8 @@ def proportional(counts: Counts, size: int, floor: int, classes: tuple[str, ...]
 
 
 def lowest(pool: Pool, rank: npt.NDArray[np.uint64], quota: Counts) -> order.Rows:
-    """The rows of the `quota[c]` lowest ranks in every class `c`.
-
-    Label and rank share one 64-bit number, so that one sort of plain integers does for 14 million images;
-    ranks are compared by their upper bits.
-    """
-    bits = max(len(pool.classes) - 1, 1).bit_length()
-    joint = rank >> np.uint64(bits)
-    joint |= pool.labels.astype(np.uint64) << np.uint64(64 - bits)
-    ordered = np.argsort(joint, kind="stable")
-    del joint
+    """The rows of the `quota[c]` lowest ranks in every class `c`."""
+    ordered = order.by_class(pool.labels, rank, len(pool.classes))
     counts = pool.counts
     starts = np.cumsum(counts) - counts
     chosen = np.minimum(quota, counts)
