@@ -18,9 +18,9 @@ from nastransfer_nni.runs import Run
 from nastransfer_nni.tracking import Tracker, report_finished
 from nastransfer_nni.trained import Trained
 from nastransfer_nni.training.checkpoints import Checkpoints
-from nastransfer_nni.training.data import Target, loaders, open_target
+from nastransfer_nni.training.data import Target, loaders, open_target, share_of_batch
 from nastransfer_nni.training.distributed import World, pick_device, world
-from nastransfer_nni.training.loop import Execution, Observer, Progress, Result, train
+from nastransfer_nni.training.loop import Execution, Observer, Progress, Result, optimizer, train
 from nastransfer_nni.training.protocols import Protocol
 from nastransfer_nni.transfer import ASIDE, Resolved
 from search_spaces import Genotype, complexity
@@ -41,6 +41,9 @@ def run_transfer(config: Resolved) -> dict[str, Any]:
         seed=config.seed,
     )
     width = fitting_width(config, target)
+    share_of_batch(target, config, int(os.environ.get("WORLD_SIZE", 1)))
+    with torch.device("meta"):
+        optimizer(build(config, target, width), config)
     with (
         world(device) as processes,
         Run.open("transfer", names, config, config.out, config.overwrite, ASIDE) as run,

@@ -165,6 +165,25 @@ def aligned(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     return replace(images, classes=tuple(classes), labels=new[images.labels])
 
 
+def share_of_batch(target: Target, protocol: Protocol, processes: int) -> int:
+    """Images that one process computes at once.
+
+    Raises:
+        UserError: a batch that the processes cannot share evenly, or that the training part cannot fill.
+    """
+    parts = processes * protocol.grad_accum_steps
+    if protocol.batch_size % parts:
+        raise UserError(
+            f"--batch-size {protocol.batch_size} cannot be shared evenly by {processes} processes with "
+            f"--grad-accum-steps {protocol.grad_accum_steps}"
+        )
+    if len(target.train) < protocol.batch_size:
+        raise UserError(
+            f"--batch-size {protocol.batch_size} is more than the {len(target.train)} images to train on"
+        )
+    return protocol.batch_size // parts
+
+
 def loaders(
     target: Target,
     protocol: Protocol,
@@ -179,17 +198,7 @@ def loaders(
     Raises:
         UserError: a batch that the processes cannot share evenly, or that the training part cannot fill.
     """
-    parts = world.size * protocol.grad_accum_steps
-    if protocol.batch_size % parts:
-        raise UserError(
-            f"--batch-size {protocol.batch_size} cannot be shared evenly by {world.size} processes with "
-            f"--grad-accum-steps {protocol.grad_accum_steps}"
-        )
-    if len(target.train) < protocol.batch_size:
-        raise UserError(
-            f"--batch-size {protocol.batch_size} is more than the {len(target.train)} images to train on"
-        )
-    batch_size = protocol.batch_size // parts
+    batch_size = share_of_batch(target, protocol, world.size)
     validation = evaluation_batches(
         target.validation,
         protocol,

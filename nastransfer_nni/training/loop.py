@@ -212,7 +212,7 @@ class _Loop:
             self.model.set_grad_checkpointing()
         if protocol.sync_bn and world.size > 1:
             self.model = convert_sync_batchnorm(self.model)
-        self.optimizer = _optimizer(self.model, protocol)
+        self.optimizer = optimizer(self.model, protocol)
         self.scheduler, _ = create_scheduler_v2(
             self.optimizer,
             sched=protocol.sched,
@@ -450,14 +450,19 @@ class _Loop:
             self.checkpoints.keep(self.progress.top1)  # the process may have been killed just before
 
 
-def _optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
+def optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
+    """The protocol's optimizer for the parameters of `model`.
+
+    Raises:
+        UserError: timm has none of that name, or it does not take what the protocol gives it.
+    """
     options: dict[str, Any] = {}
     if protocol.opt_eps:
         options["eps"] = protocol.opt_eps
     if protocol.opt_betas:
         options["betas"] = protocol.opt_betas
     try:
-        optimizer: torch.optim.Optimizer = create_optimizer_v2(
+        made: torch.optim.Optimizer = create_optimizer_v2(
             model,
             opt=protocol.opt,
             lr=protocol.lr,
@@ -468,4 +473,4 @@ def _optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
         )
     except (ValueError, AssertionError, TypeError) as error:
         raise UserError(f"--opt {protocol.opt}: {error}") from None
-    return optimizer
+    return made

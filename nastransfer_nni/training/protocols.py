@@ -6,11 +6,12 @@ over all processes and accumulated parts, so that a protocol means the same on a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nastransfer_nni.config import Config
 from nastransfer_nni.data.sources import Source
@@ -23,6 +24,12 @@ def _jitter(value: Any) -> Any:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (value,) * 3 if value else ()
     return value
+
+
+def _policy(text: str) -> str:
+    if not re.fullmatch(r"|(original|originalr|v0|v0r|3a|rand|augmix)(-[a-z]+\d[\d.]*)*", text):
+        raise ValueError("must be original, v0, 3a or as rand-m6-n2-mstd0.5-inc1 and augmix-m3-w3")
+    return text
 
 
 Share = Annotated[float, Ge(0), Le(1)]
@@ -78,7 +85,9 @@ class Protocol(Config):
     mixup_switch_prob: Share = Field(0.5, description="chance of cutmix where both are on")
     mixup_off_epoch: Annotated[int, Ge(0)] = Field(0, description="epoch from which nothing is mixed")
 
-    aa: str = Field("", description="timm's AutoAugment or RandAugment string, as rand-m6-mstd0.5-inc1")
+    aa: Annotated[str, AfterValidator(_policy)] = Field(
+        "", description="timm's AutoAugment or RandAugment string, as rand-m6-mstd0.5-inc1"
+    )
     cutout: Annotated[int, Ge(0)] = Field(0, description="side of the square that is cut out, in px")
     color_jitter: Annotated[tuple[NotNegative, ...], BeforeValidator(_jitter)] = Field(
         (), description="brightness, contrast, saturation and, if given, hue"
