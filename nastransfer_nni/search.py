@@ -8,9 +8,10 @@ from pydantic import Field, field_validator, model_validator
 
 import strategies
 from nastransfer_nni import cli
-from nastransfer_nni.config import Config
+from nastransfer_nni.config import Config, Count
 from nastransfer_nni.data import sources
 from nastransfer_nni.proxies import spec
+from nastransfer_nni.training import protocols
 from search_spaces.geometry import geometries
 
 
@@ -38,7 +39,22 @@ class SearchConfig(Config):
     on_bad_image: Literal["skip", "stop"] = Field(
         "skip", description="what to do about images that are broken"
     )
-    workers: int = Field(2, ge=0, description="processes that decode images above 64 px")
+    loader_workers: int = Field(2, ge=0, description="processes that decode images above 64 px")
+    budget: Count | None = Field(
+        None, description="images that may pass with a gradient, as 5M; sets the epochs, or the candidates"
+    )
+    max_mult_adds: Count | None = Field(None, description="what the final network may cost, as 600M")
+    final_protocol: str = Field(
+        "", description="protocol whose network that is; by default the one for the source"
+    )
+    final_classes: int | None = Field(None, ge=1, description="its classes; None: those of the proxy set")
+    workers: int = Field(
+        0, ge=0, description="candidates trained at once, as trials of NNI; 0: in this process, one by one"
+    )
+    training_service: str | None = Field(
+        None, description="YAML file with NNI's section trainingService; None: trials on this machine"
+    )
+    port: int = Field(8080, ge=1024, le=65534, description="of NNI's web UI, where there are trials")
     device: str = Field("auto", description="auto: a GPU where there is one")
     out: str | None = Field(
         None, description="folder of the run; None: runs/search-..., named by the options"
@@ -63,6 +79,13 @@ class SearchConfig(Config):
         strategies.parse(text)
         return text
 
+    @field_validator("final_protocol")
+    @classmethod
+    def _protocol_is_known(cls, name: str) -> str:
+        if name:
+            protocols.resolve(name, {})
+        return name
+
     @field_validator("device")
     @classmethod
     def _device_is_named(cls, name: str) -> str:
@@ -74,9 +97,25 @@ class SearchConfig(Config):
     def _fits(self) -> Self:
         if self.weights_share + self.alphas_share > 1 + 1e-9:
             raise ValueError("--weights-share and --alphas-share add up to more than 1")
+        name, options = strategies.parse(self.strategy)
+        if self.is_distributed and options.shares_weights():
+            raise ValueError(
+                f"{name} shares weights between cells, in one process: --workers is for strategies that "
+                "train candidates (random:samples=N, evolution)"
+            )
+        if not options.shares_weights() and self.layers < 3:
+            raise ValueError("--layers must be at least 3, or the cells of one kind would have no place")
         geometries(self.width, self.layers, "cifar" if self.stem == "auto" else self.stem)
         return self
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether candidates are trials over NNI's training service."""
+        return self.workers > 0 or self.training_service is not None
+
+
+ASIDE = ("device", "loader_workers", "training_service", "port")
+"""Options that a run may be resumed with other values of."""
 
 COMMAND = cli.Command(
     summary="Search a cell on a source and export it.",
@@ -85,6 +124,7 @@ COMMAND = cli.Command(
     examples=(
         "python -m nastransfer_nni.search --epochs 10 --width 8 --layers 5   # on the bundled digits",
         "python -m nastransfer_nni.search --source cifar10 --strategy darts --seed 0 --out runs/a",
+        "python -m nastransfer_nni.search --strategy evolution:candidates=200 --workers 4 --epochs 5",
     ),
     tuned=True,
 )
@@ -104,7 +144,7 @@ def search(config: SearchConfig) -> dict[str, Any]:
 
     name, options = strategies.parse(config.strategy)
     names = [name, config.source, *([config.proxy] if config.proxy != "all" else []), f"seed{config.seed}"]
-    with Run.open("search", names, config, config.out, config.overwrite, aside=("device", "workers")) as run:
+    with Run.open("search", names, config, config.out, config.overwrite, ASIDE) as run:
         if run.finished is None:
             from nastransfer_nni.search_run import run_search
 

@@ -15,7 +15,9 @@ from nastransfer_nni.training.images import ImageBatches
 
 if TYPE_CHECKING:
     from nastransfer_nni.search import SearchConfig
-    from strategies.supernet import Batches
+
+Stream = BatchLoader | ImageBatches
+"""Batches of one part of the set, in memory or decoded as they are needed."""
 
 LARGE_PIXELS = 224
 """What images of many sizes are brought to where no size is asked for."""
@@ -26,6 +28,13 @@ def side(images: ImageSet, config: SearchConfig) -> int:
     return config.pixels or max(images.pixels or (LARGE_PIXELS,))
 
 
+def stem(images: ImageSet, config: SearchConfig) -> str:
+    """The stem for images of this size, unless the options say which."""
+    if config.stem != "auto":
+        return config.stem
+    return "cifar" if side(images, config) <= protocols.SMALL_PIXELS else "imagenet"
+
+
 def halves(images: ImageSet, config: SearchConfig) -> tuple[ImageSet, ImageSet]:
     """The part that trains the weights and the part that trains the architecture: disjoint, stratified."""
     shares = (config.weights_share, config.alphas_share)
@@ -33,7 +42,7 @@ def halves(images: ImageSet, config: SearchConfig) -> tuple[ImageSet, ImageSet]:
     return images.select(weights), images.select(alphas)
 
 
-def batches(images: ImageSet, config: SearchConfig, world: World) -> tuple[Batches, Batches, Batches]:
+def batches(images: ImageSet, config: SearchConfig, world: World) -> tuple[Stream, Stream, Stream]:
     """Batches of the weights half, of the alphas half, and of the alphas half as it is, for validation.
 
     Small images stay in memory and are augmented in batches (random crops; mirror images where the classes
@@ -50,7 +59,7 @@ def batches(images: ImageSet, config: SearchConfig, world: World) -> tuple[Batch
     )
 
 
-def _small(images: ImageSet, config: SearchConfig, world: World, seed: int, augmented: bool) -> Batches:
+def _small(images: ImageSet, config: SearchConfig, world: World, seed: int, augmented: bool) -> Stream:
     pixels = side(images, config)
     kind = (
         Augmentation.standard(images.source, pixels=pixels) if augmented else Augmentation.none(images.source)
@@ -59,7 +68,7 @@ def _small(images: ImageSet, config: SearchConfig, world: World, seed: int, augm
     return BatchLoader(content, config.batch_size, kind, seed=seed, device=world.device)
 
 
-def _large(images: ImageSet, config: SearchConfig, world: World, seed: int, augmented: bool) -> Batches:
+def _large(images: ImageSet, config: SearchConfig, world: World, seed: int, augmented: bool) -> Stream:
     if not augmented:
         order = splits.split(images.labels, (1.0,), seed)[0]
         images = images.select(order)
@@ -70,7 +79,7 @@ def _large(images: ImageSet, config: SearchConfig, world: World, seed: int, augm
         config.batch_size,
         is_training=augmented,
         seed=seed,
-        workers=config.workers,
+        workers=config.loader_workers,
         world=world,
         on_bad_image=config.on_bad_image,
     )

@@ -38,7 +38,7 @@ class Tracker:
         files.write_text(run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         self._metrics = run.metrics.open("a", encoding="utf-8")
         purge_step = epochs_done if run.is_resumed else None
-        self._writer = SummaryWriter(str(run.tensorboard), purge_step=purge_step)
+        self._writer = SummaryWriter(str(run.tensorboard.absolute()), purge_step=purge_step)
         self._trial = _Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
         self._last_epoch = max(epochs_done - 1, 0)
         for line in kept:  # a trial that is tried again shows the whole curve

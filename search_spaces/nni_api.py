@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy, no_default_hook
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
     from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace, model_context
-    from nni.nas.strategy.base import Strategy
+    from nni.nas.strategy.base import Strategy, StrategyStatus
 
 __all__ = [
     "BaseSuperNetModule",
@@ -45,6 +45,7 @@ __all__ = [
     "Sample",
     "SampleValidationError",
     "Strategy",
+    "StrategyStatus",
     "label_scope",
     "model_context",
     "nni",

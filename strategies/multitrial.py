@@ -129,6 +129,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT]):  # type: ignore[misc]
         entries = {entry["candidate"]: entry for entry in self.evaluator.terms.journal}
         proposer, codes = self.proposer, dict[int, Code]()
         failures: dict[int, int] = {}
+        self.evaluator.recorder.expect(proposer.total)
         while len(self.told) < proposer.total:
             while self._may_ask(len(codes)):
                 index = len(codes)

@@ -219,6 +219,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
             weight_decay=schedule.weight_decay,
         )
         self.epochs = self._affordable()
+        evaluator.recorder.expect(self.epochs)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer, self.epochs, schedule.learning_rate_min
         )

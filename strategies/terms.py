@@ -21,6 +21,9 @@ DRAWS = 100_000
 class Recorder(Protocol):
     """Where a search reports to."""
 
+    def expect(self, total: int) -> None:
+        """The search will take `total` epochs; or candidates, where those are trained one by one."""
+
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         """Figures of `split` at the end of `epoch`, after `step` steps in all.
 

@@ -1,0 +1,122 @@
+"""How a search judges a candidate: by training it from scratch, here or in a trial of its own.
+
+A trial gets the options of the search and rebuilds its data from them: an evaluator holds nothing that is
+large.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+
+from nastransfer_nni.errors import UserError
+from nastransfer_nni.models import DartsModel
+from nastransfer_nni.proxies.resolve import resolve
+from nastransfer_nni.search import SearchConfig
+from nastransfer_nni.search_data import batches, halves, side, stem
+from nastransfer_nni.training.data import Loaders
+from nastransfer_nni.training.distributed import World, pick_device
+from nastransfer_nni.training.loop import Observer, train
+from nastransfer_nni.training.protocols import Protocol
+from search_spaces import Genotype
+from search_spaces.nni_api import nni
+from strategies.multitrial import CandidateEvaluator
+
+if TYPE_CHECKING:
+    from nastransfer_nni.data.imageset import ImageSet
+
+
+class ScratchEvaluator(CandidateEvaluator):
+    """Trains a candidate on the weights half with the options of the search, and scores it on the other half.
+
+    All candidates start from the same seed. One whose loss is not finite scores 0.
+
+    Args:
+        config: the options of the search.
+    """
+
+    def __init__(self, config: SearchConfig) -> None:
+        self.config = config
+        self.workers = max(1, config.workers)
+
+    def _dump(self) -> dict[str, Any]:
+        """What NNI sends to a trial."""
+        return {"config": self.config.model_dump(mode="json")}
+
+    @classmethod
+    def _load(cls, config: dict[str, Any]) -> Self:
+        """The evaluator in a trial."""
+        return cls(SearchConfig(**config))
+
+    @property
+    def samples(self) -> int:  # type: ignore[override]
+        """Images that pass with a gradient when a candidate is trained."""
+        return self.config.epochs * len(halves(self._images, self.config)[0])
+
+    def evaluate(self, model: Any) -> None:
+        """Train NNI's current candidate and report its figures; the network that NNI has built is not used.
+
+        It was built from whatever state the generator of random numbers was in.
+        """
+        config, loaders = self.config, self._loaders
+        torch.manual_seed(config.seed)
+        network = DartsModel(
+            Genotype.from_sample(nni.get_current_parameter().sample),
+            width=config.width,
+            layers=config.layers,
+            num_classes=len(self._images.classes),
+            stem=stem(self._images, config),
+        )
+        network.to(self._world.device)
+        observer = _Reporter()
+        try:
+            result = train(
+                network, loaders, self._protocol, seed=config.seed, world=self._world, observer=observer
+            )
+        except UserError:
+            nni.report_final_result({"default": 0.0, "samples": self.samples, "seconds": 0.0})
+            return
+        nni.report_final_result(
+            {"default": result.final.top1, "samples": self.samples, "seconds": result.seconds}
+        )
+
+    @cached_property
+    def _world(self) -> World:
+        return World(device=pick_device(self.config.device))
+
+    @cached_property
+    def _images(self) -> ImageSet:
+        return resolve(self.config.proxy, self.config.source, self.config.proxy_seed)[0]
+
+    @cached_property
+    def _loaders(self) -> Loaders:
+        weights, _, validation = batches(self._images, self.config, self._world)
+        return Loaders(weights, validation)
+
+    @property
+    def _protocol(self) -> Protocol:
+        config = self.config
+        return Protocol(
+            protocol="search",
+            width=config.width,
+            layers=config.layers,
+            img_size=side(self._images, config),
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            lr=config.learning_rate,
+            min_lr=config.learning_rate_min,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            clip_grad=config.gradient_clip,
+        )
+
+
+class _Reporter(Observer):
+    """Shows a candidate's epochs to NNI."""
+
+    def epoch_done(
+        self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
+    ) -> None:
+        nni.report_intermediate_result(validation["top1"])
