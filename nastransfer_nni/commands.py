@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from nastransfer_nni import architecture, cli, evaluate, export, proxy, report, search, transfer
+from nastransfer_nni import architecture, cli, evaluate, export, proxy, report, search, study, transfer
 
 COMMANDS: cli.Commands = {
     "search": search.COMMAND,
     "transfer": transfer.COMMAND,
     "evaluate": evaluate.COMMAND,
     "export": export.COMMAND,
+    "study": study.COMMANDS,
     "report": report.COMMAND,
     "proxy": proxy.COMMANDS,
     "architecture": architecture.COMMANDS,

@@ -8,6 +8,7 @@ import os
 import shlex
 import socket
 import sys
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -130,26 +131,28 @@ class ServiceExperiment(_Experiment):
             UserError: the port is taken.
             KeyboardInterrupt: the search was interrupted.
         """
-        if _is_taken(port):
-            raise UserError(f"--port {port} is in use; name another one for NNI's web UI")
-        print(f"NNI's web UI: http://127.0.0.1:{port}", file=sys.stderr)
-        with contextlib.chdir(self._code), self._only_here():
+        announce(port)
+        with contextlib.chdir(self._code), kept_to_this_machine(self._is_local):
             super().search(port)
 
-    @contextlib.contextmanager
-    def _only_here(self) -> Any:
-        """Keep NNI's manager, which asks nobody who they are, to this machine where all trials are."""
-        before = os.environ.get("NODE_OPTIONS")
-        if self._is_local:
-            script = resources.files("nastransfer_nni").joinpath("loopback.cjs")
-            os.environ["NODE_OPTIONS"] = f"{before or ''} --require={script}".strip()
-        try:
-            yield
-        finally:
-            if self._is_local:
-                os.environ.pop("NODE_OPTIONS")
-                if before is not None:
-                    os.environ["NODE_OPTIONS"] = before
+
+@contextlib.contextmanager
+def kept_to_this_machine(wanted: bool) -> Iterator[None]:
+    """Keep NNI's manager, which asks nobody who they are, to this machine, where `wanted`.
+
+    Trials on other machines must reach it; those of a local service need not.
+    """
+    before = os.environ.get("NODE_OPTIONS")
+    if wanted:
+        script = resources.files("nastransfer_nni").joinpath("loopback.cjs")
+        os.environ["NODE_OPTIONS"] = f"{before or ''} --require={script}".strip()
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["NODE_OPTIONS"] = before
+        else:
+            os.environ.pop("NODE_OPTIONS", None)
 
 
 def read_service(path: str | None) -> dict[str, Any]:
@@ -179,6 +182,13 @@ def read_service(path: str | None) -> dict[str, Any]:
     return described
 
 
-def _is_taken(port: int) -> bool:
+def announce(port: int) -> None:
+    """Say where NNI's web UI will be.
+
+    Raises:
+        UserError: the port is taken.
+    """
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise UserError(f"--port {port} is in use; name another one for NNI's web UI")
+    print(f"NNI's web UI: http://127.0.0.1:{port}", file=sys.stderr)

@@ -39,7 +39,7 @@ class Tracker:
         self._metrics = run.metrics.open("a", encoding="utf-8")
         purge_step = epochs_done if run.is_resumed else None
         self._writer = SummaryWriter(str(run.tensorboard.absolute()), purge_step=purge_step)
-        self._trial = _Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
+        self._trial = Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
         self._last_epoch = max(epochs_done - 1, 0)
         for line in kept:  # a trial that is tried again shows the whole curve
             self._report(**line)
@@ -107,7 +107,7 @@ class Tracker:
             self._trial.send("PERIODICAL", epoch, values)
 
 
-class _Trial:
+class Trial:
     """The channel to NNI's manager of the trial that this process is.
 
     It is taken hold of when the tracker is made: an experiment that runs inside the trial replaces the
@@ -137,7 +137,7 @@ class _Trial:
 def report_finished(summary: dict[str, Any]) -> None:
     """Give NNI the result of a run that an earlier trial with the same options has completed."""
     if "NNI_TRIAL_JOB_ID" in os.environ and "top1" in summary:
-        _Trial().send("FINAL", 0, {"top1": summary["top1"]})
+        Trial().send("FINAL", 0, {"top1": summary["top1"]})
 
 
 def _lines(run: Run) -> list[dict[str, Any]]:

@@ -1,0 +1,219 @@
+"""What a study will run, what that will cost, and which difference its design can detect."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import strategies
+from nastransfer_nni.analysis.power import detectable_difference
+from nastransfer_nni.data import loading
+from nastransfer_nni.engines import InProcessExperiment
+from nastransfer_nni.models import DartsModel
+from nastransfer_nni.proxies import spec
+from nastransfer_nni.search import SearchConfig
+from nastransfer_nni.studies import progress
+from nastransfer_nni.studies.design import BASELINE, Job, Study, is_random
+from nastransfer_nni.training.protocols import SMALL_PIXELS
+from nastransfer_nni.transfer import TransferConfig
+from search_spaces import DartsSpace, Genotype
+from strategies.supernet import Schedule, SupernetEvaluator
+from strategies.terms import Tables, Terms
+
+MEASURED_BATCH = 32
+"""Images of a measured step, at most; larger batches cost about as much an image."""
+
+
+def describe(
+    study: Study, root: Path, images_per_second: float | None, deviation: float, list_jobs: bool
+) -> str:
+    """The plan of a study, as text.
+
+    Args:
+        study: the study.
+        root: its folder; what is done there is not counted again.
+        images_per_second: speed to reckon with; None: measure a step of each kind here.
+        deviation: standard deviation of top1 between runs.
+        list_jobs: whether to name every job.
+    """
+    left = [job for job in study.jobs if progress.standing(job, root).status != progress.FINISHED]
+    seconds = {job.name: samples(job) / (images_per_second or speed(job)) for job in left if samples(job)}
+    lines = [f"study {study.name}: {len(study.jobs)} jobs, {len(study.jobs) - len(left)} done in {root}"]
+    for kind, plural in (("search", "searches"), ("transfer", "transfers")):
+        jobs = [job for job in left if job.kind == kind]
+        images = sum(samples(job) for job in jobs)
+        took = sum(seconds.get(job.name, 0.0) for job in jobs)
+        lines.append(f"  {len(jobs)} {plural} left: {images:,} images with a gradient, {_duration(took)}")
+    how = f"at {images_per_second:,g} images a second" if images_per_second else "measured on this machine"
+    lines.append(f"  in all {_duration(sum(seconds.values()))} of one worker, {how}")
+    lines += _power(study, deviation)
+    if list_jobs:
+        lines += [f"  {job.kind:<8} {job.name}  {_duration(seconds.get(job.name, 0.0))}" for job in left]
+    return "\n".join(lines)
+
+
+def samples(job: Job) -> int:
+    """Images that pass with a gradient in the whole of `job`, as far as its options tell."""
+    config = job.config
+    if isinstance(config, TransferConfig):
+        return config.resolved().epochs * _length(config.target)
+    name, options = strategies.parse(config.strategy)
+    if config.budget is not None:
+        return config.budget
+    images = config.epochs * _proxy_size(config)
+    if options.shares_weights():
+        both = isinstance(options, strategies.options.DartsOptions)
+        return round(images * (config.weights_share + (config.alphas_share if both else 0)))
+    candidates = getattr(options, "total", getattr(options, "samples", 0))
+    return 0 if (name, candidates) == (BASELINE, 1) else round(candidates * images * config.weights_share)
+
+
+def speed(job: Job) -> float:
+    """Images a second that this machine trains with in `job`."""
+    config = job.config
+    if isinstance(config, TransferConfig):
+        protocol = config.resolved()
+        pixels = protocol.img_size or _pixels(config.target)
+        batch = min(MEASURED_BATCH, protocol.batch_size)
+        return _network_speed(protocol.width, protocol.layers, _classes(config.target), pixels, batch)
+    pixels = config.pixels or _pixels(config.source)
+    setting = (
+        config.width,
+        config.layers,
+        _classes(config.source),
+        pixels,
+        min(MEASURED_BATCH, config.batch_size),
+    )
+    if strategies.parse(config.strategy)[1].shares_weights():
+        return _supernet_speed(config.strategy, *setting)
+    return _network_speed(*setting)
+
+
+@cache
+def _network_speed(width: int, layers: int, classes: int, pixels: int, batch: int) -> float:
+    stem = "cifar" if pixels <= SMALL_PIXELS else "imagenet"
+    network = DartsModel(
+        Genotype.random(np.random.default_rng(0)), width=width, layers=layers, num_classes=classes, stem=stem
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = torch.randn(batch, 3, pixels, pixels).to(memory_format=torch.channels_last)
+    for _ in range(2):  # the first pass sets things up
+        began = time.perf_counter()
+        network(images).sum().backward()
+        seconds = time.perf_counter() - began
+    return batch / seconds
+
+
+@cache
+def _supernet_speed(strategy: str, width: int, layers: int, classes: int, pixels: int, batch: int) -> float:
+    name, options = strategies.parse(strategy)
+    content = _Noise(batch, classes, pixels)
+    watch = _Watch()
+    evaluator = SupernetEvaluator(content, content, content, Schedule(epochs=2), watch, terms=Terms())
+    stem = "cifar" if pixels <= SMALL_PIXELS else "imagenet"
+    space = DartsSpace(width, layers, classes, stem)
+    with tempfile.TemporaryDirectory() as folder:
+        searching = strategies.create(name, **options.model_dump())
+        InProcessExperiment(space, evaluator, searching, Path(folder)).search()
+    return watch.images_per_second
+
+
+@dataclass
+class _Noise:
+    """One batch of random images."""
+
+    batch_size: int
+    classes: int
+    pixels: int
+
+    @property
+    def samples(self) -> int:
+        return self.batch_size
+
+    def set_epoch(self, epoch: int) -> None: ...
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn(self.batch_size, 3, self.pixels, self.pixels, generator=generator)
+        yield images, torch.randint(self.classes, (self.batch_size,), generator=generator)
+
+
+class _Watch:
+    """Notes how fast the last epoch trained."""
+
+    images_per_second = 0.0
+
+    def expect(self, total: int) -> None: ...
+
+    def log(self, split: str, step: int, epoch: int, **values: float) -> None:
+        self.images_per_second = values.get("images_per_second", self.images_per_second)
+
+    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None: ...
+
+    def advance(self, epoch: int, done: int, total: int) -> None: ...
+
+
+@cache
+def _length(name: str) -> int:
+    return len(loading.load(name, "train"))
+
+
+@cache
+def _classes(name: str) -> int:
+    return len(loading.load(name, "train").classes)
+
+
+@cache
+def _pixels(name: str) -> int:
+    return max(loading.load(name, "train").pixels or (224,))
+
+
+def _proxy_size(config: SearchConfig) -> int:
+    """Images of the proxy, classes counted as equally large; steps that cannot tell keep all."""
+    if spec.is_manifest(config.proxy):
+        from nastransfer_nni.proxies.manifest import Manifest
+
+        return sum(record.images for record in Manifest.read(config.proxy).classes.values())
+    size, classes = float(_length(config.source)), _classes(config.source)
+    for step in spec.parse(config.proxy):
+        wanted = getattr(step, "num_classes", None)
+        if wanted is not None:
+            size, classes = size * wanted / classes, wanted
+        if (per_class := getattr(step, "per_class", None)) is not None:
+            size = per_class * classes
+        if (amount := getattr(step, "amount", None)) is not None:
+            size = amount if amount > 1 else size * amount
+        size *= getattr(step, "share", 1.0)
+    return round(size)
+
+
+def _power(study: Study, deviation: float) -> list[str]:
+    """What the design can detect, for a comparison alone and for the first of Holm's."""
+    draws = max(len(study.proxy_seeds) if is_random(proxy) else 1 for proxy in study.proxies)
+    runs = draws * len(study.search_seeds)
+    comparisons = len(study.strategies) * len(study.proxies) * len(study.sources)
+    told = f"  power: {runs} searches of a strategy and proxy against {study.random_cells} random cells"
+    if runs < 2:
+        return [f"{told}: one search cannot be compared; add search_seeds"]
+    alone = detectable_difference(runs, study.random_cells, deviation)
+    first = detectable_difference(runs, study.random_cells, deviation, alpha=0.05 / comparisons)
+    return [
+        f"{told}, at a standard deviation of {deviation:g} points of top1,",
+        f"    find a difference of {alone:.2f} points with probability 0.8,",
+        f"    and one of {first:.2f} points as the first of Holm's {comparisons} comparisons",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
