@@ -167,6 +167,7 @@ def _cutout(batch: Tensor, side: int, draws: _Draws) -> Tensor:
     centre_x = draws.below(width)[:, None].to(batch.device)
     rows = torch.arange(height, device=batch.device)
     columns = torch.arange(width, device=batch.device)
-    in_rows = (rows >= centre_y - side // 2) & (rows < centre_y - side // 2 + side)
-    in_columns = (columns >= centre_x - side // 2) & (columns < centre_x - side // 2 + side)
-    return batch.masked_fill_((in_rows[:, None, :, None] & in_columns[:, None, None, :]), 0.0)
+    beside_rows = (rows < centre_y - side // 2) | (rows >= centre_y - side // 2 + side)
+    beside_columns = (columns < centre_x - side // 2) | (columns >= centre_x - side // 2 + side)
+    kept = torch.maximum(beside_rows[:, None, :, None].float(), beside_columns[:, None, None, :].float())
+    return batch.mul_(kept)  # several times faster than to fill where a mask is set
