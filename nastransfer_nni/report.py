@@ -50,8 +50,6 @@ def report(config: ReportConfig) -> Path:
     Raises:
         UserError: the input is no results table, or the folder cannot be written.
     """
-    import json
-
     from nastransfer_nni import results
     from nastransfer_nni.analysis import findings, page, table
     from nastransfer_nni.analysis.improvement import Options
@@ -61,8 +59,7 @@ def report(config: ReportConfig) -> Path:
         rows, remarks, provenance = results.collect(source)
     else:
         rows, remarks = table.read(source)
-        beside = source.with_name("provenance.json")
-        provenance = json.loads(beside.read_text())["runs"] if beside.exists() else {}
+        provenance = results.provenance_beside(source)
     options = Options(config.margin, config.samples, config.seed, config.confidence)
     found = findings.analyse(rows, options)
     path = page.write(found, out, page.Origin(source, remarks, provenance))

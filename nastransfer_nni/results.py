@@ -53,6 +53,22 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, Any]]:
     return checked, [*([f"Runs left out: {told}."] if told else []), *remarks], provenance
 
 
+def provenance_beside(csv: Path) -> dict[str, Any]:
+    """Where the runs of a results table come from, as the report that wrote the table noted beside it.
+
+    Raises:
+        UserError: the file provenance.json beside the table is not such a note.
+    """
+    path = csv.with_name("provenance.json")
+    try:
+        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+        return {str(name): dict(run) for name, run in runs.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} does not say where runs come from; move it elsewhere") from None
+
+
 def _transfers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(folder.rglob("config.yaml")):
         try:

@@ -30,6 +30,7 @@ MOST_PANELS = 8
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "nastransfer",
+    "text.parse_math": False,  # names come from the user
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",

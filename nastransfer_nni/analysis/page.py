@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import importlib.metadata
 import json
 import os
@@ -71,7 +72,7 @@ class Picture:
         text = re.sub(
             r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text)
         )
-        text = text.replace("<svg", f'<svg role="img" aria-label="{self.caption}"', 1)
+        text = text.replace("<svg", f'<svg role="img" aria-label="{html.escape(self.caption)}"', 1)
         return text.replace(figures.INK, "currentColor")
 
 

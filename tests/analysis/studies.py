@@ -70,7 +70,8 @@ def study(
                     for search in range(searches):
                         mean = 73.5 + effect + shift + of_draw[draw]
                         source_mean = 95.0 + 0.8 * effect
-                        cost = SECONDS[strategy], 400 if SECONDS[strategy] > 1e5 else ""
+                        seconds = SECONDS.get(strategy, 1e4)
+                        cost = seconds, 400 if seconds > 1e5 else ""
                         add(
                             target,
                             strategy,
