@@ -10,14 +10,21 @@ import contextlib
 import importlib
 import inspect
 import io
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from nastransfer_nni.config import Config
 from nastransfer_nni.errors import UserError, unknown
+from nastransfer_nni.files import write_json
+
+PATIENCE_SECONDS = 120.0
+"""How long ranks wait for the parameters of their trial."""
 
 
 @dataclass(frozen=True)
@@ -170,16 +177,34 @@ def _help(program: str, command: Command) -> str:
     return "\n".join(lines)
 
 
+def _parameters() -> dict[str, Any]:
+    """The trial's parameters. NNI tells them once: under torchrun rank 0 leaves them for the others."""
+    folder, launch = os.environ.get("NNI_OUTPUT_DIR", "."), os.environ.get("TORCHELASTIC_RUN_ID", "")
+    shared = Path(folder) / f"parameters-{launch}.json"
+    if int(os.environ.get("RANK", 0)):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not shared.exists():
+            if time.monotonic() > deadline:
+                raise UserError(f"rank 0 has left no parameters of the trial at {shared}")
+            time.sleep(0.2)
+        parameters: dict[str, Any] = json.loads(shared.read_text("utf-8"))
+        return parameters
+    import nni
+
+    parameters = dict(nni.get_next_parameter() or {})
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        write_json(shared, parameters)
+    return parameters
+
+
 def _trial(command: Command) -> dict[str, Any]:
     """The parameters that NNI chose for this trial; none outside a trial."""
     if not command.tuned or "NNI_TRIAL_JOB_ID" not in os.environ:
         return {}
-    import nni
-
-    parameters = nni.get_next_parameter() or {}
+    parameters = _parameters()
     strangers = [name for name in parameters if name not in command.config.model_fields]
     if strangers:
         raise unknown(
             "option in the experiment's searchSpace", strangers[0], list(command.config.model_fields)
         )
-    return dict(parameters)
+    return parameters

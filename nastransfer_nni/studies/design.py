@@ -22,16 +22,7 @@ from nastransfer_nni.search import SearchConfig
 from nastransfer_nni.transfer import TransferConfig
 
 BASELINE = "random"
-_LISTS = (
-    "strategies",
-    "sources",
-    "proxies",
-    "proxy_seeds",
-    "search_seeds",
-    "targets",
-    "protocols",
-    "train_seeds",
-)
+_LISTS = ("strategies", "proxies", "proxy_seeds", "search_seeds", "targets", "protocols", "train_seeds")
 _ANY_CELL = "DARTS_V2"
 """Stands for the cell that a search has yet to find, where a transfer's options are checked."""
 _SET_BY_THE_DESIGN = {
@@ -80,7 +71,9 @@ class Study(Config):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the study's folder")
     strategies: tuple[str, ...] = Field(min_length=1, description="strategies with options, random left out")
-    sources: tuple[str, ...] = Field(min_length=1, description="image sets to search on")
+    sources: dict[str, tuple[str, ...]] | tuple[str, ...] = Field(
+        min_length=1, description="image sets to search on; as a mapping, with proxies of their own"
+    )
     proxies: tuple[str, ...] = Field(("all",), min_length=1, description="proxy sets of every source")
     proxy_seeds: tuple[int, ...] = Field((0,), min_length=1, description="draws of every random proxy")
     search_seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1, description="searches of every cell")
@@ -146,6 +139,13 @@ class Study(Config):
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
+    @property
+    def proxies_of(self) -> dict[str, tuple[str, ...]]:
+        """The proxies of every source."""
+        if isinstance(self.sources, dict):
+            return self.sources
+        return dict.fromkeys(self.sources, self.proxies)
+
     @cached_property
     def jobs(self) -> tuple[Job, ...]:
         """Every search, in the order of the file, each followed by its transfers."""
@@ -154,7 +154,8 @@ class Study(Config):
         )
 
     def _searches(self) -> Iterator[Job]:
-        for source, strategy, proxy in itertools.product(self.sources, self.strategies, self.proxies):
+        cells = ((source, proxy) for source, proxies in self.proxies_of.items() for proxy in proxies)
+        for (source, proxy), strategy in itertools.product(cells, self.strategies):
             draws = self.proxy_seeds if is_random(proxy) else self.proxy_seeds[:1]
             for proxy_seed, seed in itertools.product(draws, self.search_seeds):
                 words = (
@@ -166,7 +167,7 @@ class Study(Config):
                 )
                 yield self._search(words, source, proxy, proxy_seed, strategy, seed)
         for seed in range(self.random_cells):
-            yield self._search((BASELINE, f"seed{seed}"), self.sources[0], "all", 0, BASELINE, seed)
+            yield self._search((BASELINE, f"seed{seed}"), next(iter(self.sources)), "all", 0, BASELINE, seed)
 
     def _search(
         self, words: tuple[str, ...], source: str, proxy: str, proxy_seed: int, strategy: str, seed: int

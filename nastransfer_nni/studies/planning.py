@@ -198,9 +198,10 @@ def _proxy_size(config: SearchConfig) -> int:
 
 def _power(study: Study, deviation: float) -> list[str]:
     """What the design can detect, for a comparison alone and for the first of Holm's."""
-    draws = max(len(study.proxy_seeds) if is_random(proxy) else 1 for proxy in study.proxies)
+    cells = [proxy for proxies in study.proxies_of.values() for proxy in proxies]
+    draws = max(len(study.proxy_seeds) if is_random(proxy) else 1 for proxy in cells)
     runs = draws * len(study.search_seeds)
-    comparisons = len(study.strategies) * len(study.proxies) * len(study.sources)
+    comparisons = len(study.strategies) * len(cells)
     told = f"  power: {runs} searches of a strategy and proxy against {study.random_cells} random cells"
     if runs < 2:
         return [f"{told}: one search cannot be compared; add search_seeds"]
