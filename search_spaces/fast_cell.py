@@ -2,7 +2,7 @@
 
 What the plain cell does once an edge is done once a state wherever it is the same. The weight of a candidate
 becomes the scale of its last BatchNorm, `none` is never computed, and gradients are made of what asks for
-them only. On a CPU the cell goes through compiled loops (`search_spaces.compiled_cell`); elsewhere, and where
+them only. On a CPU the cell goes through compiled loops (`search_spaces.compiled`); elsewhere, and where
 there is no compiler, torch's own operations do the same.
 """
 
@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 from torch.utils.checkpoint import checkpoint
 
-from search_spaces import compiled_cell, kernels
+from search_spaces.compiled import cell as compiled_cell
+from search_spaces.compiled import kernels
+from search_spaces.compiled.layout import OUTGOING, Layers
 from search_spaces.genotype import CONCAT
 from search_spaces.geometry import CellGeometry
-from search_spaces.mixed_cell import MixedCell
+from search_spaces.mixed_cell import MixedCell, MixedOperation
 from search_spaces.operations import FactorizedReduce
 
 
@@ -35,23 +37,22 @@ class FastCell(MixedCell):
 
     def __init__(self, geometry: CellGeometry) -> None:
         super().__init__(geometry)
+        self._layers = [Layers.of(*cast(MixedOperation, edge).candidates) for edge in self.edges]
         self._sees_batch_again = False
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
-        """The two inputs of the cell -> [B, 4 * channels, H / stride, W / stride], channels last in memory."""
-        inputs = [
-            block(state.contiguous(memory_format=torch.channels_last))
-            for block, state in ((self.preprocess0, s0), (self.preprocess1, s1))
-        ]
-        if kernels.usable(inputs[0]):
-            return compiled_cell.run(self, inputs[0], inputs[1], self.recompute)
+        """The outputs of two cells -> [B, 4 * channels, H / stride, W / stride], channels last in memory."""
+        x0 = self.preprocess0(s0.contiguous(memory_format=torch.channels_last))
+        x1 = self.preprocess1(s1.contiguous(memory_format=torch.channels_last))
+        if kernels.usable(x0):
+            return compiled_cell.run(self._layers, x0, x1, self.weights, self.training, self.recompute)
         if self.recompute and torch.is_grad_enabled():
             contexts = lambda: (contextlib.nullcontext(), self._again())  # noqa: E731
             result: Any = checkpoint(
-                self._run, *inputs, self.weights, use_reentrant=False, context_fn=contexts
+                self._run, x0, x1, self.weights, use_reentrant=False, context_fn=contexts
             )
             return result
-        return self._run(*inputs, self.weights)
+        return self._run(x0, x1, self.weights)
 
     @contextlib.contextmanager
     def _again(self) -> Iterator[None]:
@@ -62,14 +63,15 @@ class FastCell(MixedCell):
             self._sees_batch_again = False
 
     def _run(self, s0: Tensor, s1: Tensor, weights: Tensor) -> Tensor:
-        states, nodes = [s0, s1], {}
-        for state, outgoing in enumerate(compiled_cell.OUTGOING):
+        states, candidates = [s0, s1], [cast(MixedOperation, edge).candidates for edge in self.edges]
+        nodes: dict[int, Tensor] = {}
+        for state, outgoing in enumerate(OUTGOING):
             x = states[state]
             active = torch.relu(x)
-            pools = [pool(x) for pool, _ in list(self.edges[outgoing[0].edge].candidates)[:2]]
+            pools = [cast(nn.Sequential, candidate)[0](x) for candidate in candidates[outgoing[0].edge][:2]]
             for node, edge in outgoing:
                 _, *scales = weights[edge]
-                for term in self._terms(self.edges[edge].candidates, x, active, pools, scales):
+                for term in self._terms(candidates[edge], x, active, pools, scales):
                     nodes[node] = nodes[node].add_(term) if node in nodes else term
             if state > 0:
                 states.append(nodes[state + 1])
@@ -83,7 +85,7 @@ class FastCell(MixedCell):
             yield self._norm(norm, pool, scale)
         skip = candidates[2]
         if isinstance(skip, FactorizedReduce):
-            yield self._norm(skip.bn, skip.convolve(active), scales[2])
+            yield self._norm(skip.bn, skip.convolve(x), scales[2])
         else:
             yield scales[2] * x
         for candidate, scale in zip(candidates[3:], scales[3:], strict=True):

@@ -15,13 +15,19 @@ with warnings.catch_warnings():
     from nni.mutable.annotation import Constraint
     from nni.mutable.exception import ConstraintViolation
     from nni.nas.evaluator import Evaluator
-    from nni.nas.execution import ExecutionEngine
+    from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
     from nni.nas.execution.event import ModelEvent, ModelEventType
     from nni.nas.experiment import NasExperiment, NasExperimentConfig
     from nni.nas.nn.pytorch import Cell, ModelSpace
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy, no_default_hook
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
-    from nni.nas.space import ExecutableModelSpace, ModelStatus, RawFormatModelSpace, model_context
+    from nni.nas.space import (
+        ExecutableModelSpace,
+        ModelStatus,
+        RawFormatModelSpace,
+        SimplifiedModelSpace,
+        model_context,
+    )
     from nni.nas.strategy.base import Strategy, StrategyStatus
 
 __all__ = [
@@ -44,6 +50,8 @@ __all__ = [
     "RawFormatModelSpace",
     "Sample",
     "SampleValidationError",
+    "SequentialExecutionEngine",
+    "SimplifiedModelSpace",
     "Strategy",
     "StrategyStatus",
     "label_scope",

@@ -9,25 +9,38 @@ from search_spaces.genotype import OPERATIONS
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the size without losing every other pixel: two strided 1x1 convolutions, one pixel apart.
+    """Halve the size without losing every other pixel: two 1x1 convolutions, of the even and the odd pixels.
 
-    [B, in_channels, H, W] -> [B, out_channels, ceil(H / 2), ceil(W / 2)].
+    [B, in_channels, H, W] -> [B, out_channels, ceil(H / 2), ceil(W / 2)]. The convolutions have stride 2 in
+    the literature; here their inputs are thinned out before the ReLU, which is the same in less time.
     """
 
     def __init__(self, in_channels: int, out_channels: int, affine: bool = True) -> None:
         super().__init__()
         half = out_channels // 2
-        self.conv1 = nn.Conv2d(in_channels, half, 1, stride=2, bias=False)
-        self.conv2 = nn.Conv2d(in_channels, out_channels - half, 1, stride=2, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, half, 1, bias=False)
+        self.conv2 = nn.Conv2d(in_channels, out_channels - half, 1, bias=False)
         self.bn = nn.BatchNorm2d(out_channels, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.convolve(torch.relu(x)))
+        return self.bn(self.convolve(x))
 
     def convolve(self, x: Tensor) -> Tensor:
-        """What lies between ReLU and BatchNorm."""
-        shifted = nn.functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
-        return torch.cat([self.conv1(x), self.conv2(shifted)], dim=1)
+        """All but the BatchNorm."""
+        even, odd = pixels_by_parity(x)
+        return torch.cat([self.conv1(torch.relu(even)), self.conv2(torch.relu(odd))], dim=1)
+
+
+def pixels_by_parity(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Of x [..., H, W] the pixels at (0, 2, ...) x (0, 2, ...), and those at (1, 3, ...) x (1, 3, ...).
+
+    Both are [..., ceil(H / 2), ceil(W / 2)]: zeros stand for what lies beyond the border.
+    """
+    height, width = x.shape[-2], x.shape[-1]
+    even, odd = x[..., ::2, ::2], x[..., 1::2, 1::2]
+    if height % 2 + width % 2 > 0:
+        odd = nn.functional.pad(odd, (0, width % 2, 0, height % 2))
+    return even, odd
 
 
 def relu_conv_bn(in_channels: int, out_channels: int, affine: bool = True) -> nn.Sequential:

@@ -1,7 +1,7 @@
 """The search-time cell's own loops for the CPU: compiled on first use, called through ctypes.
 
-They need a C++ compiler (`$CXX`, or g++, or clang++) with OpenMP. Without one, `library()` is None and says so
-once in the log; whoever calls it has a way without.
+They need a C++ compiler (`$CXX`, or g++, or clang++) with OpenMP. Without one, `library()` is None and says
+so once in the log; whoever calls it has a way without.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from torch import Tensor
 
 _logger = logging.getLogger(__name__)
 
+_WORTH_SHARING = 2**14
+"""Elements of a map from which on threads share a call."""
+
 _SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 
@@ -29,13 +32,13 @@ _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 class Shape(Structure):
     """Size of the inputs of a call; `pixel` is the number of elements from one pixel to the next."""
 
-    _fields_ = [(name, c_int64) for name in ("batch", "height", "width", "channels", "stride", "pixel")]  # noqa: RUF012
+    _fields_ = [(name, c_int64) for name in ("batch", "height", "width", "channels", "stride", "pixel")]
 
 
 class Job(Structure):
     """One separable convolution, forward or backward; see kernels.cpp."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         *((name, c_void_p) for name in ("x", "depthwise", "pointwise", "prologue", "y", "sums")),
         ("kernel", c_int64),
         ("dilation", c_int64),
@@ -49,7 +52,7 @@ class Job(Structure):
 class Term(Structure):
     """`scale * x + shift`, an addend of a sum or a factor of a scalar product; see kernels.cpp."""
 
-    _fields_ = [("x", c_void_p), ("scale", c_void_p), ("shift", c_void_p), ("pixel", c_int64)]  # noqa: RUF012
+    _fields_ = [("x", c_void_p), ("scale", c_void_p), ("shift", c_void_p), ("pixel", c_int64)]
 
 
 _SIGNATURES = {
@@ -109,7 +112,10 @@ def usable(x: Tensor) -> bool:
 
 
 def call(name: str, x: Tensor, stride: int, *arguments: object) -> None:
-    """Call a loop on maps like `x` [B, H, W, C] (channels contiguous); tensors go as pointers, lists as arrays."""
+    """Call a loop on maps like `x` [B, H, W, C], channels contiguous.
+
+    Tensors are handed over as pointers, lists as arrays with their length.
+    """
     batch, height, width, channels = x.shape
     shape = Shape(batch, height, width, channels, stride, x.stride(2))
     plain: list[object] = []
@@ -122,4 +128,5 @@ def call(name: str, x: Tensor, stride: int, *arguments: object) -> None:
             plain.append(argument)
     loaded = library()
     assert loaded is not None, "callers ask usable() first"
-    getattr(loaded, name)(x.dtype == torch.float64, shape, *plain, torch.get_num_threads())
+    threads = torch.get_num_threads() if x.numel() >= _WORTH_SHARING else 1
+    getattr(loaded, name)(x.dtype == torch.float64, shape, *plain, threads)
