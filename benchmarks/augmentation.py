@@ -1,7 +1,7 @@
 """Batched augmentation against torchvision's transforms, image by image in a DataLoader.
 
-`python -m benchmarks.augmentation` measures images per second on CIFAR-10's images, compares the distributions
-of what comes out, prints a table and writes `benchmarks/results/augmentation.json` and `.png`.
+`python -m benchmarks.augmentation` measures images per second on CIFAR-10's images, compares the
+distributions of what comes out, prints a table and writes `benchmarks/results/augmentation.json` and `.png`.
 """
 
 from __future__ import annotations

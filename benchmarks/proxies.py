@@ -121,8 +121,8 @@ def in_own_process(kind: str, classes: int = 0) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     row: dict[str, Any] = json.loads(done.stdout)
     print(
-        f"{kind:32} {row['images']:>12,} {row['chosen']:>12,} {row['seconds']:>9.2f} s {row['cpu_seconds']:>9.2f} s "
-        f"{row['peak_gigabytes']:>7.2f} GB",
+        f"{kind:32} {row['images']:>12,} {row['chosen']:>12,} {row['seconds']:>9.2f} s "
+        f"{row['cpu_seconds']:>9.2f} s {row['peak_gigabytes']:>7.2f} GB",
         flush=True,
     )
     return row

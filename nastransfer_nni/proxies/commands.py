@@ -36,6 +36,7 @@ def make(config: _Make) -> None:
             raise UserError(f"{path} is there and chooses other images; --overwrite replaces it")
     manifests.write(manifest, chosen, path)
     _console.print(f"{path}: {_summary(manifest)}")
+    _print_caveat(images)
 
 
 def show(config: ShowConfig) -> None:
@@ -53,6 +54,7 @@ def show(config: ShowConfig) -> None:
     if manifest.left_out:
         _console.print(f"{len(manifest.left_out)} images that cannot be read were left out")
     _print_classes(chosen)
+    _print_caveat(chosen)
     if config.picture or path.is_file():
         picture = Path(config.picture) if config.picture else path.with_suffix(".png")
         draw_grid(chosen, picture)
@@ -100,6 +102,15 @@ def _summary(manifest: Manifest) -> str:
         f"{len(manifest):,} images of {len(manifest.classes):,} classes{side}, {share:.3g}% of "
         f"{manifest.source.name}, fingerprint {manifest.fingerprint}"
     )
+
+
+def _print_caveat(images: ImageSet) -> None:
+    source = images.source
+    if source.validation_classes is not None:
+        _console.print(
+            f"note: {source.name} has validation images of only {source.validation_classes:,} of its "
+            f"{source.classes:,} classes"
+        )
 
 
 def _print_classes(chosen: ImageSet) -> None:

@@ -123,3 +123,15 @@ def test_unreadable_images_stop_or_are_skipped(run, photos, tmp_path, caplog, ki
     assert len(manifest["left_out"]) == 1
     assert manifest["left_out"][0] not in json.dumps(manifest["images"])
     assert run("show a.json")[0] == 0
+
+
+def test_imagenet_22k_says_that_not_all_classes_are_validated(run, tmp_path, monkeypatch):
+    names = [f"n{number:08d}" for number in range(3)]
+    for name in names:
+        (tmp_path / "sets" / "imagenet22k" / "train" / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = np.full((9, 9, 3), number, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "sets/imagenet22k/train" / name / f"{name}_{number}.png")
+    monkeypatch.setenv("NASTRANSFER_DATA", str(tmp_path / "sets"))
+    code, out, _ = run("make --source imagenet22k --kind classes --num-classes 2 --out a.json")
+    assert code == 0 and "validation images of only 11,821 of its 21,841 classes" in out
