@@ -38,6 +38,7 @@ LABEL_KINDS = (
     "balanced:100,short=keep",
     "head:0.5",
     "tail:0.5",
+    "canonical order",
     "weights and alphas halves",
 )
 PER_CLASS, DIMENSIONS = 1_281, 384
@@ -62,6 +63,8 @@ def choose_by_label(kind: str, pool: Pool) -> int:
     """Make one choice; returns the number of images chosen."""
     if kind.startswith("weights"):
         return sum(map(len, splits.split(pool.labels)))
+    if kind.startswith("canonical"):
+        return len(np.lexsort((pool.keys, pool.labels)))  # once for a set, before any choice
     (step,) = spec.parse(kind)
     if isinstance(step, spec.Classes):
         return len(labels.choose_classes(pool, step, seed=0))

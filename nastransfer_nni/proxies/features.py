@@ -42,7 +42,8 @@ def choose_spread(
 def _blocks(pool: Pool, step: spec.Spread, size: int | None) -> Iterator[tuple[order.Rows, int]]:
     """The rows that are chosen among together, and how many of them."""
     if step.across:
-        yield np.arange(len(pool)), int(quotas(pool, step, size).sum())
+        assert size is not None, "a choice across classes has a size"
+        yield np.arange(len(pool)), size
         return
     ordered = np.argsort(pool.labels, kind="stable")
     bounds = np.cumsum(pool.counts)

@@ -176,6 +176,12 @@ class Spread(Scored, Stratified):
 
     across: bool = Field(False, description="choose over all classes at once instead of in each class")
 
+    @model_validator(mode="after")
+    def _check_across(self) -> Self:
+        if self.across and (self.per_class is not None or self.floor != 1):
+            raise ValueError("a choice across classes has neither per_class nor floor")
+        return self
+
 
 class Cluster(Scored, Sized):
     """As many images of every k-means cluster of the feature space."""

@@ -65,9 +65,10 @@ def test_spread_goes_class_by_class(pool, kind):
 
 def test_spread_across_classes_is_one_choice(pool):
     data = points(90)
-    rows = choose_spread(pool, spec.parse("k-center:12,across=true")[0], 12, data, seed=1)
     first = int(np.argmin(order.seeded(pool.keys, 1, "images")))
-    assert rows.tolist() == sorted(slow_k_center(data.astype(np.float64), 12, first))
+    for size in (2, 12):  # also fewer than there are classes
+        rows = choose_spread(pool, spec.parse(f"k-center:{size},across=true")[0], size, data, seed=1)
+        assert rows.tolist() == sorted(slow_k_center(data.astype(np.float64), size, first))
 
 
 def test_clusters_give_as_much_as_they_have(pool):

@@ -77,6 +77,7 @@ def test_names_may_stand_in_a_file(tmp_path):
         ("entropy-p1:0.1,scorer=resnet", "must be network or timm:MODEL"),
         ("entropy-p1:0.1,scores=/no/file", "no file"),
         ("entropy-p4:0.1", "unknown kind of proxy"),
+        ("k-center:per_class=4,across=true", "across classes has neither per_class nor floor"),
         ("resolution:4", "greater than or equal to 8"),
         ("images:0.5+", "unknown kind of proxy ''"),
         ("nowhere.json", "no proxy manifest 'nowhere.json'"),
