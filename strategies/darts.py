@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from search_spaces.fast_cell import FastCell
 from search_spaces.genotype import CANDIDATES, EDGES, KINDS
+from search_spaces.mixed_cell import MixedCell
+from search_spaces.nni_api import no_default_hook
 from strategies.mixture import Mixture, MixtureStrategy
 from strategies.options import DartsOptions
 from strategies.supernet import Average
 
 
 class Darts(MixtureStrategy[DartsOptions]):
-    """First-order DARTS.
+    """DARTS of first or second order.
 
-    Every step updates the alphas by the gradient of the validation loss at the current weights, then the
-    weights by that of the training loss. The alphas start at 1e-3 times a standard normal draw.
+    Every step updates the alphas by the gradient of the validation loss, at the current weights or, of second
+    order, at the weights one step of SGD ahead, which depend on the alphas; then the weights by the gradient
+    of the training loss. The alphas start at 1e-3 times a standard normal draw.
     """
 
     alphas: dict[str, nn.Parameter]
 
+    def default_mutation_hooks(self) -> list[Any]:
+        """The search-time cell asked for, and NNI's guard against cells that no hook has replaced."""
+        return [self._search_cell, no_default_hook]
+
+    def _search_cell(
+        self, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
+    ) -> Any:
+        if self.options.cell == "plain":
+            return MixedCell.mutate(module, name, memo, options)
+        cell = FastCell.mutate(module, name, memo, options)
+        if cell is not None:
+            cell.recompute = self.options.recompute
+        return cell
+
     def start(self) -> None:
         """The alphas, one table for each kind of cell, and their Adam."""
+        if self.options.cell == "fast":
+            self.supernet.stem.to(memory_format=torch.channels_last)
         device = self.evaluator.device
         self.alphas = {
             kind: nn.Parameter(1e-3 * torch.randn(EDGES, len(CANDIDATES)).to(device)) for kind in KINDS
@@ -43,25 +65,88 @@ class Darts(MixtureStrategy[DartsOptions]):
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Alphas and weights in turn, batch by batch."""
         average = Average()
-        for (images, labels), validation in self.paired_batches(epoch):
-            self.alpha_step(*validation)
+        for training, validation in self.paired_batches(epoch):
+            self.alpha_step(training, validation)
             with torch.no_grad():
                 self.mix(self.mixture())
-            loss, logits = self.weight_step(images, labels)
-            average.add(loss, logits, labels)
+            loss, logits = self.weight_step(*training)
+            average.add(loss, logits, training[1])
         return average.figures()
 
-    def alpha_step(self, images: Tensor, labels: Tensor) -> None:
-        """One step of Adam on the alphas by the loss on a batch of the alphas half."""
-        self.mix(self.mixture())
-        loss = cross_entropy(self.supernet(images), labels)
+    def alpha_step(self, training: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> None:
+        """One step of Adam on the alphas, by the loss on a batch of the alphas half."""
+        mixture = self.mixture()
+        leaves = {kind: weights.detach().requires_grad_() for kind, weights in mixture.items()}
+        self.mix(leaves)
+        if self.options.order == 1:
+            gradients = self._by_mixture(validation, leaves)
+        else:
+            gradients = self._by_mixture_ahead(training, validation, leaves)
         tables = list(self.alphas.values())
-        for table, gradient in zip(
-            tables, torch.autograd.grad(loss, tables, materialize_grads=True), strict=True
-        ):
+        by_alphas = torch.autograd.grad(list(mixture.values()), tables, gradients)
+        for table, gradient in zip(tables, by_alphas, strict=True):
             table.grad = gradient
         self.alpha_optimizer.step()
+
+    def samples_of(self, epoch: int) -> int:
+        """Of second order, three passes more over the weights half."""
+        ahead = 3 * self.evaluator.weights.samples if self.options.order == 2 else 0
+        return super().samples_of(epoch) + ahead
+
+    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        images, labels = batch
         self.result.samples += len(labels)
+        return cross_entropy(self.supernet(images), labels)
+
+    def _by_mixture(self, batch: tuple[Tensor, Tensor], mixture: Mixture) -> list[Tensor]:
+        """Gradient of a batch's loss by the weights of the candidates; none is made for the supernet's."""
+        with _held(self.supernet.parameters()):
+            return _gradients(self._loss(batch), list(mixture.values()))
+
+    @torch.no_grad()
+    def _by_mixture_ahead(
+        self, training: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor], mixture: Mixture
+    ) -> list[Tensor]:
+        """Gradient of L_val(w'(a), a) by the mixture a, where w' is w after one step of SGD on L_train(w, a).
+
+        With the learning rate r, momentum and weight decay included in the step,
+
+            dL_val/da - r * d2L_train/(da dw) * v,    v = dL_val/dw at w',
+
+        and the product by central differences of dL_train/da at w +- v * 0.01 / norm(v). Weights and running
+        statistics are left as they were.
+        """
+        supernet, group = self.supernet, self.optimizer.param_groups[0]
+        weights, tables = list(supernet.parameters()), list(mixture.values())
+        kept = [tensor.clone() for tensor in (*weights, *supernet.buffers())]
+        before = kept[: len(weights)]
+        try:
+            with torch.enable_grad(), _held(tables):
+                step = _gradients(self._loss(training), weights)
+            for weight, slope in zip(weights, step, strict=True):
+                slope.add_(weight, alpha=group["weight_decay"])
+                momentum = self.optimizer.state.get(weight, {}).get("momentum_buffer")
+                if momentum is not None:
+                    slope.add_(momentum, alpha=group["momentum"])
+            torch._foreach_add_(weights, step, alpha=-group["lr"])
+            with torch.enable_grad():
+                gradients = _gradients(self._loss(validation), [*tables, *weights])
+            by_mixture, direction = gradients[: len(tables)], gradients[len(tables) :]
+            norm = nn.utils.get_total_norm(direction)
+            distance = 0.01 / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+            sides = []
+            for sign in (1, -1):
+                for weight, start, along in zip(weights, before, direction, strict=True):
+                    weight.copy_(start + sign * distance * along)
+                with torch.enable_grad():
+                    sides.append(self._by_mixture(training, mixture))
+        finally:
+            torch._foreach_copy_([*weights, *supernet.buffers()], kept)
+        factor = group["lr"] / (2 * distance)
+        return [
+            direct - factor * (ahead - behind)
+            for direct, ahead, behind in zip(by_mixture, *sides, strict=True)
+        ]
 
     def own_state(self) -> dict[str, Any]:
         """Alphas and their Adam."""
@@ -73,3 +158,20 @@ class Darts(MixtureStrategy[DartsOptions]):
         for kind, table in self.alphas.items():
             table.data.copy_(state["alphas"][kind])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+
+
+def _gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, tensors, materialize_grads=True))
+
+
+@contextlib.contextmanager
+def _held(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Make no gradients for these leaves, not even on the way to others."""
+    held = list(tensors)
+    for tensor in held:
+        tensor.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for tensor in held:
+            tensor.requires_grad_(True)

@@ -32,7 +32,21 @@ class DartsOptions(Options):
 
     alpha_learning_rate: float = Field(3e-4, gt=0, description="Adam's learning rate for the alphas")
     alpha_weight_decay: float = Field(1e-3, ge=0, description="Adam's weight decay for the alphas")
-    cell: Literal["plain"] = Field("plain", description="the search-time cell")
+    order: int = Field(
+        1, ge=1, le=2, description="2: alphas look one step of the weights ahead; about 2.5 times the time"
+    )
+    cell: Literal["fast", "plain"] = Field(
+        "fast", description="the search-time cell; both give the same up to rounding"
+    )
+    recompute: bool = Field(
+        False, description="keep cells' inputs only and compute the rest again: less memory, more time"
+    )
+
+    @model_validator(mode="after")
+    def _plain_keeps_all(self) -> Self:
+        if self.recompute and self.cell == "plain":
+            raise ValueError("recompute is no option of cell=plain")
+        return self
 
     def implementation(self) -> str:
         """See `Options`."""
