@@ -97,6 +97,7 @@ def train_network(images: ImageSet, epochs: int, folder: Path) -> tuple[ResNet20
             F.cross_entropy(network(batch.to(memory_format=torch.channels_last)), labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+        folder.mkdir(exist_ok=True)
         with replacing(kept) as scratch:
             torch.save(
                 {name: part.state_dict() for name, part in state.items()} | {"epoch": epoch + 1}, scratch

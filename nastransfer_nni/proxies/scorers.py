@@ -116,13 +116,13 @@ def compute(images: ImageSet, step: spec.Scored) -> Path:
     final = folder.with_suffix(".parquet")
     if final.is_file():
         return final
-    folder.mkdir(exist_ok=True)
     images = images.canonical()
     _log.info("scoring %d images of %s with %s", len(images), images.name, step.scorer)
     parts = sorted(folder.glob("part-*.npz"))
     begin = len(parts) * _PART
     if begin < len(images):
         for number, part in enumerate(_parts(_outputs(images, step, folder, begin)), len(parts)):
+            folder.mkdir(exist_ok=True)
             with replacing(folder / f"part-{number:05d}.npz") as scratch, scratch.open("wb") as file:
                 np.savez(file, features=part[0], logits=part[1])
     _write(folder, images, final)
