@@ -50,6 +50,7 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, Any]]:
     if not rows:
         raise UserError(f"no finished transfer below {folder}" + (f" ({told})" if told else ""))
     checked, remarks = table.check(pd.DataFrame(rows, columns=[*table.COLUMNS]))
+    checked["source_top1"] = _source_top1(checked)
     return checked, [*([f"Runs left out: {told}."] if told else []), *remarks], provenance
 
 
@@ -67,6 +68,21 @@ def provenance_beside(csv: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path} does not say where runs come from; move it elsewhere") from None
+
+
+def _source_top1(results: pd.DataFrame) -> pd.Series:
+    """The accuracy of every cell on the source that it was found on, from the trainings there.
+
+    It is the mean over training seeds, where all trainings on a source followed one protocol. A row whose
+    target is the source has none: it would be compared with itself.
+    """
+    cell = ["strategy", "strategy_options", "source", "proxy", "proxy_seed", "search_seed", "genotype"]
+    at_home = results["target"] == results["source"]
+    trained = results[at_home]
+    protocols = trained.groupby("target")["protocol_hash"].transform("nunique")
+    means = trained[protocols == 1].groupby(cell)["top1"].mean().rename("mean").reset_index()
+    found = results[cell].merge(means, on=cell, how="left")["mean"].set_axis(results.index)
+    return results["source_top1"].fillna(found.mask(at_home))
 
 
 def _transfers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
