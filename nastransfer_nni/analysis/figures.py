@@ -256,16 +256,11 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 def _limit(axes: Axes, rows: pd.DataFrame) -> None:
     """Keep one wide interval from flattening all others: it leaves the picture at the edge."""
-    estimates = rows["relative_improvement"].abs()
-    ends = rows[["ci_low", "ci_high"]].abs().max(axis=1).fillna(0)
-    reach = max(float(ends.quantile(0.9)) * 1.3, float(estimates.max()) * 1.15, 1e-6)
-    low, high = min(float(rows["ci_low"].min()), 0), max(float(rows["ci_high"].max()), 0)
-    low, high = (
-        min(low, float(rows["relative_improvement"].min())),
-        max(high, float(rows["relative_improvement"].max())),
-    )
-    room = 0.04 * reach
-    axes.set_xlim(max(low, -reach) - room, min(high, reach) + room)
+    shown = rows[["ci_low", "relative_improvement", "ci_high"]].to_numpy(float)
+    ends = np.nanmax(np.abs(shown), axis=1)
+    reach = max(1.3 * np.quantile(ends, 0.9), 1.15 * np.abs(shown[:, 1]).max(), 1e-6)
+    low, high = min(np.nanmin(shown), 0.0), max(np.nanmax(shown), 0.0)
+    axes.set_xlim(max(low, -reach) - 0.04 * reach, min(high, reach) + 0.04 * reach)
 
 
 def _keys(axes: Axes, keys: list[tuple[str, str]]) -> None:

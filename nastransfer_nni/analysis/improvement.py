@@ -14,7 +14,7 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from nastransfer_nni.analysis.bootstrap import Arm, Floats, arm
-from nastransfer_nni.analysis.table import Setting, baseline_of, is_baseline, label, settings
+from nastransfer_nni.analysis.table import BASELINE, Setting, baseline_of, is_baseline, label, settings
 
 VERDICTS = (
     "better",
@@ -135,16 +135,15 @@ def compare(table: pd.DataFrame, options: Options) -> list[Comparison]:
 
 
 def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFrame]]:
-    """The searched rows by source, proxy and strategy; a space that has random rows only gets empty ones."""
+    """The searched rows by source, proxy and strategy; random rows that stand alone get empty ones."""
     searched = rows[~is_baseline(rows)]
     columns = ["source", "proxy", "strategy", "strategy_options"]
     for (source, proxy, strategy, options), part in searched.groupby(columns, sort=False):
         yield str(source), str(proxy), str(strategy), str(options), part
-    texts = rows.loc[is_baseline(rows), "strategy_options"].unique()
-    spaces = [text.removeprefix('{"space":"').removesuffix('"}') for text in texts if text]
-    for space in spaces:
-        if space not in set(searched["strategy"]):
-            yield "", "", space, "", searched.iloc[:0]
+    for text in rows.loc[is_baseline(rows), "strategy_options"].unique():
+        space = text.removeprefix('{"space":"').removesuffix('"}')
+        if space not in set(searched["strategy"]) and (space or searched.empty):
+            yield "", "", space or BASELINE, "", searched.iloc[:0]
 
 
 def relative_improvement(comparisons: list[Comparison], options: Options) -> pd.DataFrame:

@@ -131,6 +131,37 @@ def test_few_runs_are_called_insufficient(tmp_path):
     assert "better" not in (out / "tables" / "improvement.md").read_text()
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"target": "t", "strategy": ["a", "random"], "top1": [91.0, 90.0]}),
+        pd.DataFrame({"target": "t", "strategy": ["a"], "top1": [91.0]}),
+        pd.DataFrame({"target": "t", "strategy": ["random"] * 9, "top1": [91.0] * 9}),
+        pd.DataFrame({"target": "t", "strategy": ["a", "random"] * 8, "top1": [90.0] * 16}),
+        pd.DataFrame({"target": "t", "strategy": ["a"] * 8 + ["random"] * 8, "top1": [2.0] * 8 + [0.0] * 8}),
+        pd.DataFrame(
+            {"target": "t", "method": ["a", "b"], "arm": ["searched", "random"], "top1": [91.0, 90.0]}
+        ),
+        study(draws=1, searches=8, random_cells=0, proxies={("s", "p"): 0.0}),
+        study(draws=3, searches=3, trainings=2, targets=("a", "b")).drop(
+            columns=["search_seconds", "source_top1"]
+        ),
+    ],
+    ids=[
+        "two runs",
+        "one run",
+        "random alone",
+        "all equal",
+        "random at zero",
+        "arms apart",
+        "no random",
+        "no cost",
+    ],
+)
+def test_odd_tables_make_a_page(tmp_path, frame):
+    Page((make(tmp_path, frame) / "index.html").read_text())
+
+
 def test_names_from_the_table_cannot_break_the_page_or_the_tables(tmp_path):
     frame = study(draws=2, searches=1, strategies={"darts": 0.0, "enas": 0.1})
     frame["strategy"] = frame["strategy"].replace({"enas": '<script>alert(1)</script> & a_b|c $x$ "q"'})
