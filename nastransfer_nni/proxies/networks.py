@@ -75,6 +75,10 @@ def train_network(images: ImageSet, epochs: int, folder: Path) -> tuple[ResNet20
     An epoch's state is kept in `folder`, and a training that was interrupted goes on from it.
     """
     size = images.pixels if images.pixels and max(images.pixels) <= MAX_PIXELS else (MAX_PIXELS, MAX_PIXELS)
+    if not InMemoryImages.fits(images, size):
+        raise UserError(
+            f"{images.name} does not fit the memory for a network trained here: use scorer=timm:MODEL"
+        )
     content = InMemoryImages.of(images if images.pixels == size else images.resized(size[0]))
     torch.manual_seed(0)
     network = ResNet20(len(images.classes)).to(device()).to(memory_format=torch.channels_last)
@@ -145,7 +149,10 @@ def timm_model(name: str) -> Any:
 
 
 def timm_outputs(model: Any, images: ImageSet, begin: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(features, logits) of the images from row `begin` on, in the model's own evaluation transform."""
+    """(features, logits) of the images from row `begin` on, in the model's own evaluation transform.
+
+    Logits are [B, 0] where the model's classes are not those of the set.
+    """
     import os
 
     from timm.data import create_transform, resolve_data_config
@@ -155,10 +162,20 @@ def timm_outputs(model: Any, images: ImageSet, begin: int) -> Iterator[tuple[Ten
     loader: Any = torch.utils.data.DataLoader(
         _Transformed(rest, transform), batch_size=64, num_workers=min(8, (os.cpu_count() or 1) - 1)
     )
+    knows = images.classes == _imagenet_classes(model.num_classes)
     with torch.inference_mode():
         for batch, _ in loader:
             features = model.forward_head(model.forward_features(batch.to(device())), pre_logits=True)
-            yield features.cpu(), model.get_classifier()(features).cpu()
+            logits = model.get_classifier()(features) if knows else features[:, :0]
+            yield features.cpu(), logits.cpu()
+
+
+def _imagenet_classes(count: int) -> tuple[str, ...]:
+    """The synsets that a pretrained model of so many classes tells apart; none for other counts."""
+    from timm.data import ImageNetInfo
+
+    subset = {1000: "imagenet-1k", 21841: "imagenet-22k"}.get(count)
+    return tuple(ImageNetInfo(subset).label_names()) if subset else ()
 
 
 class _Transformed(torch.utils.data.Dataset[tuple[Tensor, int]]):
@@ -175,8 +192,8 @@ class _Transformed(torch.utils.data.Dataset[tuple[Tensor, int]]):
         return self._transform(image), label
 
 
-def probe(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Logits [N, C] of a linear classifier fitted to features [N, D], for a model with other classes."""
+def probe(features: Tensor, labels: Tensor, num_classes: int, piece_size: int) -> Iterator[Tensor]:
+    """Logits of a linear classifier fitted to features [N, D], in pieces of so many rows."""
     torch.manual_seed(0)
     features = (features - features.mean(0)) / features.std(0).clamp(min=1e-6)
     classifier = nn.Linear(features.shape[1], num_classes)
@@ -188,4 +205,5 @@ def probe(features: Tensor, labels: Tensor, num_classes: int) -> Tensor:
             F.cross_entropy(classifier(features[chosen]), labels[chosen]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     with torch.inference_mode():
-        return classifier(features)  # type: ignore[no-any-return]
+        for piece in torch.split(features, piece_size):
+            yield classifier(piece)

@@ -118,13 +118,16 @@ def compute(images: ImageSet, step: spec.Scored) -> Path:
         return final
     images = images.canonical()
     _log.info("scoring %d images of %s with %s", len(images), images.name, step.scorer)
-    parts = sorted(folder.glob("part-*.npz"))
-    begin = len(parts) * _PART
+    number = len(list(folder.glob("part-*.npz")))
+    begin = number * _PART
     if begin < len(images):
-        for number, part in enumerate(_parts(_outputs(images, step, folder, begin)), len(parts)):
+        for features, logits in _parts(_outputs(images, step, folder, begin)):
+            labels = images.labels[number * _PART :][: len(features)]
+            measures = _measures(logits, labels) if logits.shape[1] else np.zeros((3, 0))
             folder.mkdir(exist_ok=True)
             with replacing(folder / f"part-{number:05d}.npz") as scratch, scratch.open("wb") as file:
-                np.savez(file, features=part[0], logits=part[1])
+                np.savez(file, features=features.numpy(), measures=measures)
+            number += 1
     _write(folder, images, final)
     shutil.rmtree(folder)
     return final
@@ -141,7 +144,7 @@ def _outputs(images: ImageSet, step: spec.Scored, folder: Path, begin: int) -> I
         yield from networks.timm_outputs(model, images, begin)
 
 
-def _parts(batches: Iterator[tuple[Any, Any]]) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+def _parts(batches: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     """Regroup batches of (features, logits) into parts of `_PART` rows; only the last is shorter."""
     import torch
 
@@ -150,11 +153,22 @@ def _parts(batches: Iterator[tuple[Any, Any]]) -> Iterator[tuple[npt.NDArray[Any
         features = more_features if features is None else torch.cat([features, more_features])
         logits = more_logits if logits is None else torch.cat([logits, more_logits])
         while len(features) >= _PART:
-            yield features[:_PART].numpy(), logits[:_PART].numpy()
+            yield features[:_PART], logits[:_PART]
             features, logits = features[_PART:], logits[_PART:]
     if features is not None and len(features):
-        assert logits is not None, "logits come with features"
-        yield features.numpy(), logits.numpy()
+        yield features, logits
+
+
+def _measures(logits: Any, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Entropy, loss and margin of each image, [3, N]; the margin is how much more likely another class is."""
+    import torch
+
+    log = torch.log_softmax(logits.double(), 1)
+    place = torch.tensor(labels)[:, None]
+    own = log.gather(1, place)[:, 0]
+    best_other = log.scatter(1, place, -torch.inf).amax(1)
+    entropy = -(log.exp() * log).sum(1).clamp(max=0)
+    return torch.stack([entropy, -own, best_other - own]).numpy()
 
 
 def _write(folder: Path, images: ImageSet, final: Path) -> None:
@@ -166,22 +180,17 @@ def _write(folder: Path, images: ImageSet, final: Path) -> None:
     from nastransfer_nni.proxies.networks import probe
 
     parts = [np.load(path, allow_pickle=False) for path in sorted(folder.glob("part-*.npz"))]
-    features = torch.from_numpy(np.concatenate([part["features"] for part in parts]))
-    logits = torch.from_numpy(np.concatenate([part["logits"] for part in parts]))
-    labels = torch.from_numpy(images.labels.copy())
-    if logits.shape[1] != len(images.classes):  # a model of other classes
-        logits = probe(features, labels, len(images.classes))
-    log = torch.log_softmax(logits.double(), 1)
-    others = log.scatter(1, labels[:, None], -torch.inf)
-    own = log.gather(1, labels[:, None])[:, 0]
+    features = np.concatenate([part["features"] for part in parts]).astype(np.float32, copy=False)
+    measures = np.concatenate([part["measures"] for part in parts], axis=1)
+    if not measures.size:  # a model of other classes
+        logits = probe(torch.from_numpy(features), torch.tensor(images.labels), len(images.classes), _PART)
+        pieces = range(0, len(images), _PART)
+        labels = (images.labels[start : start + _PART] for start in pieces)
+        measures = np.concatenate([_measures(*pair) for pair in zip(logits, labels, strict=True)], axis=1)
     table = {
         "key": [f"{int(key):016x}" for key in images.keys],
-        "entropy": (-(log.exp() * log).sum(1)).clamp(min=0).numpy(),
-        "loss": (-own).numpy(),
-        "margin": (others.max(1).values - own).numpy(),
-        "features": pyarrow.FixedSizeListArray.from_arrays(
-            pyarrow.array(features.float().flatten().numpy()), features.shape[1]
-        ),
+        **dict(zip(("entropy", "loss", "margin"), measures, strict=True)),
+        "features": pyarrow.FixedSizeListArray.from_arrays(features.reshape(-1), features.shape[1]),
     }
     with replacing(final) as scratch:
         pyarrow.parquet.write_table(pyarrow.table(table), scratch)

@@ -152,3 +152,23 @@ def test_bad_files_are_refused(digits, tmp_path, column, table, message):
     with pytest.raises(UserError) as error:
         scorers.scores(digits, step_of(f"hard:0.5,scores={tmp_path / 's.parquet'}"), column)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_model_that_knows_the_classes_needs_no_probe(digits, tmp_path, monkeypatch):
+    """Ten digits dressed up as ImageNet's classes: the model's own head says how sure it is."""
+    import timm
+
+    few = digits.select(range(40))
+    torch.manual_seed(1)
+    model = timm.create_model("test_resnet", num_classes=1000)
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    step = step_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}")
+    monkeypatch.setattr(networks, "_imagenet_classes", lambda count: few.canonical().classes)
+    monkeypatch.setattr(networks, "probe", None)
+    model.eval()
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=model))
+    chances = (
+        model(torch.stack([transform(few.image(row)) for row in range(40)])).double().softmax(1).detach()
+    )
+    expected = -(chances * chances.log()).sum(1).numpy()
+    np.testing.assert_allclose(scorers.scores(few, step, "entropy").values, expected, atol=1e-4)
