@@ -1,0 +1,1 @@
+"""Side-by-side measurements: every module is one command and writes benchmarks/results."""

@@ -1,0 +1,255 @@
+"""Seconds and memory of a search step: NNI's stock DARTS, the plain cell, the fast cell.
+
+    python -m benchmarks.search_step                                       # the whole grid, an hour
+    python -m benchmarks.search_step --widths 16 --layers 8 --batches 16   # the headline alone
+    python -m benchmarks.search_step --orders 1 --variants nni fast
+
+A step is an update of the alphas and one of the weights, at 32 px. Every measurement is a process of its own
+that warms up with a step, and the variants take turns. Memory is the peak above what the process held before
+its first step. Writes benchmarks/results/search_step.json and, of the whole grid, a plot with fits of how the
+fast cell's step grows with batch, layers and width.
+
+NNI's is the supernet that `nni.nas.strategy.DARTS` makes of `nni.nas.hub.pytorch.DARTS`, taken through the
+two updates of that strategy without Lightning around them; it has no second order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.fresh import Sample, alternate, figures, machine, ratio, repeated
+
+RESULTS = Path(__file__).parent / "results"
+PIXELS = 32
+SECOND_ORDER = ("plain", "fast", "fast, recompute")
+VARIANTS = ("nni", *SECOND_ORDER, "fast, without compiler", "fast, without compiler, bf16")
+"""bf16: under autocast, which is not exact."""
+
+
+class Setting(NamedTuple):
+    """What is measured."""
+
+    variant: str
+    width: int
+    layers: int
+    batch: int
+    order: int
+    repeats: int
+
+
+def measure(setting: Setting) -> Sample:
+    """Time one variant, in this process."""
+    step = nni_step(setting) if setting.variant == "nni" else our_step(setting)
+    return repeated(step, setting.repeats)
+
+
+def _batches(setting: Setting) -> list[tuple[Any, Any]]:
+    import torch
+
+    torch.manual_seed(0)
+    return [
+        (torch.randn(setting.batch, 3, PIXELS, PIXELS), torch.randint(10, (setting.batch,))) for _ in range(2)
+    ]
+
+
+def our_step(setting: Setting) -> Callable[[], None]:
+    """A step of our DARTS on a supernet as a search makes it."""
+    import torch
+
+    import strategies
+    from search_spaces import DartsSpace
+    from search_spaces.compiled import kernels
+    from search_spaces.nni_api import RawFormatModelSpace
+    from strategies.supernet import Schedule, SupernetEvaluator
+
+    cell, *details = setting.variant.split(", ")
+    if "without compiler" in details:
+        kernels.usable = lambda x: False
+    training, validation = _batches(setting)
+    evaluator = SupernetEvaluator([], [], [], Schedule(), None)  # type: ignore[arg-type]
+    strategy: Any = strategies.create(
+        "darts", cell=cell, order=setting.order, recompute="recompute" in details
+    )
+    space = DartsSpace(setting.width, setting.layers, 10)
+    strategy._mutated_model_space = RawFormatModelSpace(strategy.mutate_model(space), evaluator)
+    strategy.evaluator = evaluator
+    strategy.start()
+    schedule = evaluator.schedule
+    strategy.optimizer = torch.optim.SGD(
+        space.parameters(), schedule.learning_rate, schedule.momentum, weight_decay=schedule.weight_decay
+    )
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in details):
+            strategy.alpha_step(training, validation)
+            with torch.no_grad():
+                strategy.mix(strategy.mixture())
+            strategy.weight_step(*training)
+
+    return step
+
+
+def nni_step(setting: Setting) -> Callable[[], None]:
+    """The two updates of NNI's stock strategy on its own space."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    warnings.simplefilter("ignore")
+    from nni.nas.hub.pytorch import DARTS as Hub
+    from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+    from nni.nas.strategy import DARTS
+
+    training, validation = _batches(setting)
+    supernet = DARTS().mutate_model(Hub(width=setting.width, num_cells=setting.layers, dataset="cifar"))
+    alphas = {
+        alpha
+        for module in supernet.modules()
+        if isinstance(module, BaseSuperNetModule) and hasattr(module, "arch_parameters")
+        for alpha in module.arch_parameters()
+    }
+    weights = [weight for weight in supernet.parameters() if weight not in alphas]
+    alpha_optimizer = torch.optim.Adam(alphas, 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+    optimizer = torch.optim.SGD(weights, 0.025, 0.9, weight_decay=3e-4)
+
+    def step() -> None:
+        alpha_optimizer.zero_grad()
+        cross_entropy(supernet(validation[0]), validation[1]).backward()
+        alpha_optimizer.step()
+        optimizer.zero_grad()
+        cross_entropy(supernet(training[0]), training[1]).backward()
+        torch.nn.utils.clip_grad_norm_(weights, 5.0)
+        optimizer.step()
+
+    return step
+
+
+def grown(width: int, layers: int, batch: int) -> list[float]:
+    """What a step should be linear in: a constant; channels x pixels of all cells; channels^2 x pixels."""
+    from search_spaces.geometry import geometries
+
+    pixels, linear, square = PIXELS**2, 0, 0
+    for cell in geometries(width, layers, "cifar"):
+        pixels //= 4 if cell.kind == "reduce" else 1
+        linear += batch * pixels * cell.channels
+        square += batch * pixels * cell.channels**2
+    return [1.0, float(linear), float(square)]
+
+
+def fit(rows: list[dict[str, Any]], variant: str, key: str, terms: int) -> dict[str, Any] | None:
+    """Non-negative least squares of a figure on `grown`, by relative error; None below four settings."""
+    from scipy.optimize import nnls
+
+    chosen = [row for row in rows if row["variant"] == variant and row["order"] == 1]
+    if len(chosen) < 4:
+        return None
+    features = np.array([grown(row["width"], row["layers"], row["batch"])[:terms] for row in chosen])
+    values = np.array([row[key] for row in chosen])
+    scale = features.max(axis=0)
+    coefficients = nnls(features / scale / values[:, None], np.ones(len(chosen)))[0] / scale
+    fitted = features @ coefficients
+    return {
+        "coefficients": coefficients.tolist(),
+        "worst_relative_error": float(np.abs(fitted / values - 1).max()),
+        "fitted": fitted.tolist(),
+        "measured": values.tolist(),
+    }
+
+
+def plot(rows: list[dict[str, Any]], fits: dict[str, Any]) -> None:
+    """Measured against fitted, and the share of every variant."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    for axes, key, unit in ((left, "median", "seconds a step"), (right, "megabytes", "peak MB of a step")):
+        for variant in VARIANTS:
+            chosen = [row for row in rows if row["variant"] == variant and row["order"] == 1]
+            sizes = [grown(row["width"], row["layers"], row["batch"])[1] / 1e6 for row in chosen]
+            if chosen:
+                points = axes.plot(sizes, [row[key] for row in chosen], "o", label=variant, markersize=4)
+            if chosen and (line := fits.get(f"{variant}: {key}")):
+                order = np.argsort(sizes)
+                axes.plot(
+                    np.array(sizes)[order], np.array(line["fitted"])[order], "-", color=points[0].get_color()
+                )
+        axes.set(xscale="log", yscale="log", ylabel=unit)
+        axes.set_xlabel("batch x channels x pixels of all cells, millions (lines: fits)")
+        axes.legend(fontsize=8)
+    figure.savefig(RESULTS / "search_step.png", dpi=110)
+
+
+def main() -> None:
+    """Measure, print a table, write JSON and the plot."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--widths", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--layers", type=int, nargs="+", default=[5, 8])
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--orders", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS[:4])
+    parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")
+    parser.add_argument("--repeats", type=int, default=2, help="timed steps of a process")
+    parser.add_argument("--name", default="search_step", help="of the JSON file")
+    options = parser.parse_args()
+
+    rows: list[dict[str, Any]] = []
+    before = machine()
+    table = Table("width", "layers", "batch", "order", "cell", "s (median)", "min", "max", "CPU s", "peak MB")
+    table.add_column("vs nni")
+    table.add_column("vs plain")
+    grid = itertools.product(options.widths, options.layers, options.batches, options.orders)
+    for width, layers, batch, order in grid:
+        settings = [
+            Setting(variant, width, layers, batch, order, options.repeats)
+            for variant in options.variants
+            if order == 1 or variant in SECOND_ORDER
+        ]
+        preload = ["torch", "strategies.darts"]
+        samples = alternate(measure, settings, options.rounds, preload)
+        by_variant = {setting.variant: taken for setting, taken in samples.items()}
+        for setting, taken in samples.items():
+            row = setting._asdict() | figures(taken)
+            for other in ("nni", "plain"):
+                if other in by_variant:
+                    row[f"faster_than_{other}"] = ratio(taken, by_variant[other])
+            rows.append(row | {"samples": [asdict(sample) for sample in taken]})
+            versus = [
+                f"{row[key]['median']:.2f} ({row[key]['min']:.2f}-{row[key]['max']:.2f})"
+                if key in row
+                else ""
+                for key in ("faster_than_nni", "faster_than_plain")
+            ]
+            numbers = [f"{row[key]:.2f}" for key in ("median", "min", "max", "cpu_median")]
+            sizes = (str(width), str(layers), str(batch), str(order))
+            table.add_row(*sizes, setting.variant, *numbers, f"{row['megabytes']:.0f}", *versus)
+            print(*sizes, setting.variant, *numbers, f"{row['megabytes']:.0f} MB", *versus, flush=True)
+    Console(width=140).print(table)
+
+    fits = {
+        f"{variant}: {key}": line
+        for variant in options.variants
+        for key, terms in (("median", 3), ("megabytes", 2))
+        if (line := fit(rows, variant, key, terms)) is not None
+    }
+    from nastransfer_nni.files import write_json
+
+    RESULTS.mkdir(exist_ok=True)
+    content = {"before": before, "after": machine(), "rows": rows, "fits": fits}
+    write_json(RESULTS / f"{options.name}.json", content)
+    if fits:
+        plot(rows, fits)
+
+
+if __name__ == "__main__":
+    main()
