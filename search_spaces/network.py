@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from search_spaces.genotype import Genotype
 from search_spaces.geometry import CellGeometry, auxiliary_cell, geometries
@@ -46,6 +45,26 @@ class Stem(nn.Module):
         return first, self.second(first)
 
 
+class DropPath(nn.Module):
+    """Set the maps of some images to 0 while training, and scale the others to keep the mean.
+
+    The rate is a tensor: a compiled network is not compiled again when it changes from epoch to epoch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rate: Tensor
+        self.register_buffer("rate", torch.zeros(()), persistent=False)
+        self.is_active = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and self.is_active):
+            return x
+        keep = 1 - self.rate
+        kept = torch.rand((x.shape[0], 1, 1, 1), device=x.device) < keep
+        return x * (kept / keep).to(x.dtype)
+
+
 class FinalCell(nn.Module):
     """A cell with its operations chosen: two inputs in, the concatenation of four nodes out."""
 
@@ -60,8 +79,7 @@ class FinalCell(nn.Module):
             operation(name, channels, geometry.stride(state)) for name, state in edges
         )
         self.drop_paths = nn.ModuleList(
-            nn.Identity() if isinstance(op, nn.Identity) else StochasticDepth(0.0, "row")
-            for op in self.operations
+            nn.Identity() if isinstance(op, nn.Identity) else DropPath() for op in self.operations
         )
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
@@ -147,8 +165,9 @@ class DartsNetwork(nn.Module):
     def set_drop_path_rate(self, rate: float) -> None:
         """Drop each operation but identity skips with probability `rate`, per image, while training."""
         for module in self.modules():
-            if isinstance(module, StochasticDepth):
-                module.p = rate
+            if isinstance(module, DropPath):
+                module.rate.fill_(rate)
+                module.is_active = rate > 0
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> logits [B, num_classes]."""

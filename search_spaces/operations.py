@@ -31,16 +31,14 @@ class FactorizedReduce(nn.Module):
         return torch.cat([self.conv1(torch.relu(even)), self.conv2(torch.relu(odd))], dim=1)
 
 
-def pixels_by_parity(x: Tensor) -> tuple[Tensor, Tensor]:
+def pixels_by_parity(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Of x [..., H, W] the pixels at (0, 2, ...) x (0, 2, ...), and those at (1, 3, ...) x (1, 3, ...).
 
-    Both are [..., ceil(H / 2), ceil(W / 2)]: zeros stand for what lies beyond the border.
+    Both are [..., ceil(H / 2), ceil(W / 2)]: zeros stand for what lies beyond the border. There is no branch
+    on the size, for torch.fx, and all names are torch's, for TorchScript.
     """
-    height, width = x.shape[-2], x.shape[-1]
-    even, odd = x[..., ::2, ::2], x[..., 1::2, 1::2]
-    if height % 2 + width % 2 > 0:
-        odd = nn.functional.pad(odd, (0, width % 2, 0, height % 2))
-    return even, odd
+    odd = torch.nn.functional.pad(x[..., 1::2, 1::2], (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
+    return x[..., ::2, ::2], odd
 
 
 def relu_conv_bn(in_channels: int, out_channels: int, affine: bool = True) -> nn.Sequential:

@@ -97,11 +97,11 @@ def test_auxiliary_pooling_is_the_published_one_at_the_published_size(stem, pixe
 def test_drop_path_spares_identity_skips_and_keeps_the_mean():
     network = DartsNetwork(DARTS_V2, 4, 5, 10)
     skips = sum(isinstance(op, torch.nn.Identity) for cell in network.cells for op in cell.operations)
-    drops = [m for m in network.modules() if type(m).__name__ == "StochasticDepth"]
+    drops = [m for m in network.modules() if type(m).__name__ == "DropPath"]
     assert len(drops) == 8 * 5 - skips
     network.set_drop_path_rate(0.3)
     torch.manual_seed(0)
-    dropped = drops[0](torch.ones(20_000, 1))
+    dropped = drops[0](torch.ones(20_000, 1, 1, 1))
     assert dropped.unique().tolist() == pytest.approx([0, 1 / 0.7])
     assert dropped.mean() == pytest.approx(1, abs=0.02)
     images = torch.randn(2, 3, 16, 16)
