@@ -111,13 +111,21 @@ def open_target(
     validation = part_to_evaluate(name, split=val_split, train_split=train_split, share=val_share, seed=seed)
     if val_share:
         train = train.select(_share(train, val_share, seed)[0])
-    validation = aligned(validation, train.classes)
+    train, validation = _here(train), _here(aligned(validation, train.classes))
     pixels = protocol.img_size or max(train.pixels or (0,))
     if not pixels:
         raise UserError(f"{name} has images of many sizes: --img-size says what they are brought to, as 224")
     if len(validation.labels) and (lacking := len(train.classes) - len(np.unique(validation.labels))):
         _log.warning("%s: %d of %d classes have no image to evaluate on", name, lacking, len(train.classes))
     return Target(train, validation, pixels)
+
+
+def _here(images: ImageSet) -> ImageSet:
+    """The images on this machine; those of a streamed set are fetched."""
+    try:
+        return images.fetched()
+    except OSError as error:
+        raise UserError(f"cannot bring the images of {images.name} here: {error.strerror or error}") from None
 
 
 def part_to_evaluate(name: str, *, split: str, train_split: str, share: float, seed: int) -> ImageSet:

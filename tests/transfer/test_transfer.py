@@ -23,6 +23,7 @@ from nastransfer_nni.transfer_run import auxiliary_note, fitting_width
 from search_spaces import complexity
 from search_spaces.zoo import zoo
 
+KILLS = int(os.environ.get("NASTRANSFER_KILLS", "3"))
 QUICK = {"epochs": 2, "width": 4, "layers": 3, "batch_size": 256, "device": "cpu"}
 
 
@@ -248,7 +249,7 @@ def test_torchrun_ranks_other_than_0_are_silent_and_nothing_is_lost_on_a_full_di
 def test_kills_at_random_moments_change_nothing(tmp_path):
     options = {
         **QUICK,
-        "epochs": 3,
+        "epochs": KILLS,
         "cutout": 2,
         "auxiliary_weight": 0.4,
         "model_ema": True,
@@ -261,7 +262,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
     environment["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     dice, kills = random.Random(0), 0
-    for _ in range(3):
+    for _ in range(KILLS):
         with subprocess.Popen(
             command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
         ) as run:
@@ -271,7 +272,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path):
             time.sleep(dice.uniform(0, 0.3))
             kills += run.poll() is None
             run.kill()
-    assert kills
+    assert kills > KILLS // 2
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
     whole, killed = (
         checkpoints.load(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "killed")
