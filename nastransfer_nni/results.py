@@ -49,6 +49,7 @@ def collect(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, Any]]:
     told = ", ".join(f"{count} {status}" for status, count in sorted(left_out.items()))
     if not rows:
         raise UserError(f"no finished transfer below {folder}" + (f" ({told})" if told else ""))
+    _tell_settings_apart(rows)
     checked, remarks = table.check(pd.DataFrame(rows, columns=[*table.COLUMNS]))
     checked["source_top1"] = _source_top1(checked)
     return checked, [*([f"Runs left out: {told}."] if told else []), *remarks], provenance
@@ -68,6 +69,23 @@ def provenance_beside(csv: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path} does not say where runs come from; move it elsewhere") from None
+
+
+def _tell_settings_apart(rows: list[dict[str, Any]]) -> None:
+    """Count among a strategy's options those of its searches that differ from row to row.
+
+    Epochs or width that all searches of a strategy share say nothing; others make it another strategy. Where
+    nothing was trained (the random baseline) they do not matter.
+    """
+    for strategy in {row["strategy"] for row in rows}:
+        own = [row for row in rows if row["strategy"] == strategy]
+        seen = [row.pop("setting") for row in own]
+        names = {name for setting in seen for name in setting}
+        varied = [name for name in sorted(names) if len({str(setting.get(name)) for setting in seen}) > 1]
+        for row, setting in zip(own, seen, strict=True):
+            if row["search_samples"]:
+                row["strategy_options"] |= {name: setting.get(name, "default") for name in varied}
+            row["strategy_options"] = json.dumps(row["strategy_options"], sort_keys=True, default=str)
 
 
 def _source_top1(results: pd.DataFrame) -> pd.Series:
@@ -114,7 +132,8 @@ def _row(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     if row["proxy_seed"] is None:
         row["proxy_seed"] = proxy_seed
     return row | {
-        "strategy_options": json.dumps(options, sort_keys=True) if options else "",
+        "strategy_options": options,
+        "setting": found.get("setting") or {},
         "search_seed": found.get("seed"),
         "search_samples": found.get("search_samples"),
         "genotype": json.dumps(architecture["genotype"], sort_keys=True),

@@ -113,6 +113,11 @@ class SearchConfig(Config):
         """Whether candidates are trials over NNI's training service."""
         return self.workers > 0 or self.training_service is not None
 
+    def setting(self) -> dict[str, Any]:
+        """How it was trained, where not by the defaults: tells uses of a strategy apart in the analysis."""
+        named = {"source", "proxy", "proxy_seed", "strategy", "seed", "workers", "out", "overwrite", *ASIDE}
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=named)
+
 
 ASIDE = ("device", "loader_workers", "training_service", "port")
 """Options that a run may be resumed with other values of."""

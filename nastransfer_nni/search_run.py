@@ -204,6 +204,7 @@ def _export(
         "proxy_fingerprint": manifest.fingerprint,
         "seed": config.seed,
         "options": options.changed(),
+        "setting": config.setting(),
         "search_score": score,
         "source_top1": None,
         "search_seconds": result.seconds,
