@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, create_model, field_validator, mode
 from nastransfer_nni import architectures, cli
 from nastransfer_nni.config import Config, Count
 from nastransfer_nni.data import sources
+from nastransfer_nni.files import digest
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.protocols import PRESETS, Protocol
 from search_spaces.geometry import geometries
@@ -143,6 +144,13 @@ class Resolved(Protocol):
     recovery_interval: int
     out: str | None
     overwrite: bool
+
+    @property
+    def hash(self) -> str:
+        """The protocol's, and another one where a budget or other parts of the target make figures differ."""
+        rules = (self.max_mult_adds, self.train_split, self.val_split, self.val_share)
+        usual = (None, "train", "", 0.0)
+        return super().hash if rules == usual else digest([super().hash, *rules])
 
 
 ASIDE = (

@@ -1,0 +1,125 @@
+import math
+
+import pytest
+from timm.scheduler import create_scheduler_v2
+from torch import nn
+
+from nastransfer_nni.data.sources import SOURCES, Source
+from nastransfer_nni.errors import UserError
+from nastransfer_nni.training.loop import optimizer
+from nastransfer_nni.training.protocols import PRESETS, Protocol, default_for, resolve
+from nastransfer_nni.transfer import TransferConfig
+
+
+def test_the_published_protocols():
+    """Liu et al. 2019 (darts-*), Xu et al. 2020 (large-batch-imagenet), Yang et al. 2020 (yang-224)."""
+
+    def shown(name, *options):
+        return tuple(getattr(PRESETS[name], option) for option in options)
+
+    network = ("width", "layers", "auxiliary_weight", "drop_path", "cutout", "img_size")
+    schedule = ("epochs", "batch_size", "opt", "lr", "sched", "weight_decay", "clip_grad", "smoothing")
+    assert shown("darts-cifar", *network) == (36, 20, 0.4, 0.2, 16, 0)
+    assert shown("darts-cifar", *schedule) == (600, 96, "momentum", 0.025, "cosine", 3e-4, 5.0, 0.0)
+    assert shown("darts-imagenet", *network) == (48, 14, 0.4, 0.0, 0, 224)
+    assert shown("darts-imagenet", *schedule) == (250, 128, "momentum", 0.1, "step", 3e-5, 5.0, 0.1)
+    assert shown("large-batch-imagenet", *network) == shown("darts-imagenet", *network)
+    assert shown("large-batch-imagenet", *schedule) == (250, 1024, "momentum", 0.5, "poly", 3e-5, 5.0, 0.1)
+    assert shown("yang-224", *network) == (36, 8, 0.4, 0.2, 0, 224)
+    assert shown("yang-224", "epochs", "batch_size") == (600, 96)
+    for name in ("darts-imagenet", "yang-224"):
+        assert PRESETS[name].color_jitter == (0.4, 0.4, 0.4, 0.2)
+    modern = PRESETS["timm-modern"]
+    assert modern.opt == "lamb" and modern.aa.startswith("rand-") and modern.model_ema and modern.amp
+    assert modern.mixup and modern.cutmix and modern.amp_dtype == "bfloat16"
+
+
+def rates(protocol):
+    """The learning rate of every epoch."""
+    made = optimizer(nn.Linear(1, 1), protocol)
+    scheduler, epochs = create_scheduler_v2(
+        made,
+        protocol.sched,
+        protocol.epochs,
+        decay_epochs=protocol.decay_epochs,
+        decay_rate=protocol.decay_rate,
+        min_lr=protocol.min_lr,
+        warmup_lr=protocol.warmup_lr,
+        warmup_epochs=protocol.warmup_epochs,
+    )
+    assert epochs == protocol.epochs
+    found = []
+    for epoch in range(epochs):
+        scheduler.step(epoch)
+        found.append(made.param_groups[0]["lr"])
+    return found
+
+
+def test_learning_rates_are_those_of_the_papers():
+    cosine = [0.025 * (1 + math.cos(math.pi * epoch / 600)) / 2 for epoch in range(600)]
+    assert rates(PRESETS["darts-cifar"]) == pytest.approx(cosine)
+    assert rates(PRESETS["darts-imagenet"]) == pytest.approx([0.1 * 0.97**epoch for epoch in range(250)])
+    linear = rates(PRESETS["large-batch-imagenet"])
+    assert linear[5:] == pytest.approx([0.5 * (1 - epoch / 250) for epoch in range(5, 250)])
+    assert linear[:5] == sorted(linear[:5]) and linear[4] < 0.5
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_names_an_optimizer_that_takes_its_options(name):
+    made = optimizer(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), PRESETS[name])
+    spared = [group for group in made.param_groups if group["weight_decay"] == 0]
+    assert bool(spared) == PRESETS[name].filter_bias_and_bn
+
+
+def test_defaults_by_target():
+    assert {name: default_for(source) for name, source in SOURCES.items()} == {
+        "digits": "digits",
+        "fashion_mnist": "fashion-mnist",
+        "cifar10": "darts-cifar",
+        "cifar100": "darts-cifar",
+        "mit67": "yang-224",
+        "flowers102": "yang-224",
+        "tiny_imagenet": "darts-cifar",
+        "mini_imagenet": "yang-224",
+        "imagenet1k": "darts-imagenet",
+        "imagenet22k": "darts-imagenet",
+    }
+    assert default_for(Source("a folder")) == "yang-224"
+
+
+def test_the_hash_is_of_what_is_done_not_of_its_name():
+    changed = resolve("darts-cifar", {"epochs": 10})
+    assert changed.protocol == "darts-cifar" and changed.epochs == 10 and changed.lr == 0.025
+    assert changed.hash != PRESETS["darts-cifar"].hash
+    same = Protocol(**{**PRESETS["darts-cifar"].model_dump(), "protocol": "mine"})
+    assert same.hash == PRESETS["darts-cifar"].hash
+    transfers = [
+        TransferConfig(arch="DARTS_V2", **options).resolved().hash
+        for options in ({}, {"seed": 3}, {"max_mult_adds": "600M"}, {"val_share": 0.2})
+    ]
+    assert transfers[0] == transfers[1] == PRESETS["digits"].hash
+    assert len(set(transfers)) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"batch_size": 10, "grad_accum_steps": 4}, "multiple of grad_accum_steps"),
+        ({"aa": "rand-mm"}, "must be original"),
+        ({"color_jitter": (0.4,)}, "one, three or four"),
+        ({"clip_mode": "norms"}, "--clip-mode"),
+        ({"crop_pct": 0}, "--crop-pct"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, said):
+    with pytest.raises(UserError, match=said):
+        resolve("darts-cifar", changes)
+    with pytest.raises(UserError, match="unknown protocol 'darts_cifar'"):
+        resolve("darts_cifar", {})
+
+
+def test_the_stem_follows_the_size():
+    assert [PRESETS["darts-cifar"].stem_for(pixels) for pixels in (8, 64, 65, 224)] == [
+        *("cifar", "cifar", "imagenet", "imagenet")
+    ]
+    assert resolve("darts-cifar", {"stem": "imagenet"}).stem_for(32) == "imagenet"
