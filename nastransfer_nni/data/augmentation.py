@@ -5,6 +5,7 @@ The random numbers are drawn on the CPU and only then moved, so that a batch is 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass, replace
 from typing import Self
@@ -67,13 +68,18 @@ class Augmentation:
         draws = _Draws(generator, len(images), rank, world_size)
         if self.padding or self.flip:
             images = _crop_and_flip(images, self.padding, self.flip, draws)
-        batch = images.float()
         if any(self.jitter):
-            batch = _jitter(batch.div_(255), self.jitter, draws).mul_(255)
-        scale = 1 / (255 * torch.tensor(self.std, device=batch.device))
-        shift = torch.tensor(self.mean, device=batch.device) / torch.tensor(self.std, device=batch.device)
-        batch = batch.mul_(scale.view(3, 1, 1)).sub_(shift.view(3, 1, 1))
+            images = _jitter(images.float().div_(255), self.jitter, draws).mul_(255)
+        scale, shift = _scale_and_shift(self.mean, self.std, images.device)
+        batch = (images * scale).sub_(shift)
         return _cutout(batch, self.cutout, draws) if self.cutout else batch
+
+
+@functools.cache
+def _scale_and_shift(mean: Triple, std: Triple, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What pixels in 0..255 are multiplied by, and what is then subtracted, each [3, 1, 1]."""
+    spread = torch.tensor(std, device=device).view(3, 1, 1)
+    return 1 / (255 * spread), torch.tensor(mean, device=device).view(3, 1, 1) / spread
 
 
 class _Draws:
@@ -101,7 +107,9 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool, draws: _Draws) -> T
         windows = functional.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(count, device=images.device), :, top, left]
     chosen = mirrored.nonzero().flatten().to(images.device)
-    return images.index_copy(0, chosen, images[chosen].flip(3))
+    images = images if padding else images.clone()
+    images[chosen] = images[chosen].flip(3)
+    return images
 
 
 def _jitter(images: Tensor, strength: tuple[float, ...], draws: _Draws) -> Tensor:
