@@ -68,14 +68,18 @@ class Tracker:
         if self._is_main:
             self._writer.add_text(tag, text, epoch)
 
-    def hparams(self, **values: str | float | bool | None) -> None:
+    def hparams(self, **values: Any) -> None:
         """Say what sets this run apart, for the columns of TensorBoard's HParams table.
 
         No experiment summary is written: with one, TensorBoard takes the columns of whichever run it meets
         first; without one, it joins those of all runs.
         """
         if self._is_main:
-            known = {name: value for name, value in values.items() if value is not None}
+            known = {
+                name: value if isinstance(value, str | int | float) else str(value)
+                for name, value in values.items()
+                if value is not None
+            }
             _, start, end = hparams_summary(known, {})  # type: ignore[no-untyped-call]
             self._writer._get_file_writer().add_summary(start)  # type: ignore[no-untyped-call]
             self._writer._get_file_writer().add_summary(end)  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import os
 from typing import Any
 
@@ -280,7 +281,7 @@ def _summary(
     return {
         "top1": result.final.top1,
         "top5": result.final.top5,
-        "loss": result.final.loss,
+        "loss": result.final.loss if math.isfinite(result.final.loss) else None,
         "best_top1": result.best_top1,
         "best_epoch": result.best_epoch,
         "images_evaluated": result.final.images,

@@ -189,7 +189,10 @@ def share_of_batch(target: Target, protocol: Protocol, processes: int) -> int:
         raise UserError(
             f"--batch-size {protocol.batch_size} is more than the {len(target.train)} images to train on"
         )
-    return protocol.batch_size // parts
+    share = protocol.batch_size // parts
+    if protocol.is_mixed and share % 2:
+        raise UserError(f"mixup and cutmix need an even batch in every process, not {share} images")
+    return share
 
 
 def loaders(

@@ -120,7 +120,7 @@ class Protocol(Config):
                 f"batch_size ({self.batch_size}) must be a multiple of grad_accum_steps "
                 f"({self.grad_accum_steps})"
             )
-        if (self.mixup or self.cutmix) and (self.batch_size // self.grad_accum_steps) % 2:
+        if self.is_mixed and (self.batch_size // self.grad_accum_steps) % 2:
             raise ValueError("mixup and cutmix need an even batch")
         return self
 

@@ -293,6 +293,8 @@ def test_batches_that_cannot_be_filled_or_shared_are_refused(small_target):
         loaders(small_target, protocol(batch_size=32), seed=0, world=World())
     with pytest.raises(UserError, match="shared evenly by 4 processes"):
         loaders(small_target, protocol(batch_size=6), seed=0, world=World(size=4))
+    with pytest.raises(UserError, match="even batch in every process, not 3"):
+        loaders(small_target, protocol(batch_size=6, mixup=0.2), seed=0, world=World(size=2))
 
 
 def test_several_processes_see_every_image_once(small_target, photo_target):

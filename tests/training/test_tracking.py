@@ -61,7 +61,7 @@ def test_hparams_of_two_kinds_of_run_share_one_table(tmp_path):
 
     for name, values in {
         "a": {"strategy": "darts", "seed": 1},
-        "b": {"strategy": "random", "proxy": "all"},
+        "b": {"strategy": "random", "proxy": {"kind": "all"}},
     }.items():
         with Run.open("demo", [], Config(), tmp_path / name) as run:
             with Tracker(run) as tracker:
@@ -72,7 +72,9 @@ def test_hparams_of_two_kinds_of_run_share_one_table(tmp_path):
         events.Reload()
         content = events.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
         shown = metadata.parse_session_start_info_plugin_data(content).hparams
-        assert {key: value.string_value or value.number_value for key, value in shown.items()} == values
+        assert {key: value.string_value or value.number_value for key, value in shown.items()} == {
+            key: str(value) if isinstance(value, dict) else value for key, value in values.items()
+        }
         assert metadata.EXPERIMENT_TAG not in events.summary_metadata
 
 
