@@ -107,10 +107,12 @@ class ServiceExperiment(_Experiment):
     ) -> None:
         described = read_service(service)
         self._is_local = described["trainingService"]["platform"] == "local"
+        self._stays_here = self._is_local or described.get("nniManagerIp") in ("127.0.0.1", "localhost")
         config = NasExperimentConfig("ts", "simplified", training_service=described["trainingService"])
         super().__init__(space, evaluator, strategy, config)
         self._code = folder.absolute() / "code"
         self._code.mkdir(parents=True, exist_ok=True)
+        (self._code / "README").write_text("NNI sends this folder to the machines that run trials.\n")
         shared = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         config.experiment_name = "nastransfer-search"
         config.experiment_working_directory = str(folder.absolute())
@@ -125,14 +127,14 @@ class ServiceExperiment(_Experiment):
     def search(self, port: int = 8080) -> None:
         """Run the search with NNI's manager at `port`.
 
-        NNI sends the working directory to every machine, so an empty one is made for it.
+        NNI sends the working directory to every machine, so one with next to nothing in it is made for it.
 
         Raises:
             UserError: the port is taken.
             KeyboardInterrupt: the search was interrupted.
         """
         announce(port)
-        with contextlib.chdir(self._code), kept_to_this_machine(self._is_local):
+        with contextlib.chdir(self._code), kept_to_this_machine(self._stays_here):
             super().search(port)
 
 

@@ -7,6 +7,7 @@ large.
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -40,10 +41,13 @@ class ScratchEvaluator(CandidateEvaluator):
     def __init__(self, config: SearchConfig) -> None:
         self.config = config
         self.workers = max(1, config.workers)
+        # A trial works in a folder of its own: paths must not depend on this process's.
+        paths = {name: Path(getattr(config, name)) for name in ("source", "proxy")}
+        self._absolute = {name: str(path.absolute()) for name, path in paths.items() if path.exists()}
 
     def _dump(self) -> dict[str, Any]:
         """What NNI sends to a trial."""
-        return {"config": self.config.model_dump(mode="json")}
+        return {"config": self.config.model_dump(mode="json") | self._absolute}
 
     @classmethod
     def _load(cls, config: dict[str, Any]) -> Self:

@@ -47,15 +47,14 @@ class Controller(nn.Module):
         self.state_key = nn.Linear(size, size, bias=False)
         self.query = nn.Linear(size, size, bias=False)
         self.attention = nn.Linear(size, 1, bias=False)
-        self.operation = nn.Linear(size, len(OPERATIONS))
+        self.operation = nn.Linear(size, len(OPERATIONS), bias=False)
         self.embedding = nn.Embedding(len(OPERATIONS), size)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """All weights uniform within 0.1, the biases of the operations 0."""
+        """All weights uniform within 0.1."""
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-0.1, 0.1, generator=generator)
-            self.operation.bias.zero_()
 
     def forward(self, count: int, generator: torch.Generator | None = None) -> Writing:
         """Draw `count` cells; without a generator every decision is the most probable one."""
@@ -132,8 +131,9 @@ class Reinforce:
         self.options = options
         self.controller = Controller(options)
         self.controller.initialise(torch.Generator().manual_seed(seed))
+        # Rewards differ by little: the large eps keeps steps in proportion to them.
         self.optimizer = torch.optim.Adam(
-            self.controller.parameters(), options.controller_learning_rate, betas=(0.0, 0.999), eps=1e-3
+            self.controller.parameters(), options.controller_learning_rate, eps=1e-3
         )
         self.baseline: float | None = None
 
@@ -145,15 +145,18 @@ class Reinforce:
         writing = self.controller(options.aggregate, generator)
         reward = torch.tensor(list(rewards(writing.genotypes)), dtype=torch.float32)
         gained = reward + options.entropy_weight * writing.entropy.detach()
-        mean = float(gained.mean())
-        # It starts at the first reward: from 0, whatever came first would be reinforced.
-        before = mean if self.baseline is None else self.baseline
-        self.baseline = before - (1 - options.baseline_decay) * (before - mean)
-        loss = -(writing.log_prob * (gained - self.baseline)).mean()
+        advantage = torch.tensor([self._advantage(float(value)) for value in gained])
+        loss = -(writing.log_prob * advantage).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return float(reward.mean())
+
+    def _advantage(self, reward: float) -> float:
+        """Reward above the average, which starts at the first one: from 0, whatever came first would win."""
+        before = reward if self.baseline is None else self.baseline
+        self.baseline = before - (1 - self.options.baseline_decay) * (before - reward)
+        return reward - self.baseline
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, Adam and baseline."""

@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from search_spaces import Genotype
 from search_spaces.fast_cell import FastCell
-from search_spaces.genotype import CANDIDATES, EDGES, KINDS
+from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS
 from search_spaces.mixed_cell import MixedCell
 from search_spaces.nni_api import no_default_hook
+from search_spaces.partial_cell import PartialCell
+from search_spaces.space import SpaceCell
 from strategies.mixture import Mixture, MixtureStrategy
 from strategies.options import DartsOptions
-from strategies.supernet import Average
+from strategies.supernet import Average, Standing
 
 
 class Darts(MixtureStrategy[DartsOptions]):
@@ -25,6 +28,11 @@ class Darts(MixtureStrategy[DartsOptions]):
     Every step updates the alphas by the gradient of the validation loss, at the current weights or, of second
     order, at the weights one step of SGD ahead, which depend on the alphas; then the weights by the gradient
     of the training loss. The alphas start at 1e-3 times a standard normal draw.
+
+    Three options fight the collapse to skip connections: alphas that rest in the first epochs; a stop once
+    the normal cell has come to a number of skips (DARTS+, Liang et al., 2019; a fresh table may have them by
+    chance, so it takes an epoch with fewer first); and partial channels with weights of edges (PC-DARTS,
+    Xu et al., ICLR 2020).
     """
 
     alphas: dict[str, nn.Parameter]
@@ -36,6 +44,10 @@ class Darts(MixtureStrategy[DartsOptions]):
     def _search_cell(
         self, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
     ) -> Any:
+        if self.options.partial_channels > 1:
+            if not isinstance(module, SpaceCell):
+                return None
+            return PartialCell(module.geometry, self.options.partial_channels)
         if self.options.cell == "plain":
             return MixedCell.mutate(module, name, memo, options)
         cell = FastCell.mutate(module, name, memo, options)
@@ -44,13 +56,18 @@ class Darts(MixtureStrategy[DartsOptions]):
         return cell
 
     def start(self) -> None:
-        """The alphas, one table for each kind of cell, and their Adam."""
+        """The alphas, one table for each kind of cell, the weights of edges if any, and their Adam."""
+        self._had_fewer_skips = False
         if self.options.cell == "fast":
             self.supernet.stem.to(memory_format=torch.channels_last)
         device = self.evaluator.device
         self.alphas = {
             kind: nn.Parameter(1e-3 * torch.randn(EDGES, len(CANDIDATES)).to(device)) for kind in KINDS
         }
+        if self.options.partial_channels > 1:
+            self.alphas |= {
+                f"{kind}/edges": nn.Parameter(1e-3 * torch.randn(EDGES).to(device)) for kind in KINDS
+            }
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas.values(),
             self.options.alpha_learning_rate,
@@ -59,14 +76,24 @@ class Darts(MixtureStrategy[DartsOptions]):
         )
 
     def mixture(self) -> Mixture:
-        """Softmax of the alphas, edge by edge."""
-        return {kind: table.softmax(dim=-1) for kind, table in self.alphas.items()}
+        """The choice on every edge; with edge weights, times their softmax over the edges into a node."""
+        mixture = {kind: self.choice(self.alphas[kind]) for kind in KINDS}
+        if self.options.partial_channels > 1:
+            for kind in KINDS:
+                nodes = torch.split(self.alphas[f"{kind}/edges"], list(CONCAT))
+                mixture[kind] = mixture[kind] * torch.cat([node.softmax(dim=0) for node in nodes])[:, None]
+        return mixture
+
+    def choice(self, table: Tensor) -> Tensor:
+        """Weights [14, 8] of the candidates from a table of alphas: their softmax."""
+        return table.softmax(dim=-1)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Alphas and weights in turn, batch by batch."""
         average = Average()
         for training, validation in self.paired_batches(epoch):
-            self.alpha_step(training, validation)
+            if epoch >= self.options.frozen_epochs:
+                self.alpha_step(training, validation)
             with torch.no_grad():
                 self.mix(self.mixture())
             loss, logits = self.weight_step(*training)
@@ -89,9 +116,22 @@ class Darts(MixtureStrategy[DartsOptions]):
         self.alpha_optimizer.step()
 
     def samples_of(self, epoch: int) -> int:
-        """Of second order, three passes more over the weights half."""
+        """Of second order, three passes more over the weights half; while alphas rest, that half only."""
+        if epoch < self.options.frozen_epochs:
+            return self.evaluator.weights.samples
         ahead = 3 * self.evaluator.weights.samples if self.options.order == 2 else 0
         return super().samples_of(epoch) + ahead
+
+    def stand(self, epoch: int) -> Standing:
+        """As the mixture does; notes whether the normal cell has had fewer skips than are too many."""
+        standing = super().stand(epoch)
+        self._had_fewer_skips |= _skips(standing.genotype) < self.options.stop_skips
+        return standing
+
+    def is_over(self) -> bool:
+        """Whether the normal cell has come to too many skips."""
+        stop, genotype = self.options.stop_skips, self.result.genotype
+        return bool(stop and genotype and self._had_fewer_skips and _skips(genotype) >= stop)
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = batch
@@ -150,14 +190,22 @@ class Darts(MixtureStrategy[DartsOptions]):
 
     def own_state(self) -> dict[str, Any]:
         """Alphas and their Adam."""
-        alphas = {kind: table.detach() for kind, table in self.alphas.items()}
-        return {"alphas": alphas, "alpha_optimizer": self.alpha_optimizer.state_dict()}
+        return {
+            "alphas": {kind: table.detach() for kind, table in self.alphas.items()},
+            "alpha_optimizer": self.alpha_optimizer.state_dict(),
+            "had_fewer_skips": self._had_fewer_skips,
+        }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
         """Alphas and their Adam."""
         for kind, table in self.alphas.items():
             table.data.copy_(state["alphas"][kind])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+        self._had_fewer_skips = state["had_fewer_skips"]
+
+
+def _skips(genotype: Genotype) -> int:
+    return sum(name == "skip_connect" for name, _ in genotype.normal)
 
 
 def _gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from search_spaces import DartsSpace, Genotype
-from search_spaces.coding import Coding
+from search_spaces import Genotype
 from strategies.multitrial import MultiTrialStrategy
 from strategies.options import EvolutionOptions
 from strategies.paths import PathStrategy
@@ -39,11 +38,6 @@ class SupernetEvolution(PathStrategy[EvolutionOptions]):
     This is single-path one-shot search (Guo et al., ECCV 2020) with the chosen kind of evolution.
     """
 
-    def mutate_model(self, model: DartsSpace) -> DartsSpace:
-        """Note the choices of the space before its cells are replaced."""
-        self._coding = Coding.of(model.simplify())
-        return super().mutate_model(model)
-
     def draw(self, count: int, *purpose: int) -> list[Genotype]:
         """Uniform draws within the limit."""
         return self.uniform(count, *purpose)
@@ -53,7 +47,7 @@ class SupernetEvolution(PathStrategy[EvolutionOptions]):
         proposer = make_proposer(
             self.options,
             1,
-            self._coding,
+            self.coding,
             self.evaluator.terms,
             self.options.total,
             Genotype.from_sample,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from strategies.darts import Darts
-from strategies.mixture import Mixture
 from strategies.options import GumbelOptions
 
 
@@ -30,13 +30,9 @@ class Gumbel(Darts):
         finally:
             self._noise = None
 
-    def mixture(self) -> Mixture:
-        """Draws while training, probabilities otherwise."""
+    def choice(self, table: Tensor) -> Tensor:
+        """A draw while training, probabilities otherwise."""
         if (noise := self._noise) is None:
-            return super().mixture()
-
-        def draw(table: torch.Tensor) -> torch.Tensor:
-            gumbel = -torch.empty(table.shape).exponential_(generator=noise).log().to(table.device)
-            return ((table.log_softmax(dim=-1) + gumbel) / self._temperature).softmax(dim=-1)
-
-        return {kind: draw(table) for kind, table in self.alphas.items()}
+            return super().choice(table)
+        gumbel = -torch.empty(table.shape).exponential_(generator=noise).log().to(table.device)
+        return ((table.log_softmax(dim=-1) + gumbel) / self._temperature).softmax(dim=-1)

@@ -42,10 +42,20 @@ class DartsOptions(Options):
         False, description="keep cells' inputs only and compute the rest again: less memory, more time"
     )
 
+    frozen_epochs: int = Field(0, ge=0, description="first epochs that train the weights only")
+    stop_skips: int = Field(
+        0, ge=0, description="stop when the normal cell comes to as many skips (DARTS+: 2); 0: never"
+    )
+    partial_channels: int = Field(
+        1, ge=1, description="candidates see one channel in so many, and edges have weights (PC-DARTS: 4)"
+    )
+
     @model_validator(mode="after")
-    def _plain_keeps_all(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.recompute and self.cell == "plain":
             raise ValueError("recompute is no option of cell=plain")
+        if self.partial_channels > 1 and (self.recompute or self.cell == "plain"):
+            raise ValueError("partial_channels has a cell of its own: leave cell and recompute alone")
         return self
 
     def implementation(self) -> str:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from search_spaces import Genotype
+from search_spaces import DartsSpace, Genotype
+from search_spaces.coding import Coding
 from search_spaces.nni_api import no_default_hook
 from search_spaces.sampled_cell import SampledCell
 from strategies.supernet import Average, OptionsT, Standing, SupernetStrategy
@@ -35,6 +36,11 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         """Look up what an earlier process has scored."""
         self._known = {(entry["stage"], entry["candidate"]): entry for entry in self.evaluator.terms.journal}
 
+    def mutate_model(self, model: DartsSpace) -> DartsSpace:
+        """Note the choices of the space before its cells are replaced."""
+        self.coding = Coding.of(model.simplify())
+        return super().mutate_model(model)
+
     def default_mutation_hooks(self) -> list[Any]:
         """The cell that computes one path, and NNI's guard against cells that no hook has replaced."""
         return [SampledCell.mutate, no_default_hook]
@@ -48,8 +54,12 @@ class PathStrategy(SupernetStrategy[OptionsT]):
 
     def uniform(self, count: int, *purpose: int) -> list[Genotype]:
         """Uniform draws over the cells within the limit."""
-        rng, terms = self.rng(*purpose), self.evaluator.terms
-        return [terms.first_fit(lambda: Genotype.random(rng), lambda drawn: drawn) for _ in range(count)]
+        rng = self.rng(*purpose)
+
+        def draw() -> Genotype:
+            return Genotype.from_sample(self.coding.sample(self.coding.random(rng)))
+
+        return [self.evaluator.terms.first_fit(draw, lambda drawn: drawn) for _ in range(count)]
 
     def samples_of(self, epoch: int) -> int:
         """A pass over the weights half: the other half passes without a gradient."""

@@ -1,0 +1,123 @@
+"""Kill searches with SIGKILL at random moments, start them again, and compare with searches left alone.
+
+    python -m benchmarks.kills                    # 20 kills over the strategies, minutes
+    python -m benchmarks.kills --kills 3 --only enas
+
+Every search runs on the bundled digits through the command, with the same options. A search that was killed,
+however often, must export the same architecture with the same score as the one that was left alone.
+Writes benchmarks/results/kills.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from nastransfer_nni.files import write_json
+
+RESULTS = Path(__file__).parent / "results"
+SIZE = ["--width", "2", "--layers", "3", "--batch-size", "32", "--device", "cpu"]
+SEARCHES = {
+    "darts": ["darts", "--epochs", "3"],
+    "gumbel": ["gumbel", "--epochs", "3"],
+    "random_ws": ["random_ws:candidates=60,finalists=10,batches=4", "--epochs", "4"],
+    "enas": ["enas:controller_steps=8,candidates=10", "--epochs", "4"],
+    "random": ["random:samples=12", "--epochs", "2"],
+    "evolution": ["evolution:population=5,tournament=3,candidates=14", "--epochs", "2"],
+    "nsga2": ["evolution:selection=nsga2,population=5,offspring=3,generations=3", "--epochs", "2"],
+    "supernet": ["evolution:evaluate=supernet,population=6,tournament=3,candidates=60", "--epochs", "4"],
+}
+
+
+def command(name: str, out: Path) -> list[str]:
+    """The search `name` with its run in `out`."""
+    strategy, *options = SEARCHES[name]
+    python = [sys.executable, "-m", "nastransfer_nni.search", "--strategy", strategy]
+    return [*python, *options, *SIZE, "--out", str(out)]
+
+
+def start(name: str, out: Path) -> subprocess.Popen[bytes]:
+    """Start the search in a session of its own, silent."""
+    silent = subprocess.DEVNULL
+    return subprocess.Popen(command(name, out), stdout=silent, stderr=silent, start_new_session=True)
+
+
+def finish(name: str, out: Path) -> float:
+    """Run the search to its end; returns the seconds it took."""
+    began = time.perf_counter()
+    if status := start(name, out).wait():
+        raise SystemExit(f"{name} ended with exit code {status}")
+    return time.perf_counter() - began
+
+
+def kill(name: str, out: Path, after: float) -> bool:
+    """Start the search and kill it; returns whether it was still running."""
+    process = start(name, out)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(after)
+    was_running = process.poll() is None
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return was_running
+
+
+def outcome(out: Path) -> dict[str, Any]:
+    """What a finished search has come to, without what a clock has measured."""
+    summary = json.loads((out / "summary.json").read_text())
+    kept = ("top1", "genotype", "search_samples", "candidates", "epochs")
+    front = [(member["top1"], member["mult_adds"]) for member in summary.get("front", [])]
+    return {name: summary[name] for name in kept} | {"front": front}
+
+
+def main() -> None:
+    """Kill, resume and compare; exits with 1 when a resumed search differs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--only", choices=SEARCHES, default=None)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    draws = random.Random(options.seed)
+    names = [options.only] if options.only else list(SEARCHES)
+    share = {name: len(range(place, options.kills, len(names))) for place, name in enumerate(names)}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, kills in share.items():
+            alone, killed = Path(folder, name, "alone"), Path(folder, name, "killed")
+            alone.parent.mkdir()
+            seconds = finish(name, alone)
+            hits = 0
+            moments = []
+            while hits < kills and not (killed / "summary.json").exists():
+                moments.append(draws.uniform(0.3, 0.95) * seconds)
+                hits += kill(name, killed, moments[-1])
+            finish(name, killed)
+            same = outcome(killed) == outcome(alone)
+            rows.append(
+                {"search": name, "seconds": seconds, "killed_after": moments, "kills": hits, "same": same}
+            )
+            print(
+                f"{name:>10}: {seconds:.0f} s alone; killed {hits} times (after "
+                f"{', '.join(f'{moment:.1f}' for moment in moments)} s); "
+                f"{'the same result' if same else 'ANOTHER RESULT'}",
+                flush=True,
+            )
+    kills, same = (sum(row[name] for row in rows) for name in ("kills", "same"))
+    print(f"{kills} kills; {same} of {len(rows)} searches the same")
+    RESULTS.mkdir(exist_ok=True)
+    write_json(RESULTS / "kills.json", {"options": vars(options), "searches": rows})
+    sys.exit(not all(row["same"] for row in rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Strategies on shared weights: resumed as if never stopped, within limit and budget."""
+
+import pytest
+
+from search_spaces import Genotype
+from strategies.terms import Terms
+
+SEARCHES = [
+    "darts",
+    "darts:partial_channels=2,frozen_epochs=1,stop_skips=2",
+    "gumbel",
+    "random_ws:candidates=6,finalists=2,batches=2",
+    "enas:controller_steps=2,aggregate=3,candidates=4,hidden=8",
+    "evolution:evaluate=supernet,population=4,tournament=2,candidates=8",
+    "evolution:evaluate=supernet,selection=nsga2,population=4,offspring=2,generations=2",
+]
+
+
+def same(one, other):
+    left, right = vars(one).copy(), vars(other).copy()
+    left.pop("seconds"), right.pop("seconds")
+    return left == right
+
+
+@pytest.mark.parametrize("text", SEARCHES)
+def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, text):
+    def terms(journal):
+        return Terms(seed=1, mult_adds=costs, journal=journal)
+
+    undisturbed = supernet(text, terms([]))
+    steps = next(undisturbed.records.advances)
+    for stop_at in {3, 7, steps - 3}:
+        kept, journal = {}, []
+        with pytest.raises(KeyboardInterrupt):
+            supernet(text, terms(journal), stop_at=stop_at, kept=kept)
+        before = len(journal)
+        resumed = supernet(text, terms(journal), kept=kept)
+        assert same(resumed.result, undisturbed.result)
+        assert resumed.records.lines == undisturbed.records.lines[-len(resumed.records.lines) :]
+        assert len(journal) == undisturbed.result.candidates
+        assert before <= len(journal)
+
+
+@pytest.mark.parametrize("text", SEARCHES)
+def test_the_limit_is_kept(supernet, costs, text):
+    free = supernet(text, Terms(seed=1, mult_adds=costs), epochs=1).result
+    limit = costs.base + (costs(free.genotype) - costs.base) * 3 // 4
+    bound = supernet(text, Terms(seed=1, mult_adds=costs, max_mult_adds=limit), epochs=1).result
+    assert costs(bound.genotype) <= limit < costs(free.genotype)
+
+
+@pytest.mark.parametrize("text", SEARCHES)
+def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
+    found = supernet(text, Terms(mult_adds=costs, budget=3 * 80 + 79))
+    epochs = {"darts": [80] * 3, "gumbel": [80] * 3, SEARCHES[1]: [40, 80, 80, 80]}.get(text, [40] * 7)
+    assert found.result.samples == sum(epochs[: found.result.epochs])
+    assert found.result.epochs == len(epochs) or "stop_skips" in text
+    assert found.records.expected == len(epochs)
+    with pytest.raises(ValueError, match="less than one epoch"):
+        supernet(text, Terms(mult_adds=costs, budget=39))
+
+
+def test_random_with_shared_weights_keeps_the_best_finalist(supernet):
+    journal = []
+    found = supernet(SEARCHES[3], Terms(journal=journal))
+    final = [entry for entry in journal if entry["stage"] == "final"]
+    screening = sorted((e for e in journal if e["stage"] == "screening"), key=lambda e: -e["top1"])
+    assert [entry["genotype"] for entry in final] == [entry["genotype"] for entry in screening[:2]]
+    best = max(final, key=lambda entry: entry["top1"])
+    assert (found.result.score, found.result.genotype) == (best["top1"], Genotype.from_dict(best["genotype"]))
+
+
+def test_seeds_draw_other_cells(supernet):
+    first, second = (supernet(SEARCHES[3], Terms(seed=seed)).result.genotype for seed in (1, 2))
+    assert first != second
