@@ -15,8 +15,10 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## make .venv with everything in it
 
-demo: $(READY)   ## search on bundled real data, transfer the cell and a random one, compare
-	$(BIN)/python -m nastransfer_nni.demo
+demo: $(READY)   ## a small study on bundled real data, and its report
+	$(BIN)/python -m nastransfer_nni.study run experiments/study_digits.yml --workers 2
+	$(BIN)/python -m nastransfer_nni.report runs/study-digits --out report
+	@echo "open report/index.html, or watch all runs: $(BIN)/tensorboard --logdir runs"
 
 test: $(READY)   ## run the tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
