@@ -19,7 +19,7 @@ from nastransfer_nni.search import SearchConfig
 from nastransfer_nni.search_data import batches, halves, side, stem
 from nastransfer_nni.training.data import Loaders
 from nastransfer_nni.training.distributed import World, pick_device
-from nastransfer_nni.training.loop import Observer, train
+from nastransfer_nni.training.loop import Observer, Result, train
 from nastransfer_nni.training.protocols import Protocol
 from search_spaces import Genotype
 from search_spaces.nni_api import nni
@@ -64,26 +64,35 @@ class ScratchEvaluator(CandidateEvaluator):
 
         It was built from whatever state the generator of random numbers was in.
         """
-        config, loaders = self.config, self._loaders
+        try:
+            result = self.train(Genotype.from_sample(nni.get_current_parameter().sample), _Reporter())
+            top1, seconds = result.final.top1, result.seconds
+        except UserError:
+            top1, seconds = 0.0, 0.0
+        nni.report_final_result({"default": top1, "samples": self.samples, "seconds": seconds})
+
+    def train(self, genotype: Genotype, observer: Observer | None = None) -> Result:
+        """Train the network of a genotype from scratch.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        config = self.config
         torch.manual_seed(config.seed)
         network = DartsModel(
-            Genotype.from_sample(nni.get_current_parameter().sample),
+            genotype,
             width=config.width,
             layers=config.layers,
             num_classes=len(self._images.classes),
             stem=stem(self._images, config),
         )
-        network.to(self._world.device)
-        observer = _Reporter()
-        try:
-            result = train(
-                network, loaders, self._protocol, seed=config.seed, world=self._world, observer=observer
-            )
-        except UserError:
-            nni.report_final_result({"default": 0.0, "samples": self.samples, "seconds": 0.0})
-            return
-        nni.report_final_result(
-            {"default": result.final.top1, "samples": self.samples, "seconds": result.seconds}
+        return train(
+            network.to(self._world.device),
+            self._loaders,
+            self._protocol,
+            seed=config.seed,
+            world=self._world,
+            observer=observer,
         )
 
     @cached_property
