@@ -165,8 +165,8 @@ def fit(rows: list[dict[str, Any]], variant: str, key: str, terms: int) -> dict[
     }
 
 
-def plot(rows: list[dict[str, Any]], fits: dict[str, Any]) -> None:
-    """Measured against fitted, and the share of every variant."""
+def plot(rows: list[dict[str, Any]], fits: dict[str, Any], path: Path) -> None:
+    """Seconds and memory by the size of the maps, with the fits."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -187,7 +187,7 @@ def plot(rows: list[dict[str, Any]], fits: dict[str, Any]) -> None:
         axes.set(xscale="log", yscale="log", ylabel=unit)
         axes.set_xlabel("batch x channels x pixels of all cells, millions (lines: fits)")
         axes.legend(fontsize=8)
-    figure.savefig(RESULTS / "search_step.png", dpi=110)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -200,7 +200,7 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS[:4])
     parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")
     parser.add_argument("--repeats", type=int, default=2, help="timed steps of a process")
-    parser.add_argument("--name", default="search_step", help="of the JSON file")
+    parser.add_argument("--name", default="search_step", help="of the files under benchmarks/results")
     options = parser.parse_args()
 
     rows: list[dict[str, Any]] = []
@@ -234,7 +234,7 @@ def main() -> None:
             sizes = (str(width), str(layers), str(batch), str(order))
             table.add_row(*sizes, setting.variant, *numbers, f"{row['megabytes']:.0f}", *versus)
             print(*sizes, setting.variant, *numbers, f"{row['megabytes']:.0f} MB", *versus, flush=True)
-    Console(width=140).print(table)
+    Console(width=170).print(table)
 
     fits = {
         f"{variant}: {key}": line
@@ -248,7 +248,7 @@ def main() -> None:
     content = {"before": before, "after": machine(), "rows": rows, "fits": fits}
     write_json(RESULTS / f"{options.name}.json", content)
     if fits:
-        plot(rows, fits)
+        plot(rows, fits, RESULTS / f"{options.name}.png")
 
 
 if __name__ == "__main__":

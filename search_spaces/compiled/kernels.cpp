@@ -43,6 +43,10 @@ constexpr int64_t SHARES = 64;   // at most so many shares of the batch
 
 int64_t shares(int64_t batch) { return std::min(batch, SHARES); }
 
+int64_t shares(int64_t batch, int64_t bytes) {  // fewer where each needs so many bytes: 64 MB, or 8 shares
+  return std::min(batch, std::clamp<int64_t>((int64_t(1) << 26) / std::max<int64_t>(bytes, 1), 8, SHARES));
+}
+
 template <typename T>
 T* scratch(size_t elements) {  // this thread's own memory, 64-byte aligned, zeroed
   thread_local std::vector<char> memory;
@@ -333,11 +337,12 @@ struct Loops {
   }
 
   static void backward(const Job* jobs, int64_t n, const Shape& s, int threads) {
-    const int64_t channels = s.channels, wide = padded(channels), parts = shares(s.batch);
+    const int64_t channels = s.channels, wide = padded(channels);
     const int64_t rows = s.out_height(), count = s.out_width(), pitch = (s.width + 2 * PAD) * wide;
     const int64_t image_size = (s.height + 2 * PAD) * pitch, pixels = rows * count, size = packed_size(wide);
     const bool strided = s.stride > 1, learns = jobs[0].grad_pointwise;
     const int64_t weights = 25 * wide + wide * wide;
+    const int64_t parts = shares(s.batch, learns ? n * weights * sizeof(T) : 0);
     const std::vector<T> packed = pack(jobs, n, channels, threads);
     std::vector<double> partial(parts * n * 2 * channels);
     std::vector<T> partial_weights(learns ? parts * n * weights : 0);
