@@ -88,7 +88,7 @@ def main() -> None:
     """Train a controller from each seed and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
     runs = []
     for seed in range(options.seeds):

@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from nastransfer_nni.errors import UserError
@@ -133,6 +134,7 @@ class ServiceExperiment(_Experiment):
             UserError: the port is taken.
             KeyboardInterrupt: the search was interrupted.
         """
+        stop_orphans(Path(self.config.experiment_working_directory))
         announce(port)
         with contextlib.chdir(self._code), kept_to_this_machine(self._stays_here):
             super().search(port)
@@ -155,6 +157,26 @@ def kept_to_this_machine(wanted: bool) -> Iterator[None]:
             os.environ["NODE_OPTIONS"] = before
         else:
             os.environ.pop("NODE_OPTIONS", None)
+
+
+def stop_orphans(folder: Path) -> None:
+    """End the managers of NNI, and their trials, that a killed search has left behind.
+
+    Args:
+        folder: of NNI's own files; nothing else that is alive may be using it.
+    """
+    from nni.tools.nnictl.config_utils import Experiments
+
+    for name, entry in Experiments().get_all_experiments().items():
+        if entry.get("logDir") != str(folder) or not isinstance(entry.get("pid"), int):
+            continue
+        with contextlib.suppress(psutil.Error):
+            manager = psutil.Process(entry["pid"])
+            if name in manager.cmdline():  # the number may be another process's by now
+                family = [*manager.children(recursive=True), manager]
+                for process in family:
+                    process.kill()
+                psutil.wait_procs(family, timeout=10)
 
 
 def read_service(path: str | None) -> dict[str, Any]:

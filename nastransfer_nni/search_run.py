@@ -50,6 +50,7 @@ def run_search(config: SearchConfig, run: Run, name: str, options: strategies.Op
     """Run the search of `config` in the open directory `run`; returns its summary."""
     images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
     write_manifest(manifest, images, run.path / "proxy.json")
+    torch.manual_seed(config.seed)
     space = DartsSpace(config.width, config.layers, len(images.classes), stem(images, config))
     strategy = strategies.create(name, **options.model_dump())
     costs = final_costs(config, images)
@@ -84,7 +85,6 @@ def _supernet(
 ) -> Iterator[tuple[SupernetEvaluator, SearchRecorder]]:
     """The evaluator of a search on shared weights: it goes on from the last epoch."""
     world = World(device=pick_device(config.device))
-    torch.manual_seed(config.seed)
     resume = checkpoints.load(run.checkpoints / STATE)
     epochs_done = resume["result"]["epochs"] if resume else 0
     with Tracker(run, epochs_done) as tracker, EpochProgress(title, config.epochs) as progress:
