@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -60,7 +61,7 @@ def improvement_figure(rows: pd.DataFrame, options: Options) -> Figure:
             labels.append(strategy)
             positions.append(y)
             y += 1
-    figure, axes = _figure(0.9 + 0.24 * y)
+    figure, axes = _figure(0.9 + _pitch(labels) * y)
     axes.axvspan(-options.margin, options.margin, color=GREY, alpha=0.15, lw=0)
     axes.axvline(0, color=INK, lw=0.8)
     for position, row in zip(positions, rows.to_dict("records"), strict=True):
@@ -73,7 +74,7 @@ def improvement_figure(rows: pd.DataFrame, options: Options) -> Figure:
     for position, where in heads:
         axes.text(0.01, position, where, transform=axes.get_yaxis_transform(), weight="bold", va="center")
     axes.spines["left"].set_visible(False)
-    axes.set_yticks(positions, labels)
+    axes.set_yticks(positions, [_folded(label) for label in labels])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(y - 0.4, -0.6)
     _limit(axes, rows)
@@ -90,7 +91,8 @@ def ranking_figure(rankings: Sequence[Ranking]) -> Figure:
     """The probability of each rank, a panel for each of the first proxies."""
     shown = rankings[:MOST_PANELS]
     sizes = [len(ranking.strategies) for ranking in shown]
-    figure = Figure(figsize=(WIDTH, 0.45 + sum(0.26 * size + 0.62 for size in sizes)), layout="constrained")
+    pitch = _pitch([name for ranking in shown for name in ranking.strategies])
+    figure = Figure(figsize=(WIDTH, 0.45 + sum(pitch * size + 0.62 for size in sizes)), layout="constrained")
     panels = figure.subplots(len(shown), 1, height_ratios=sizes, squeeze=False)[:, 0]
     for axes, ranking in zip(panels, shown, strict=True):
         image = ranking.probabilities
@@ -102,7 +104,7 @@ def ranking_figure(rankings: Sequence[Ranking]) -> Figure:
                 ink = "white" if probability > 0.6 else INK
                 axes.text(j, i, f"{100 * probability:.0f}", ha="center", va="center", color=ink, fontsize=8.5)
         count = len(ranking.strategies)
-        axes.set_yticks(range(count), ranking.strategies)
+        axes.set_yticks(range(count), [_folded(name) for name in ranking.strategies])
         axes.set_xticks(range(count), [str(rank) for rank in range(1, count + 1)])
         axes.set_xlim(-0.5, count - 0.5)
         axes.set_ylim(count - 0.5, -0.5)
@@ -134,7 +136,9 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
     lowest = -np.inf
     for rank, x, name, color in sorted(ends):
         lowest = max(rank, lowest + apart)
-        axes.annotate(name, (x, lowest), xytext=(7, 0), textcoords="offset points", va="center", color=color)
+        axes.annotate(
+            _folded(name), (x, lowest), xytext=(7, 0), textcoords="offset points", va="center", color=color
+        )
     axes.set_xticks(range(len(shown)), [_wrapped(ranking.where) for ranking in shown])
     axes.set_xlim(-0.2, (len(shown) - 1) * 1.45 + 0.2)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -169,7 +173,7 @@ def critical_difference_figure(result: CriticalDifference, options: Options) -> 
         edge = edges[0] if is_left else edges[1]
         axes.plot([rank, rank, edge], [0, y, y], color=PALETTE[index % len(PALETTE)], lw=1.3)
         axes.annotate(
-            f"{name} {rank:.2f}",
+            f"{_folded(name)} {rank:.2f}",
             (edge, y),
             xytext=(-4 if is_left else 4, 0),
             textcoords="offset points",
@@ -189,11 +193,18 @@ def correlation_figure(result: Correlation) -> Figure:
         color = GREY if is_random else PALETTE[index % len(PALETTE)]
         marker = "x" if is_random else "o"
         axes.plot(
-            cells["source_top1"], cells["top1"], marker, ms=4.5, color=color, alpha=0.8, label=name, mew=1.2
+            cells["source_top1"],
+            cells["top1"],
+            marker,
+            ms=4.5,
+            color=color,
+            alpha=0.8,
+            label=_folded(name),
+            mew=1.2,
         )
     axes.set_xlabel(f"top-1 on the source{' ' + result.source if result.source else ''}, %")
     axes.set_ylabel("top-1 on the target, %")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.2)
+    _legend(figure, names)
     return figure
 
 
@@ -214,13 +225,13 @@ def cost_figure(rows: pd.DataFrame) -> Figure:
         for is_front, points in part.groupby("on_front"):
             face = color if is_front else "none"
             axes.plot(points["hours"], points["top1"], "o", ms=5.5, mec=color, mfc=face)
-        axes.plot([], [], "o", ms=5.5, color=color, label=name)
+        axes.plot([], [], "o", ms=5.5, color=color, label=_folded(str(name)))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("search cost, hours")
     axes.set_ylabel("mean top-1 on the target, %")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, handletextpad=0.3)
+    _legend(figure, list(searched["strategy"].unique()))
     return figure
 
 
@@ -237,7 +248,7 @@ def svg(figure: Figure) -> str:
     """The figure as SVG, without background; equal figures give equal text."""
     buffer = io.StringIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
 
 
@@ -245,7 +256,7 @@ def png(figure: Figure) -> bytes:
     """The figure as PNG on white."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="png", dpi=160, facecolor="white")
+        figure.savefig(buffer, format="png", bbox_inches="tight", dpi=160, facecolor="white")
     return buffer.getvalue()
 
 
@@ -275,3 +286,23 @@ def _keys(axes: Axes, keys: list[tuple[str, str]]) -> None:
 
 def _wrapped(where: str) -> str:
     return where.replace(" / ", "\n")
+
+
+def _folded(name: str) -> str:
+    """A strategy's name with its options on lines of their own, where they would make it long."""
+    if len(name) <= 24 or " (" not in name:
+        return name
+    strategy, options = name.split(" (", 1)
+    return "\n".join([strategy, *textwrap.wrap(f"({options}", 26)])
+
+
+def _pitch(names: Sequence[str]) -> float:
+    """Height of a row of a figure, in inches, that the folded names fit."""
+    lines = max((_folded(name).count("\n") + 1 for name in names), default=1)
+    return 0.1 + 0.15 * lines
+
+
+def _legend(figure: Figure, names: Sequence[str]) -> None:
+    """A legend below the picture, in as many columns as fit."""
+    columns = 3 if max(map(len, names), default=0) <= 16 else 2
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handletextpad=0.3)

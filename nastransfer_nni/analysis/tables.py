@@ -81,7 +81,7 @@ def summary(rows: pd.DataFrame, options: Options) -> pd.DataFrame:
             "Mult-adds": _numbers(rows["mult_adds"] / 1e6, "{:.1f}M"),
             "Parameter-free": _numbers(100 * rows["parameter_free_share"], "{:.0f}%"),
             "Search": [duration(seconds) for seconds in rows["search_seconds"]],
-            "Cells tried": _numbers(rows["search_samples"], "{:,.0f}"),
+            "Search images": _numbers(rows["search_samples"], "{:,.0f}"),
             "Training": [duration(seconds) for seconds in rows["train_seconds"]],
             "Runs": [_runs(row) for row in rows.to_dict("records")],
         }
