@@ -160,6 +160,7 @@ def main() -> None:
     }
     rows: list[dict[str, Any]] = []
     table = Table("task", "network", "px", "mult_adds (M)", "images/s", "s (median)", "min", "max", "vs hub")
+    table.add_column("CPU time vs hub")
     for task in ("training", "inference"):
         settings = [
             Setting(variant, task, options.width, options.layers, options.batch, options.repeats)
@@ -180,6 +181,7 @@ def main() -> None:
                 f"{row['images_per_second']:.0f}",
                 *(f"{row[key]:.3f}" for key in ("median", "min", "max")),
                 "{median:.2f} ({min:.2f}-{max:.2f})".format(**row["faster_than_hub"]),
+                "{cpu_median:.2f}".format(**row["faster_than_hub"]),
             )
     Console(width=140).print(table)
     distances = differences(options.width, options.layers)

@@ -173,7 +173,10 @@ def plot(rows: list[dict[str, Any]], fits: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-    for axes, key, unit in ((left, "median", "seconds a step"), (right, "megabytes", "peak MB of a step")):
+    for axes, key, unit in (
+        (left, "cpu_median", "CPU seconds a step"),
+        (right, "megabytes", "peak MB of a step"),
+    ):
         for variant in VARIANTS:
             chosen = [row for row in rows if row["variant"] == variant and row["order"] == 1]
             sizes = [grown(row["width"], row["layers"], row["batch"])[1] / 1e6 for row in chosen]
@@ -239,7 +242,7 @@ def main() -> None:
     fits = {
         f"{variant}: {key}": line
         for variant in options.variants
-        for key, terms in (("median", 3), ("megabytes", 2))
+        for key, terms in (("cpu_median", 3), ("megabytes", 2))
         if (line := fit(rows, variant, key, terms)) is not None
     }
     from nastransfer_nni.files import write_json

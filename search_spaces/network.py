@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from search_spaces.genotype import Genotype
+from search_spaces.genotype import CONCAT, Genotype
 from search_spaces.geometry import CellGeometry, auxiliary_cell, geometries
 from search_spaces.operations import operation, preprocess
 
@@ -66,7 +66,10 @@ class DropPath(nn.Module):
 
 
 class FinalCell(nn.Module):
-    """A cell with its operations chosen: two inputs in, the concatenation of four nodes out."""
+    """A cell with its operations chosen: two inputs in, the concatenation of four nodes out.
+
+    A state goes through ReLU once, for all convolutions that read it: theirs are identities.
+    """
 
     def __init__(self, genotype: Genotype, geometry: CellGeometry) -> None:
         super().__init__()
@@ -78,20 +81,35 @@ class FinalCell(nn.Module):
         self.operations = nn.ModuleList(
             operation(name, channels, geometry.stride(state)) for name, state in edges
         )
+        self.convolves = [isinstance(op, nn.Sequential) for op in self.operations]
+        self.activates = [
+            any(reads and state == index for reads, state in zip(self.convolves, self.inputs, strict=True))
+            for index in range(CONCAT[-1] + 1)
+        ]
+        for op, convolves in zip(self.operations, self.convolves, strict=True):
+            if convolves:
+                op[0] = nn.Identity()  # type: ignore[operator]
         self.drop_paths = nn.ModuleList(
             nn.Identity() if isinstance(op, nn.Identity) else DropPath() for op in self.operations
         )
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
+        active = [self.activate(state, index) for index, state in enumerate(states)]
         first = states[0]
         for index, (op, drop) in enumerate(zip(self.operations, self.drop_paths)):  # noqa: B905 (TorchScript)
-            out = drop(op(states[self.inputs[index]]))
+            state = self.inputs[index]
+            out = drop(op(active[state] if self.convolves[index] else states[state]))
             if index % 2 == 0:
                 first = out
             else:
                 states.append(first + out)
+                active.append(self.activate(states[-1], len(states) - 1))
         return torch.cat(states[2:], dim=1)
+
+    def activate(self, state: Tensor, index: int) -> Tensor:
+        """What convolutions read of a state; itself where none does."""
+        return torch.relu(state) if self.activates[index] else state
 
 
 class AuxiliaryHead(nn.Module):
