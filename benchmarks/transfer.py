@@ -1,13 +1,15 @@
-"""Training throughput beside timm's own script: same network, same images, same settings, taken in turns.
+"""Training throughput beside timm's own script: same network, images, settings and load.
 
 `python -m benchmarks.transfer path/to/timm/train.py` trains DARTS_V2 from folders of images, once of small
-ones and once of photographs (where `NASTRANSFER_DATA` has them), prints images per second and where our time
-goes by kind of operation, and writes `benchmarks/results/transfer.json`.
+ones and once of photographs (where `NASTRANSFER_DATA` has them), at the same time, so that
+other work on the machine slows both. It prints images per second, the CPU seconds of the whole commands and
+where our time goes by kind of operation, and writes `benchmarks/results/transfer.json`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -47,32 +49,43 @@ def as_folder(name: str, folder: Path, pixels: int) -> int:
     return len(images.classes)
 
 
-def timm_rate(
-    script: Path, folder: Path, out: Path, classes: int, pixels: int, batch: int, stem: str
-) -> float:
-    """Images per second of timm's script in its last epoch."""
-    network = f"architecture=DARTS_V2 width={WIDTH} layers={LAYERS} stem={stem}".split()
+def timm_command(script: Path, folder: Path, out: Path, classes: int, setting: dict[str, Any]) -> list[str]:
+    """The training of timm's script."""
+    pixels, batch = setting["pixels"], setting["batch"]
     options = f"--epochs {EPOCHS} -b {batch} --opt momentum --lr 0.025 --warmup-epochs 0 --workers {WORKERS}"
     options += f" --num-classes {classes} --input-size 3 {pixels} {pixels} --smoothing 0 --clip-grad 5"
-    options += " --color-jitter 0 --hflip 0.5 --device cpu --channels-last"
+    options += " --color-jitter 0 --hflip 0.5 --device cpu --channels-last --weight-decay 3e-4"
+    network = f"architecture=DARTS_V2 width={WIDTH} layers={LAYERS} stem={setting['stem']}"
     command = [sys.executable, str(script), "--data-dir", str(folder), "--output", str(out), *options.split()]
     command += ["--device-modules", "nastransfer_nni.models", "--model", "nastransfer_darts"]
-    ended = subprocess.run(
-        [*command, "--model-kwargs", *network], capture_output=True, text=True, check=True, cwd=out
-    )
-    rates = re.findall(r"Train: (\d+) .*\(.*?([\d.]+)/s\)", ended.stdout + ended.stderr)
-    return float([rate for epoch, rate in rates if int(epoch) == EPOCHS - 1][-1])
+    return [*command, "--model-kwargs", *network.split()]
 
 
-def our_rate(folder: Path, out: Path, pixels: int, batch: int) -> float:
-    """Images per second of the transfer command in its last epoch."""
+def our_command(folder: Path, out: Path, setting: dict[str, Any]) -> list[str]:
+    """The same by the transfer command; `--vflip` takes small images through timm's transforms, too."""
+    pixels, batch = setting["pixels"], setting["batch"]
     options = f"--img-size {pixels} --batch-size {batch} --width {WIDTH} --layers {LAYERS} --epochs {EPOCHS}"
-    options += f" --workers {WORKERS} --device cpu --drop-path 0 --cutout 0 --color-jitter 0"
+    options += f" --workers {WORKERS} --device cpu --drop-path 0 --cutout 0 --color-jitter 0 --vflip 1e-9"
     command = [sys.executable, "-m", "nastransfer_nni.transfer", "DARTS_V2", "--target", str(folder)]
-    command += ["--out", str(out), "--overwrite", "--auxiliary-weight", "0", *options.split()]
-    subprocess.run(command, capture_output=True, check=True)
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return float([line["images_per_second"] for line in lines if line["split"] == "train"][-1])
+    return [*command, "--out", str(out), "--overwrite", "--auxiliary-weight", "0", *options.split()]
+
+
+def together(commands: list[list[str]], folder: Path) -> list[tuple[str, float]]:
+    """Run commands at the same time, under the same load; what each said and its CPU seconds."""
+    started = []
+    for number, command in enumerate(commands):
+        said = (folder / f"said{number}").open("w+")
+        started.append((subprocess.Popen(command, stdout=said, stderr=said, cwd=folder), said))
+    found = []
+    for process, said in started:
+        _, status, usage = os.wait4(process.pid, 0)
+        said.seek(0)
+        text = said.read()
+        said.close()
+        if status:
+            sys.exit(text)
+        found.append((text, round(usage.ru_utime + usage.ru_stime, 1)))
+    return found
 
 
 def shares(pixels: int, batch: int, stem: str) -> dict[str, float]:
@@ -92,7 +105,8 @@ def main() -> None:
     """Measure, print and write."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
         sys.exit("usage: python -m benchmarks.transfer path/to/timm/train.py")
-    script, results = Path(sys.argv[1]).resolve(), {}
+    script = Path(sys.argv[1]).resolve()
+    results: dict[str, dict[str, Any]] = {}
     root = data_folder()
     for name, setting in SETTINGS.items():
         if name != "digits" and not (root and (root / name).is_dir()):
@@ -103,13 +117,25 @@ def main() -> None:
             out.mkdir()
             classes = as_folder(name, folder, setting["pixels"])
             rates: dict[str, list[float]] = {"timm": [], "ours": []}
+            seconds: dict[str, list[float]] = {"timm": [], "ours": []}
+            ours = out / "ours"
+            commands = [
+                timm_command(script, folder, out, classes, setting),
+                our_command(folder, ours, setting),
+            ]
             for _ in range(REPEATS):
-                rates["timm"].append(timm_rate(script, folder, out, classes, **setting))
-                rates["ours"].append(our_rate(folder, out / "ours", setting["pixels"], setting["batch"]))
+                (said, timm_seconds), (_, our_seconds) = together(commands, out)
+                found = re.findall(r"Train: (\d+) .*\(.*?([\d.]+)/s\)", said)
+                rates["timm"].append(float([rate for epoch, rate in found if int(epoch) == EPOCHS - 1][-1]))
+                lines = [json.loads(line) for line in (ours / "metrics.jsonl").read_text().splitlines()]
+                rates["ours"].append(round(lines[-2]["images_per_second"], 2))
+                seconds["timm"].append(timm_seconds)
+                seconds["ours"].append(our_seconds)
         ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["timm"], strict=True))
-        results[name] = {**setting, "images_per_second": rates, "ours_over_timm": round(ratio, 3)}
+        results[name] = {**setting, "images_per_second": rates, "cpu_seconds": seconds}
+        results[name]["ours_over_timm"] = round(ratio, 3)
         results[name]["shares"] = shares(setting["pixels"], setting["batch"], setting["stem"])
-        print(f"{name}: {json.dumps(results[name])}")
+        print(f"{name}: {json.dumps(results[name])}", flush=True)
     write_json(RESULTS, results)
 
 

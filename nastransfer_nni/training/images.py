@@ -70,6 +70,7 @@ class ImageBatches:
         self._images, self._seed, self._is_training = images, seed, is_training
         self._rank, self._world_size = world.rank, world.size
         self._epoch, self._start = 0, 0
+        self._known_order: tuple[int, order.Rows] = (-1, np.arange(len(images)))
         self._cutout = Augmentation(mean=(0, 0, 0), std=(1 / 255,) * 3, cutout=protocol.cutout)
         self._loader = DataLoader(
             _Samples(images, transform(images, protocol, pixels, is_training), pixels, seed),
@@ -156,17 +157,14 @@ class ImageBatches:
         return mine - mine % self.batch_size
 
     @property
-    def _order(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _order(self) -> order.Rows:
         """The rows of the epoch in their order; kept for as long as the epoch lasts."""
-        known = getattr(self, "_known_order", None)
-        if known is None or (self._is_training and known[0] != self._epoch):
-            rows = np.arange(len(self._images))
-            if self._is_training:
-                generator = torch.Generator().manual_seed(self._number("order"))
-                rows = torch.randperm(len(rows), generator=generator).numpy()
-            self._known_order = known = (self._epoch, rows)
-        ordered: np.ndarray[Any, np.dtype[np.int64]] = known[1]
-        return ordered
+        epoch, rows = self._known_order
+        if self._is_training and epoch != self._epoch:
+            generator = torch.Generator().manual_seed(self._number("order"))
+            rows = torch.randperm(len(self._images), generator=generator).numpy()
+            self._known_order = (self._epoch, rows)
+        return rows
 
     def _number(self, *purpose: object) -> int:
         return order.number(self._seed, self._epoch, *purpose)

@@ -335,9 +335,8 @@ class _Loop:
         """One optimizer step, from `grad_accum_steps` batches."""
         progress, protocol = self.progress, self.protocol
         parts = protocol.grad_accum_steps
-        taken = list(islice(batches, 1)) if parts == 1 else islice(batches, parts)
         self.optimizer.zero_grad()
-        for part, (images, labels) in enumerate(taken):
+        for part, (images, labels) in enumerate(islice(batches, parts)):
             seed_everything(
                 order.number(self.seed, progress.epoch, "step", progress.step, part, self.world.rank)
             )
