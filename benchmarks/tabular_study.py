@@ -5,8 +5,8 @@
 
 Random search, regularized evolution and nsga2 search on CIFAR-10 and on CIFAR-100 by validation accuracy, 300
 evaluations each; what they find is looked up on ImageNet16-120, beside cells drawn without search. The table
-has one training of 12 epochs a cell, so all spread is between searches. Writes the results table and its report
-to benchmarks/results/tabular_study/.
+has one training of 12 epochs a cell, so all spread is between searches. Writes the results table and its
+report to benchmarks/results/tabular_study/.
 """
 
 from __future__ import annotations
