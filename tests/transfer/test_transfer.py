@@ -221,7 +221,7 @@ def test_the_auxiliary_head_is_adapted_where_its_pooling_does_not_fit_and_that_i
         assert f"maps are {seen[0]}x{seen[0]}" in note
 
 
-def test_torchrun_ranks_other_than_0_are_silent_and_nothing_is_lost_on_a_full_disk(tmp_path, monkeypatch):
+def test_nothing_is_lost_on_a_full_disk(tmp_path, monkeypatch):
     """A file-size limit stands in for the full disk: the last checkpoint survives and the run goes on."""
     out = tmp_path / "run"
     command = [sys.executable, "-m", "nastransfer_nni.transfer", "--arch", "DARTS_V2", "--out", str(out)]
