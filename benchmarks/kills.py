@@ -93,16 +93,20 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, kills in share.items():
-            alone, killed = Path(folder, name, "alone"), Path(folder, name, "killed")
-            alone.parent.mkdir()
-            seconds = finish(name, alone)
+            runs = Path(folder, name)
+            runs.mkdir()
+            seconds = finish(name, runs / "alone")
+            moments: list[float] = []
+            killed: list[Path] = []
             hits = 0
-            moments = []
-            while hits < kills and not (killed / "summary.json").exists():
-                moments.append(draws.uniform(0.3, 0.95) * seconds)
-                hits += kill(name, killed, moments[-1])
-            finish(name, killed)
-            same = outcome(killed) == outcome(alone)
+            while hits < kills:
+                if not killed or (killed[-1] / "summary.json").exists():
+                    killed.append(runs / f"killed{len(killed)}")
+                moments.append(draws.uniform(0.2, 0.8) * seconds)
+                hits += kill(name, killed[-1], moments[-1])
+            for out in killed:
+                finish(name, out)
+            same = all(outcome(out) == outcome(runs / "alone") for out in killed)
             rows.append(
                 {"search": name, "seconds": seconds, "killed_after": moments, "kills": hits, "same": same}
             )

@@ -73,9 +73,9 @@ def run_supernet(text, terms=None, epochs=2, stop_at=None, kept=None):
     records = Records(stop_at=stop_at)
     torch.manual_seed(0)
     evaluator = SupernetEvaluator(
-        Batches(40, 0),
-        Batches(40, 1),
-        Batches(40, 1),
+        Batches(24, 0),
+        Batches(24, 1),
+        Batches(24, 1),
         Schedule(epochs=epochs),
         records,
         resume=kept.get("state"),

@@ -13,7 +13,7 @@ from strategies.terms import Terms
 
 def test_alphas_rest_in_the_first_epochs(supernet):
     found = supernet("darts:frozen_epochs=2", epochs=3)
-    assert found.result.samples == 40 + 40 + 80
+    assert found.result.samples == 24 + 24 + 48
     fresh = supernet("darts:frozen_epochs=3", epochs=3).strategy.alphas
     never = supernet("darts:frozen_epochs=1", epochs=1).strategy.alphas
     for kind in KINDS:
@@ -22,7 +22,7 @@ def test_alphas_rest_in_the_first_epochs(supernet):
 
 
 def test_the_budget_knows_of_the_rest(supernet):
-    assert supernet("darts:frozen_epochs=2", Terms(budget=40 + 40 + 80 + 79)).result.epochs == 3
+    assert supernet("darts:frozen_epochs=2", Terms(budget=24 + 24 + 48 + 47)).result.epochs == 3
 
 
 def genotype_with(strategy, skips):

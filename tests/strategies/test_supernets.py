@@ -29,7 +29,7 @@ def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, t
 
     undisturbed = supernet(text, terms([]))
     steps = next(undisturbed.records.advances)
-    for stop_at in {3, 7, steps - 3}:
+    for stop_at in {1, 4, steps - 2}:
         kept, journal = {}, []
         with pytest.raises(KeyboardInterrupt):
             supernet(text, terms(journal), stop_at=stop_at, kept=kept)
@@ -51,13 +51,13 @@ def test_the_limit_is_kept(supernet, costs, text):
 
 @pytest.mark.parametrize("text", SEARCHES)
 def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
-    found = supernet(text, Terms(mult_adds=costs, budget=3 * 80 + 79))
-    epochs = {"darts": [80] * 3, "gumbel": [80] * 3, SEARCHES[1]: [40, 80, 80, 80]}.get(text, [40] * 7)
+    found = supernet(text, Terms(mult_adds=costs, budget=3 * 48 + 47))
+    epochs = {"darts": [48] * 3, "gumbel": [48] * 3, SEARCHES[1]: [24, 48, 48, 48]}.get(text, [24] * 7)
     assert found.result.samples == sum(epochs[: found.result.epochs])
     assert found.result.epochs == len(epochs) or "stop_skips" in text
     assert found.records.expected == len(epochs)
     with pytest.raises(ValueError, match="less than one epoch"):
-        supernet(text, Terms(mult_adds=costs, budget=39))
+        supernet(text, Terms(mult_adds=costs, budget=23))
 
 
 def test_random_with_shared_weights_keeps_the_best_finalist(supernet):
