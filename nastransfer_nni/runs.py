@@ -253,7 +253,7 @@ def read_status(path: Path) -> Status | None:
     """
     try:
         status: Status = json.loads((path / "status.json").read_text())["status"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if status == "running":
         try:
