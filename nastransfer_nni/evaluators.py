@@ -19,7 +19,8 @@ from nastransfer_nni.search import SearchConfig
 from nastransfer_nni.search_data import batches, halves, side, stem
 from nastransfer_nni.training.data import Loaders
 from nastransfer_nni.training.distributed import World, pick_device
-from nastransfer_nni.training.loop import Observer, Result, train
+from nastransfer_nni.training.loop import train
+from nastransfer_nni.training.progress import Observer, Result
 from nastransfer_nni.training.protocols import Protocol
 from search_spaces import Genotype
 from search_spaces.nni_api import nni

@@ -21,7 +21,9 @@ from nastransfer_nni.trained import Trained
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.data import Target, loaders, open_target, share_of_batch
 from nastransfer_nni.training.distributed import World, pick_device, world
-from nastransfer_nni.training.loop import Execution, Observer, Progress, Result, optimizer, train
+from nastransfer_nni.training.loop import Execution, train
+from nastransfer_nni.training.objective import optimizer
+from nastransfer_nni.training.progress import Observer, Progress, Result
 from nastransfer_nni.training.protocols import Protocol
 from nastransfer_nni.transfer import ASIDE, Resolved
 from search_spaces import Genotype, complexity

@@ -10,15 +10,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 from timm.data import Mixup
 from timm.layers import convert_sync_batchnorm
-from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.utils import ModelEmaV3, NativeScaler, dispatch_clip_grad
 from timm.utils.distributed import distribute_bn
@@ -30,8 +28,10 @@ from nastransfer_nni.errors import UserError
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.data import Loaders
 from nastransfer_nni.training.distributed import World
-from nastransfer_nni.training.evaluation import Accuracy, Meter, evaluate, full_precision
+from nastransfer_nni.training.evaluation import Accuracy, Meter, evaluate
 from nastransfer_nni.training.images import seed_everything
+from nastransfer_nni.training.objective import Training, optimizer
+from nastransfer_nni.training.progress import Observer, Progress, Result
 from nastransfer_nni.training.protocols import Protocol
 
 CHECK_STEPS = 20
@@ -57,87 +57,6 @@ class Execution:
     grad_checkpointing: bool = False
     recovery_interval: int = 0
     checkpoint_hist: int = 1
-
-
-@dataclass
-class Progress:
-    """Where a run stands.
-
-    Attributes:
-        epoch: the epoch under way, from 0.
-        step: optimizer steps of it that are done.
-        top1: the score of every epoch so far.
-        seconds: time spent so far, in all processes that worked on the run one after the other.
-    """
-
-    epoch: int = 0
-    step: int = 0
-    top1: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Result:
-    """What training came to.
-
-    Attributes:
-        final: accuracy after the last epoch, of the averaged weights where the protocol keeps such.
-        best_top1: top1 of the best epoch; for a look, not for statistics.
-        best_epoch: that epoch, from 0.
-        seconds: training time in all, evaluation included.
-    """
-
-    final: Accuracy
-    best_top1: float
-    best_epoch: int
-    seconds: float
-
-
-class Observer:
-    """Is told what happens; what it does not override it ignores."""
-
-    def started(self, progress: Progress, steps: int) -> None:
-        """Training starts, or goes on, at `progress`; an epoch has `steps` steps."""
-
-    def step_done(self, progress: Progress, steps: int) -> None:
-        """An optimizer step is done."""
-
-    def epoch_done(
-        self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
-    ) -> None:
-        """An epoch, from 0, is done after `step` steps in all; the figures of its two parts."""
-
-
-class Training(nn.Module):
-    """A network with its loss, as one module, for DistributedDataParallel and torch.compile.
-
-    Args:
-        model: the network; has an auxiliary head if the protocol gives it a weight.
-        protocol: says which loss.
-    """
-
-    def __init__(self, model: nn.Module, protocol: Protocol) -> None:
-        super().__init__()
-        self.model = model
-        self.auxiliary_weight = protocol.auxiliary_weight
-        self.criterion: nn.Module
-        if protocol.bce_loss:
-            self.criterion = BinaryCrossEntropy(smoothing=0.0 if protocol.is_mixed else protocol.smoothing)
-        elif protocol.is_mixed:
-            self.criterion = SoftTargetCrossEntropy()
-        elif protocol.smoothing:
-            self.criterion = LabelSmoothingCrossEntropy(protocol.smoothing)
-        else:
-            self.criterion = nn.CrossEntropyLoss()
-
-    def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and class numbers (or shares of classes) to the loss and the logits."""
-        if not self.auxiliary_weight:
-            logits = full_precision(self.model(images))
-            return self.criterion(logits, targets), logits
-        logits, auxiliary = map(full_precision, self.model.forward_with_auxiliary(images))  # type: ignore[operator]
-        loss = self.criterion(logits, targets) + self.auxiliary_weight * self.criterion(auxiliary, targets)
-        return loss, logits
 
 
 def train(
@@ -447,29 +366,3 @@ class _Loop:
         if self.progress.step == 0 and self.progress.top1 and self.world.rank == 0:
             assert self.checkpoints is not None
             self.checkpoints.keep(self.progress.top1)  # the process may have been killed just before
-
-
-def optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
-    """The protocol's optimizer for the parameters of `model`.
-
-    Raises:
-        UserError: timm has none of that name, or it does not take what the protocol gives it.
-    """
-    options: dict[str, Any] = {}
-    if protocol.opt_eps:
-        options["eps"] = protocol.opt_eps
-    if protocol.opt_betas:
-        options["betas"] = protocol.opt_betas
-    try:
-        made: torch.optim.Optimizer = create_optimizer_v2(
-            model,
-            opt=protocol.opt,
-            lr=protocol.lr,
-            weight_decay=protocol.weight_decay,
-            momentum=protocol.momentum,
-            filter_bias_and_bn=protocol.filter_bias_and_bn,
-            **options,
-        )
-    except (ValueError, AssertionError, TypeError) as error:
-        raise UserError(f"--opt {protocol.opt}: {error}") from None
-    return made

@@ -11,7 +11,8 @@ from torch import nn
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.data import Target, loaders
 from nastransfer_nni.training.distributed import world
-from nastransfer_nni.training.loop import Observer, train
+from nastransfer_nni.training.loop import train
+from nastransfer_nni.training.progress import Observer
 from tests.training.conftest import image_set, network, protocol
 
 

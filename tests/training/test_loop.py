@@ -11,7 +11,9 @@ from nastransfer_nni.errors import UserError
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.data import Loaders, loaders
 from nastransfer_nni.training.distributed import World
-from nastransfer_nni.training.loop import Execution, Observer, Training, train
+from nastransfer_nni.training.loop import Execution, train
+from nastransfer_nni.training.objective import Training
+from nastransfer_nni.training.progress import Observer
 from tests.training.conftest import network, protocol
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.errors import UserError
-from nastransfer_nni.training.loop import optimizer
+from nastransfer_nni.training.objective import optimizer
 from nastransfer_nni.training.protocols import PRESETS, Protocol, default_for, resolve
 from nastransfer_nni.transfer import TransferConfig
 
