@@ -5,16 +5,15 @@ This is the reference that any faster cell is compared with; nothing here is cle
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.genotype import CONCAT, OPERATIONS
 from search_spaces.geometry import CellGeometry
-from search_spaces.nni_api import BaseSuperNetModule
-from search_spaces.operations import operation, preprocess
-from search_spaces.space import SpaceCell
+from search_spaces.operations import operation
+from search_spaces.search_cell import SearchTimeCell
 
 
 class SearchCell(Protocol):
@@ -52,29 +51,18 @@ class MixedOperation(nn.Module):
         return total
 
 
-class MixedCell(BaseSuperNetModule):  # type: ignore[misc]
+class MixedCell(SearchTimeCell):
     """A cell in which each node sums a mixed operation on every earlier state."""
 
     weights: Tensor
 
     def __init__(self, geometry: CellGeometry) -> None:
-        super().__init__()
-        self.geometry = geometry
-        channels = geometry.channels
-        self.preprocess0 = preprocess(
-            geometry.before_previous, channels, geometry.follows_reduction, affine=False
-        )
-        self.preprocess1 = preprocess(geometry.previous, channels, follows_reduction=False, affine=False)
+        super().__init__(geometry)
         self.edges = nn.ModuleList(
-            MixedOperation(channels, geometry.stride(state)) for node in CONCAT for state in range(node)
+            MixedOperation(geometry.channels, geometry.stride(state))
+            for node in CONCAT
+            for state in range(node)
         )
-
-    @classmethod
-    def mutate(
-        cls, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
-    ) -> Self | None:
-        """NNI's mutation hook: the search-time cell in place of a cell of the space."""
-        return cls(module.geometry) if isinstance(module, SpaceCell) else None
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
@@ -85,15 +73,3 @@ class MixedCell(BaseSuperNetModule):  # type: ignore[misc]
             ]
             states.append(sum(terms[1:], start=terms[0]))
         return torch.cat([states[node] for node in CONCAT], dim=1)
-
-    def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to draw: the weights come from the strategy."""
-        return {}
-
-    def export(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to export: the strategy knows the genotype."""
-        return {}
-
-    def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to export: the strategy knows the weights."""
-        return {}

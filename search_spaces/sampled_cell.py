@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,10 @@ from torch import Tensor, nn
 from search_spaces.genotype import CONCAT, OPERATIONS, Edge
 from search_spaces.geometry import CellGeometry
 from search_spaces.mixed_cell import MixedOperation
-from search_spaces.nni_api import BaseSuperNetModule
-from search_spaces.operations import preprocess
-from search_spaces.space import SpaceCell
+from search_spaces.search_cell import SearchTimeCell
 
 
-class SampledCell(BaseSuperNetModule):  # type: ignore[misc]
+class SampledCell(SearchTimeCell):
     """Holds every candidate of every edge and computes those of `path` only.
 
     BatchNorm always takes the statistics of the batch: running averages over many different cells would fit
@@ -30,28 +28,15 @@ class SampledCell(BaseSuperNetModule):  # type: ignore[misc]
     path: tuple[tuple[Edge, Edge], ...]
 
     def __init__(self, geometry: CellGeometry) -> None:
-        super().__init__()
-        self.geometry = geometry
-        channels = geometry.channels
-        self.preprocess0 = preprocess(
-            geometry.before_previous, channels, geometry.follows_reduction, affine=False
-        )
-        self.preprocess1 = preprocess(geometry.previous, channels, follows_reduction=False, affine=False)
+        super().__init__(geometry)
         self.nodes = nn.ModuleList(
-            nn.ModuleList(MixedOperation(channels, geometry.stride(state)) for state in range(node))
+            nn.ModuleList(MixedOperation(geometry.channels, geometry.stride(state)) for state in range(node))
             for node in CONCAT
         )
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None
-
-    @classmethod
-    def mutate(
-        cls, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
-    ) -> Self | None:
-        """NNI's mutation hook: the search-time cell in place of a cell of the space."""
-        return cls(module.geometry) if isinstance(module, SpaceCell) else None
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
@@ -61,15 +46,3 @@ class SampledCell(BaseSuperNetModule):  # type: ignore[misc]
             )
             states.append(first + second)
         return torch.cat([states[node] for node in CONCAT], dim=1)
-
-    def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to draw: the path comes from the strategy."""
-        return {}
-
-    def export(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to export: the strategy knows the genotype."""
-        return {}
-
-    def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to export: the strategy knows the probabilities."""
-        return {}
