@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
@@ -28,9 +29,9 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
     A limit on mult_adds does not touch the search: the mixture is projected on it when it is read.
     """
 
+    @abstractmethod
     def mixture(self) -> Mixture:
         """The weights of every candidate as they stand."""
-        raise NotImplementedError
 
     def default_mutation_hooks(self) -> list[Any]:
         """The plain search-time cell, and NNI's guard against cells that no hook has replaced."""

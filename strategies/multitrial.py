@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic
 
@@ -56,7 +57,7 @@ class CandidateEvaluator(Evaluator):  # type: ignore[misc]
         return Genotype.from_sample(sample)
 
 
-class MultiTrialStrategy(Strategy, Generic[OptionsT]):  # type: ignore[misc]
+class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc]
     """Base of the strategies that train candidates; a subclass names its proposer.
 
     Attributes:
@@ -74,13 +75,13 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT]):  # type: ignore[misc]
         self._news: queue.SimpleQueue[tuple[ExecutableModelSpace, ModelStatus]] = queue.SimpleQueue()
         self._metrics: dict[int, Any] = {}
 
+    @abstractmethod
     def make_proposer(self, *args: Any) -> Proposer:
         """The proposer, from the coding, the terms, the candidates in all, and what a sample stands for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def total(self) -> int:
         """Candidates in all, without a budget."""
-        raise NotImplementedError
 
     # What NNI calls
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
-class Options(BaseModel):
+class Options(BaseModel, ABC):
     """Base of a strategy's options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -18,9 +19,9 @@ class Options(BaseModel):
         """The options that are not at their default: what tells two uses of a strategy apart."""
         return self.model_dump(exclude_defaults=True)
 
+    @abstractmethod
     def implementation(self) -> str:
         """The strategy's class as `module:class`, imported when it is created."""
-        raise NotImplementedError
 
     def shares_weights(self) -> bool:
         """Whether it searches on a supernet rather than by training candidates."""

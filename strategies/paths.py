@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -28,9 +29,9 @@ class PathStrategy(SupernetStrategy[OptionsT]):
     Cells beyond the limit are rejected: they are neither trained nor scored.
     """
 
+    @abstractmethod
     def draw(self, count: int, *purpose: int) -> list[Genotype]:
         """`count` cells within the limit, the same for the same `purpose`."""
-        raise NotImplementedError
 
     def start(self) -> None:
         """Look up what an earlier process has scored."""

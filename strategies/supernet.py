@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -128,7 +129,7 @@ class Standing:
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
-class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc]
+class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore[misc]
     """Base of the strategies that search on shared weights.
 
     A subclass says which search-time cell it needs (`default_mutation_hooks`), what it learns besides the
@@ -151,21 +152,21 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
 
     # What a strategy fills in
 
+    @abstractmethod
     def start(self) -> None:
         """Make what the strategy learns besides the weights, on `self.evaluator.device`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def samples_of(self, epoch: int) -> int:
         """Images that pass through the supernet with a gradient in `epoch`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train for one epoch; returns the figures of the training split."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stand(self, epoch: int) -> Standing:
         """The architecture that the search stands at after `epoch`; called without gradients."""
-        raise NotImplementedError
 
     def is_over(self) -> bool:
         """Whether the search ends before its last epoch."""
@@ -174,13 +175,13 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT]):  # type: ignore[misc
     def conclude(self) -> None:
         """Choose the architecture once the weights are trained, where it is not the last epoch's."""
 
+    @abstractmethod
     def own_state(self) -> dict[str, Any]:
         """What `start` made, for a checkpoint."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_own_state(self, state: dict[str, Any]) -> None:
         """Put back what `own_state` gave."""
-        raise NotImplementedError
 
     # What NNI calls
 
