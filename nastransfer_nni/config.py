@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any, Self
 
 from annotated_types import Gt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from nastransfer_nni.errors import UserError
 
@@ -23,6 +23,19 @@ def _count(value: Any) -> Any:
 
 Count = Annotated[int, Gt(0), BeforeValidator(_count)]
 """A number above 0, as 600000000 or 600M."""
+
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+def _device(name: str) -> str:
+    if name != "auto" and name.split(":")[0] not in DEVICES:
+        raise ValueError("must be auto, cpu, cuda, cuda:N, mps or xpu")
+    return name
+
+
+DeviceName = Annotated[str, AfterValidator(_device)]
+"""What `--device` takes; whether the machine has it shows when it is used."""
 
 
 class Config(BaseModel):

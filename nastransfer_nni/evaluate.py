@@ -9,7 +9,7 @@ from annotated_types import Ge, Gt
 from pydantic import Field, field_validator
 
 from nastransfer_nni import cli
-from nastransfer_nni.config import Config
+from nastransfer_nni.config import Config, DeviceName
 from nastransfer_nni.data import sources
 
 
@@ -27,7 +27,7 @@ class EvaluateConfig(Config):
     on_bad_image: Literal["skip", "stop"] = Field(
         "skip", description="what to do about images that are broken"
     )
-    device: str = Field("auto", description="auto: a GPU where there is one")
+    device: DeviceName = Field("auto", description="auto: a GPU where there is one")
     workers: Annotated[int, Ge(0)] = Field(4, description="processes that decode images")
     amp: bool = Field(False, description="bfloat16 instead of float32")
     out: str | None = Field(None, description="file for the figures, as JSON; None: the screen alone")
