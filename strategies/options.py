@@ -27,6 +27,16 @@ class Options(BaseModel, ABC):
         """Whether it searches on a supernet rather than by training candidates."""
         return True
 
+    def scored_images(self, epochs: int, batch: int, validation: int) -> int:
+        """Images that shared weights score without a gradient, in a search of so many epochs.
+
+        Args:
+            epochs: epochs of the search.
+            batch: images of a validation batch.
+            validation: images of the validation half.
+        """
+        return epochs * validation
+
 
 class DartsOptions(Options):
     """Differentiable search (Liu, Simonyan, Yang, ICLR 2019)."""
@@ -102,6 +112,10 @@ class RandomWsOptions(Options):
         """See `Options`."""
         return "strategies.random_ws:RandomWs"
 
+    def scored_images(self, epochs: int, batch: int, validation: int) -> int:
+        """See `Options`."""
+        return self.candidates * min(self.batches * batch, validation) + self.finalists * validation
+
 
 class EnasOptions(Options):
     """Controller and shared weights (Pham et al., ICML 2018)."""
@@ -120,6 +134,10 @@ class EnasOptions(Options):
     def implementation(self) -> str:
         """See `Options`."""
         return "strategies.enas:Enas"
+
+    def scored_images(self, epochs: int, batch: int, validation: int) -> int:
+        """See `Options`."""
+        return epochs * self.controller_steps * self.aggregate * batch + self.candidates * validation
 
 
 class EvolutionOptions(Options):
@@ -175,6 +193,10 @@ class EvolutionOptions(Options):
     def shares_weights(self) -> bool:
         """See `Options`."""
         return self.evaluate == "supernet"
+
+    def scored_images(self, epochs: int, batch: int, validation: int) -> int:
+        """See `Options`."""
+        return self.total * validation
 
 
 @dataclass(frozen=True)

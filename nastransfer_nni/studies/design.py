@@ -172,9 +172,11 @@ class Study(Config):
     def _search(
         self, words: tuple[str, ...], source: str, proxy: str, proxy_seed: int, strategy: str, seed: int
     ) -> Job:
+        # The baseline is a draw without any training: a budget would make it a random search.
+        shared = {k: v for k, v in self.search.items() if (k, strategy) != ("budget", BASELINE)}
         config = SearchConfig.create(
             {
-                **self.search,
+                **shared,
                 "source": source,
                 "proxy": proxy,
                 "proxy_seed": proxy_seed,

@@ -21,6 +21,7 @@ from nastransfer_nni.proxies import spec
 from nastransfer_nni.search import SearchConfig
 from nastransfer_nni.studies import progress
 from nastransfer_nni.studies.design import BASELINE, Job, Study, is_random
+from nastransfer_nni.training.data import part_to_evaluate
 from nastransfer_nni.training.protocols import SMALL_PIXELS
 from nastransfer_nni.transfer import TransferConfig
 from search_spaces import DartsSpace, Genotype
@@ -29,6 +30,8 @@ from strategies.terms import Tables, Terms
 
 MEASURED_BATCH = 32
 """Images of a measured step, at most; larger batches cost about as much an image."""
+SCORING = 1 / 3
+"""What an image without a gradient costs beside one with: the backward pass is two thirds of the work."""
 
 
 def describe(
@@ -44,7 +47,11 @@ def describe(
         list_jobs: whether to name every job.
     """
     left = [job for job in study.jobs if progress.standing(job, root).status != progress.FINISHED]
-    seconds = {job.name: samples(job) / (images_per_second or speed(job)) for job in left if samples(job)}
+    seconds = {
+        job.name: (samples(job) + scored(job) * SCORING) / (images_per_second or speed(job))
+        for job in left
+        if samples(job)
+    }
     lines = [f"study {study.name}: {len(study.jobs)} jobs, {len(study.jobs) - len(left)} done in {root}"]
     for kind, plural in (("search", "searches"), ("transfer", "transfers")):
         jobs = [job for job in left if job.kind == kind]
@@ -63,16 +70,35 @@ def samples(job: Job) -> int:
     """Images that pass with a gradient in the whole of `job`, as far as its options tell."""
     config = job.config
     if isinstance(config, TransferConfig):
-        return config.resolved().epochs * _length(config.target)
+        images = _length(config.target, config.train_split) * (1 - config.val_share)
+        return config.resolved().epochs * round(images)
     name, options = strategies.parse(config.strategy)
     if config.budget is not None:
         return config.budget
-    images = config.epochs * _proxy_size(config)
     if options.shares_weights():
-        both = isinstance(options, strategies.options.DartsOptions)
-        return round(images * (config.weights_share + (config.alphas_share if both else 0)))
+        return config.epochs * _epoch(config)
     candidates = getattr(options, "total", getattr(options, "samples", 0))
-    return 0 if (name, candidates) == (BASELINE, 1) else round(candidates * images * config.weights_share)
+    return 0 if (name, candidates) == (BASELINE, 1) else candidates * config.epochs * _epoch(config)
+
+
+def scored(job: Job) -> int:
+    """Images that pass without a gradient in the whole of `job`, as far as its options tell."""
+    config = job.config
+    if isinstance(config, TransferConfig):
+        images = _evaluated(config.target, config.val_split, config.train_split, config.val_share)
+        return config.resolved().epochs * images
+    options = strategies.parse(config.strategy)[1]
+    validation = round(_proxy_size(config) * config.alphas_share)
+    epochs = samples(job) // _epoch(config)
+    if not options.shares_weights():
+        return epochs * validation
+    return options.scored_images(epochs, config.batch_size, validation)
+
+
+def _epoch(config: SearchConfig) -> int:
+    """Images that pass with a gradient in an epoch of a search."""
+    alphas = isinstance(strategies.parse(config.strategy)[1], strategies.options.DartsOptions)
+    return round(_proxy_size(config) * (config.weights_share + (config.alphas_share if alphas else 0)))
 
 
 def speed(job: Job) -> float:
@@ -91,9 +117,12 @@ def speed(job: Job) -> float:
         pixels,
         min(MEASURED_BATCH, config.batch_size),
     )
-    if strategies.parse(config.strategy)[1].shares_weights():
-        return _supernet_speed(config.strategy, *setting)
-    return _network_speed(*setting)
+    options = strategies.parse(config.strategy)[1]
+    if not options.shares_weights():
+        return _network_speed(*setting)
+    # All that sample cells train shared weights alike, and what they do besides is counted in `scored`.
+    differentiable = isinstance(options, strategies.options.DartsOptions)
+    return _supernet_speed(config.strategy if differentiable else "random_ws:candidates=1", *setting)
 
 
 @cache
@@ -163,8 +192,13 @@ class _Watch:
 
 
 @cache
-def _length(name: str) -> int:
-    return len(loading.load(name, "train"))
+def _length(name: str, split: str = "train") -> int:
+    return len(loading.load(name, split))
+
+
+@cache
+def _evaluated(name: str, split: str, train_split: str, share: float) -> int:
+    return len(part_to_evaluate(name, split=split, train_split=train_split, share=share, seed=0))
 
 
 @cache

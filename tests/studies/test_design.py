@@ -6,7 +6,7 @@ import yaml
 from nastransfer_nni.errors import UserError
 from nastransfer_nni.studies.design import Study, slug
 from nastransfer_nni.studies.local import Schedule
-from nastransfer_nni.studies.planning import describe, samples
+from nastransfer_nni.studies.planning import describe, samples, scored
 from nastransfer_nni.studies.progress import Standing
 
 SMALL = {
@@ -136,3 +136,25 @@ def test_the_plan_counts_images_and_power(tmp_path):
     assert "6 searches of a strategy and proxy against 4 random cells" in text
     assert all(name in text for name in by_name)
     assert not list(tmp_path.iterdir()), "a plan writes nothing"
+
+
+def test_the_plan_counts_what_is_scored_without_a_gradient():
+    enas, evolution = "enas:candidates=2,aggregate=3,controller_steps=4", "evolution:evaluate=supernet"
+    made = study(
+        strategies=[enas, evolution],
+        proxies=["all"],
+        search={"budget": 4000, "batch_size": 32},
+        transfer={"train_split": "test", "val_share": 0.25, "epochs": 2},
+    )
+    by_strategy = {job.config.strategy: job for job in made.jobs if job.kind == "search"}
+    half, epochs = 718, 4000 // 718  # of digits' 1,437 training images
+    assert scored(by_strategy[enas]) == epochs * 4 * 3 * 32 + 2 * half
+    assert scored(by_strategy[evolution]) == 1000 * half
+    transfer = next(job for job in made.jobs if job.kind == "transfer")
+    assert (samples(transfer), scored(transfer)) == (2 * 270, 2 * 90)
+
+
+def test_a_budget_leaves_the_baseline_untrained():
+    made = study(strategies=["darts"], search={"budget": 100_000})
+    budgets = {job.config.strategy: job.config.budget for job in made.jobs if job.kind == "search"}
+    assert budgets == {"darts": 100_000, "random": None}
