@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nastransfer_nni.engines import PASSED_ON, announce, kept_to_this_machine, read_service
 from nastransfer_nni.errors import UserError
+from nastransfer_nni.manager import PASSED_ON, PatientStart, announce, kept_to_this_machine, read_service
 from nastransfer_nni.studies import progress, worker
 from nastransfer_nni.studies.design import Study
 from nastransfer_nni.tracking import Trial
@@ -104,7 +104,10 @@ def _experiment(
 ) -> Any:
     from nni.experiment import Experiment, ExperimentConfig
 
-    return Experiment(
+    class StudyExperiment(PatientStart, Experiment):  # type: ignore[misc]
+        """Waits for its manager."""
+
+    return StudyExperiment(
         ExperimentConfig(
             experimentName="nastransfer-study",
             searchSpace={"search": {"_type": "choice", "_value": searches}},
