@@ -11,18 +11,14 @@ Writes benchmarks/results/kills.json.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import random
-import signal
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.killing import finish, kill
 from nastransfer_nni.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -44,32 +40,6 @@ def command(name: str, out: Path) -> list[str]:
     strategy, *options = SEARCHES[name]
     python = [sys.executable, "-m", "nastransfer_nni.search", "--strategy", strategy]
     return [*python, *options, *SIZE, "--out", str(out)]
-
-
-def start(name: str, out: Path) -> subprocess.Popen[bytes]:
-    """Start the search in a session of its own, silent."""
-    silent = subprocess.DEVNULL
-    return subprocess.Popen(command(name, out), stdout=silent, stderr=silent, start_new_session=True)
-
-
-def finish(name: str, out: Path) -> float:
-    """Run the search to its end; returns the seconds it took."""
-    began = time.perf_counter()
-    if status := start(name, out).wait():
-        raise SystemExit(f"{name} ended with exit code {status}")
-    return time.perf_counter() - began
-
-
-def kill(name: str, out: Path, after: float) -> bool:
-    """Start the search and kill it; returns whether it was still running."""
-    process = start(name, out)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(after)
-    was_running = process.poll() is None
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return was_running
 
 
 def outcome(out: Path) -> dict[str, Any]:
@@ -95,7 +65,7 @@ def main() -> None:
         for name, kills in share.items():
             runs = Path(folder, name)
             runs.mkdir()
-            seconds = finish(name, runs / "alone")
+            seconds = finish(command(name, runs / "alone"))
             moments: list[float] = []
             killed: list[Path] = []
             hits = 0
@@ -103,9 +73,9 @@ def main() -> None:
                 if not killed or (killed[-1] / "summary.json").exists():
                     killed.append(runs / f"killed{len(killed)}")
                 moments.append(draws.uniform(0.2, 0.8) * seconds)
-                hits += kill(name, killed[-1], moments[-1])
+                hits += kill(command(name, killed[-1]), moments[-1])
             for out in killed:
-                finish(name, out)
+                finish(command(name, out))
             same = all(outcome(out) == outcome(runs / "alone") for out in killed)
             rows.append(
                 {"search": name, "seconds": seconds, "killed_after": moments, "kills": hits, "same": same}
