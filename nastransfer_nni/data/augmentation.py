@@ -18,6 +18,7 @@ from nastransfer_nni.data.sources import IMAGENET_MEAN, IMAGENET_STD, Source
 
 Triple = tuple[float, float, float]
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, as PIL's and torchvision's grey
+_CONTRAST, _SATURATION, _HUE = 1, 2, 3  # places of a strength; brightness is at 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Augmentation:
         if self.padding or self.flip:
             images = _crop_and_flip(images, self.padding, self.flip, draws)
         if any(self.jitter):
-            images = _jitter(images.float().div_(255), self.jitter, draws).mul_(255)
+            images = _jitter(images, self.jitter, draws)
         scale, shift = _scale_and_shift(self.mean, self.std, images.device)
         batch = (images * scale).sub_(shift)
         return _cutout(batch, self.cutout, draws) if self.cutout else batch
@@ -113,60 +114,60 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool, draws: _Draws) -> T
 
 
 def _jitter(images: Tensor, strength: tuple[float, ...], draws: _Draws) -> Tensor:
-    """Brightness, contrast, saturation and hue of each image, in an order drawn for each image."""
+    """Brightness, contrast, saturation and hue of each image, in an order drawn for each image.
+
+    The first three are blends of an image with something, so that all images take one together, each its own.
+    Sorted by how many blends come before the hue is turned, those that take part are always neighbours.
+    """
     orders = torch.tensor(list(itertools.permutations(range(4))))
     order = orders[draws.below(len(orders))]
-    uniform = [draws.uniform() for _ in strength]
-    for place in range(4):
-        for step, amount in enumerate(strength):
-            chosen = (order[:, place] == step).nonzero().flatten().to(images.device)
-            if not amount or not len(chosen):
-                continue
-            draw = uniform[step].to(images.device)[chosen].view(-1, 1, 1, 1)
-            low = max(0.0, 1 - amount)
-            factor = draw * (1 + amount - low) + low if step < 3 else (2 * draw - 1) * amount
-            images[chosen] = _STEPS[step](images[chosen], factor)
-    return images
+    uniform = torch.stack([draws.uniform() for _ in strength], dim=1)
+    before, by_before = (order == _HUE).int().argmax(1).sort(descending=True, stable=True)
+    order, uniform = order[by_before], uniform[by_before]
+    amount = torch.tensor(strength)
+    low = (1 - amount).clamp(min=0)
+    blends = order[order != _HUE].view(-1, 3)
+    factors = torch.addcmul(low, uniform, 1 + amount - low).gather(1, blends)
+    turn = (2 * uniform[:, _HUE] - 1) * amount[_HUE]
+
+    images = images[by_before.to(images.device)].float()
+    ends = [int((before > number).sum()) for number in range(3)]
+    for number, end in enumerate(ends):
+        _blend(images[:end], blends[:end, number], factors[:end, number])
+    if amount[_HUE]:
+        images = _hue(images, turn.to(images.device))
+    for number, start in enumerate(ends):
+        _blend(images[start:], blends[start:, number], factors[start:, number])
+    return images[by_before.argsort().to(images.device)]
 
 
-def _grey(images: Tensor) -> Tensor:
-    return (images * torch.tensor(_LUMA, device=images.device).view(3, 1, 1)).sum(1, keepdim=True)
-
-
-def _blend(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
-    return (images * factor + (1 - factor) * other).clamp_(0, 1)
-
-
-def _brightness(images: Tensor, factor: Tensor) -> Tensor:
-    return _blend(images, 0.0, factor)
-
-
-def _contrast(images: Tensor, factor: Tensor) -> Tensor:
-    return _blend(images, _grey(images).mean((2, 3), keepdim=True), factor)
-
-
-def _saturation(images: Tensor, factor: Tensor) -> Tensor:
-    return _blend(images, _grey(images), factor)
+def _blend(images: Tensor, steps: Tensor, factors: Tensor) -> None:
+    """Blend each image, in place, with black, its mean grey or its greys, as its step says."""
+    grey = images[:, 0] * _LUMA[0]
+    grey.add_(images[:, 1], alpha=_LUMA[1]).add_(images[:, 2], alpha=_LUMA[2])
+    of_grey, of_mean, factors = (
+        values.to(images.device).view(-1, 1, 1)
+        for values in ((1 - factors) * (steps == _SATURATION), (1 - factors) * (steps == _CONTRAST), factors)
+    )
+    mean = grey.mean((1, 2), keepdim=True)
+    other = grey.mul_(of_grey).add_(mean.mul_(of_mean))
+    images.mul_(factors[:, None]).add_(other[:, None]).clamp_(0, 255)
 
 
 def _hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue by a fraction of the colour circle, through HSV."""
     red, green, blue = images.unbind(1)
-    value = images.amax(1)
-    spread = value - images.amin(1)
-    sixths = torch.where(
-        value == red,
-        green - blue,
-        torch.where(value == green, (blue - red).add_(spread, alpha=2), (red - green).add_(spread, alpha=4)),
-    )
-    sixths = sixths.div_(spread.clamp(min=1e-12)).add_(6 * turn.view(-1, 1, 1))
+    value = torch.maximum(torch.maximum(red, green), blue)
+    spread = value - torch.minimum(torch.minimum(red, green), blue)
+    # Of a mask as numbers, a linear interpolation is a choice; it is several times faster than torch.where.
+    sixths = (red - green).add_(spread, alpha=4)
+    sixths.lerp_((blue - red).add_(spread, alpha=2), (value == green).float())
+    sixths.lerp_(green - blue, (value == red).float())
+    sixths.div_(spread.clamp(min=1e-9)).add_(6 * turn.view(-1, 1, 1))
     # A channel is at its height within one sixth of the circle around its own hue, and falls over the next.
     distance = sixths[:, None] + torch.tensor([3.0, 1.0, -1.0], device=images.device).view(3, 1, 1)
     distance.sub_(torch.div(distance, 6).round_(), alpha=6).abs_()
     return value[:, None] - distance.neg_().add_(2).clamp_(0, 1).mul_(spread[:, None])
-
-
-_STEPS = (_brightness, _contrast, _saturation, _hue)
 
 
 def _cutout(batch: Tensor, side: int, draws: _Draws) -> Tensor:

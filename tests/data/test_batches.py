@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,6 @@ from torchvision import transforms
 from torchvision.transforms import _functional_tensor
 from torchvision.transforms import functional as reference
 
-from nastransfer_nni.data import augmentation
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batches import BatchLoader
 from nastransfer_nni.data.loading import load
@@ -53,22 +54,27 @@ def test_normalisation_is_torchvisions():
     torch.testing.assert_close(Augmentation.none(source)(images, generator()), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "factor"),
-    [
-        (augmentation._brightness, reference.adjust_brightness, 0.7),
-        (augmentation._contrast, reference.adjust_contrast, 1.6),
-        (augmentation._saturation, reference.adjust_saturation, 1.4),
-        (augmentation._hue, _functional_tensor.adjust_hue, 0.17),
-        (augmentation._hue, _functional_tensor.adjust_hue, -0.5),
-    ],
-)
-def test_a_step_of_colour_jitter_is_torchvisions(ours, theirs, factor):
-    images = random_images(8).float() / 255
+def test_colour_jitter_is_torchvisions_one_image_at_a_time():
+    images = random_images(60)
     images[0] = images[0, :1]  # grey
-    torch.testing.assert_close(
-        ours(images, torch.full((8, 1, 1, 1), factor)), theirs(images, factor), atol=1e-5, rtol=0
+    strength = (0.4, 0.5, 0.6, 0.2)
+    ours = Augmentation(jitter=strength, mean=(0, 0, 0), std=(1, 1, 1))(images, generator())
+    draws, orders = generator(), list(itertools.permutations(range(4)))
+    chosen = torch.randint(len(orders), (60,), generator=draws).tolist()
+    uniform = torch.stack([torch.rand(60, generator=draws) for _ in strength], dim=1).tolist()
+    steps = (
+        reference.adjust_brightness,
+        reference.adjust_contrast,
+        reference.adjust_saturation,
+        _functional_tensor.adjust_hue,
     )
+    assert len(set(chosen)) > 15, "many orders are met"
+    for number, image in enumerate(images.float() / 255):
+        for step in orders[chosen[number]]:
+            centre = 0.0 if steps[step] is _functional_tensor.adjust_hue else 1.0
+            factor = centre + (2 * uniform[number][step] - 1) * strength[step]
+            image = steps[step](image, factor)
+        torch.testing.assert_close(ours[number], image, atol=2e-5, rtol=0)
 
 
 def test_cutout_is_a_clipped_square_around_any_pixel():
