@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ import strategies
 from nastransfer_nni import cli
 from nastransfer_nni.config import Config, Count, DeviceName
 from nastransfer_nni.data import sources
+from nastransfer_nni.errors import UserError
 from nastransfer_nni.proxies import spec
 from nastransfer_nni.training import protocols
 from search_spaces.geometry import geometries
@@ -140,6 +142,11 @@ def search(config: SearchConfig) -> dict[str, Any]:
     from nastransfer_nni.files import pretty
     from nastransfer_nni.runs import Run
 
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise UserError(
+            "a search runs in one process, so leave torchrun out; --workers N trains N candidates at a time, "
+            "and a study runs N searches at a time"
+        )
     name, options = strategies.parse(config.strategy)
     names = [name, config.source, *([config.proxy] if config.proxy != "all" else []), f"seed{config.seed}"]
     with Run.open("search", names, config, config.out, config.overwrite, ASIDE) as run:

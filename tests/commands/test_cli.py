@@ -78,6 +78,14 @@ def test_mistakes_are_one_line_that_says_what_is_allowed(capsys, tmp_path, monke
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 
+def test_a_search_is_not_for_torchrun(capsys, tmp_path, monkeypatch):
+    """Ranks that search on their own would end with a cell each."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, errors = run(capsys, "search", "--out", str(tmp_path / "run"))
+    assert code == 2 and len(errors) == 1 and "leave torchrun out" in errors[0]
+    assert not (tmp_path / "run").exists()
+
+
 def test_option_errors_come_before_heavy_imports(tmp_path):
     """torch, NNI and timm alone take seconds to import; a bad option must not wait for them."""
     watch = (
