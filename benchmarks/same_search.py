@@ -79,7 +79,7 @@ def search(cell: str, order: int, config: SearchConfig) -> tuple[Epochs, dict[st
     """A whole search in float64; its epochs, its weights in the end, and the seconds it took."""
     torch.manual_seed(config.seed)
     images, _ = resolve(config.proxy, config.source, config.proxy_seed)
-    parts: tuple[BatchLoader, ...] = batches(images, config, World(torch.device("cpu")))  # type: ignore[assignment]
+    parts: tuple[BatchLoader, ...] = batches(images, config, World())  # type: ignore[assignment]
     epochs, schedule = Epochs(), Schedule(epochs=config.epochs)
     evaluator = SupernetEvaluator(*map(Doubled, parts), schedule, epochs, terms=Terms(seed=config.seed))
     strategy: Any = strategies.create("darts", cell=cell, order=order)

@@ -16,13 +16,14 @@ class FileJournal:
 
     Args:
         path: the file; half a line that a killed process left at its end is dropped.
+        is_kept: whether this process writes; of several that search together, one does.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path.absolute()
+    def __init__(self, path: Path, is_kept: bool = True) -> None:
+        self._path, self._is_kept = path.absolute(), is_kept
         text = path.read_text("utf-8") if path.exists() else ""
         whole = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        if "".join(whole) != text:
+        if is_kept and "".join(whole) != text:
             files.write_text(path, "".join(whole))
         self._entries: list[dict[str, Any]] = [json.loads(line) for line in whole]
 
@@ -31,8 +32,9 @@ class FileJournal:
 
     def append(self, entry: dict[str, Any]) -> None:
         """Keep an entry; when this returns it is on the disk."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if self._is_kept:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         self._entries.append(entry)

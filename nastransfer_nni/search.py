@@ -27,7 +27,7 @@ class SearchConfig(Config):
     strategy: str = Field("darts", description="strategy, with options as in darts:alpha_learning_rate=6e-4")
     seed: int = Field(0, ge=0, description="of weights, splits, batches and the strategy's draws")
     epochs: int = Field(50, ge=1, description="passes over the weights half")
-    batch_size: int = Field(64, ge=1, description="images of a batch")
+    batch_size: int = Field(64, ge=1, description="images of a batch, over all processes")
     width: int = Field(16, ge=1, description="channels of the supernet's first cell")
     layers: int = Field(8, ge=1, description="cells of the supernet")
     stem: Literal["auto", "cifar", "imagenet"] = Field("auto", description="auto: cifar up to 64 px")
@@ -125,6 +125,7 @@ COMMAND = cli.Command(
         "python -m nastransfer_nni.search --epochs 10 --width 8 --layers 5   # on the bundled digits",
         "python -m nastransfer_nni.search --source cifar10 --strategy darts --seed 0 --out runs/a",
         "python -m nastransfer_nni.search --strategy evolution:candidates=200 --workers 4 --epochs 5",
+        "torchrun --nproc_per_node 8 -m nastransfer_nni.search --source imagenet1k --proxy classes:100",
     ),
     tuned=True,
 )
@@ -142,25 +143,30 @@ def search(config: SearchConfig) -> dict[str, Any]:
     from nastransfer_nni.files import pretty
     from nastransfer_nni.runs import Run
 
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise UserError(
-            "a search runs in one process, so leave torchrun out; --workers N trains N candidates at a time, "
-            "and a study runs N searches at a time"
-        )
     name, options = strategies.parse(config.strategy)
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if processes > 1 and not options.shares_weights():
+        raise UserError(
+            f"{name} trains candidates one by one, so leave torchrun out; --workers N trains N at a time"
+        )
+    if config.batch_size % processes:
+        raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {processes} processes")
     names = [name, config.source, *([config.proxy] if config.proxy != "all" else []), f"seed{config.seed}"]
     with Run.open("search", names, config, config.out, config.overwrite, ASIDE) as run:
-        if run.finished is None:
+        was_complete = run.finished is not None
+        if not was_complete or processes > 1:
             from nastransfer_nni.search_run import run_search
 
             run.finished = run_search(config, run, name, options)
-        else:
+        summary = run.finished or {}
+        if was_complete:
             from nastransfer_nni.tracking import report_finished
 
             print(f"{run.path} is complete; its summary:")
-            report_finished(run.finished)
-        print(pretty(run.finished))
-        return run.finished
+            report_finished(summary)
+        if run.is_main:
+            print(pretty(summary))
+        return summary
 
 
 if __name__ == "__main__":

@@ -45,9 +45,9 @@ def halves(images: ImageSet, config: SearchConfig) -> tuple[ImageSet, ImageSet]:
 def batches(images: ImageSet, config: SearchConfig, world: World) -> tuple[Stream, Stream, Stream]:
     """Batches of the weights half, of the alphas half, and of the alphas half as it is, for validation.
 
-    Small images stay in memory and are augmented in batches (random crops; mirror images where the classes
-    allow them); larger ones are decoded in workers under random resized crops. Validation keeps one mixed
-    order, so that a few of its batches are a sample of all classes.
+    The processes of `world` share every batch. Small images stay in memory and are augmented in batches
+    (random crops; mirror images where the classes allow them); larger ones are decoded in workers under
+    random resized crops. Validation keeps one mixed order: a few of its batches are a sample of all classes.
     """
     weights, alphas = halves(images, config)
     make = _small if InMemoryImages.fits(images, (side(images, config),) * 2) else _large
@@ -65,7 +65,15 @@ def _small(images: ImageSet, config: SearchConfig, world: World, seed: int, augm
         Augmentation.standard(images.source, pixels=pixels) if augmented else Augmentation.none(images.source)
     )
     content = InMemoryImages.of(images, (pixels, pixels), config.on_bad_image)
-    return BatchLoader(content, config.batch_size, kind, seed=seed, device=world.device)
+    return BatchLoader(
+        content,
+        config.batch_size // world.size,
+        kind,
+        seed=seed,
+        device=world.device,
+        rank=world.rank,
+        world_size=world.size,
+    )
 
 
 def _large(images: ImageSet, config: SearchConfig, world: World, seed: int, augmented: bool) -> Stream:
@@ -76,7 +84,7 @@ def _large(images: ImageSet, config: SearchConfig, world: World, seed: int, augm
         images,
         protocols.resolve("yang-224", {}),
         side(images, config),
-        config.batch_size,
+        config.batch_size // world.size,
         is_training=augmented,
         seed=seed,
         workers=config.loader_workers,

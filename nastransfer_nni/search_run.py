@@ -26,7 +26,7 @@ from nastransfer_nni.runs import Run, versions
 from nastransfer_nni.search_data import batches, side, stem
 from nastransfer_nni.tracking import Tracker
 from nastransfer_nni.training import protocols
-from nastransfer_nni.training.distributed import World, pick_device
+from nastransfer_nni.training.distributed import World, pick_device, world
 from search_spaces import DartsSpace, Genotype
 from search_spaces.costs import CellCosts
 from search_spaces.genotype import KINDS
@@ -47,9 +47,23 @@ EVERY_EPOCH = "architectures.jsonl"
 
 
 def run_search(config: SearchConfig, run: Run, name: str, options: strategies.Options) -> dict[str, Any]:
-    """Run the search of `config` in the open directory `run`; returns its summary."""
-    images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
-    write_manifest(manifest, images, run.path / "proxy.json")
+    """Run the search of `config` in the open directory `run`; returns its summary.
+
+    Of several processes the first writes and returns the summary, the others return nothing.
+    """
+    with world(pick_device(config.device)) as processes:
+        if processes.any(run.finished is not None):
+            return run.finished or {}
+        return _search(config, run, name, options, processes)
+
+
+def _search(
+    config: SearchConfig, run: Run, name: str, options: strategies.Options, processes: World
+) -> dict[str, Any]:
+    with processes.first_alone():  # scores and features are computed once
+        images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
+    if run.is_main:
+        write_manifest(manifest, images, run.path / "proxy.json")
     torch.manual_seed(config.seed)
     space = DartsSpace(config.width, config.layers, len(images.classes), stem(images, config))
     strategy = strategies.create(name, **options.model_dump())
@@ -59,15 +73,19 @@ def run_search(config: SearchConfig, run: Run, name: str, options: strategies.Op
         budget=config.budget,
         mult_adds=costs,
         max_mult_adds=config.max_mult_adds,
-        journal=FileJournal(run.path / JOURNAL),
+        journal=FileJournal(run.path / JOURNAL, run.is_main),
     )
     prepare = _supernet if options.shares_weights() else _candidates
-    with prepare(config, run, images, terms, f"{name} on {config.source}") as (evaluator, recorder):
+    with prepare(config, run, images, terms, f"{name} on {config.source}", processes) as prepared:
+        evaluator, recorder = prepared
+        processes.wait()  # all have read what an earlier process left, before the first writes
         experiment = _experiment(config, run, space, evaluator, strategy)
         try:
             experiment.search(config.port)
         except FloatingPointError as error:
             raise UserError(str(error)) from None
+        if not run.is_main:
+            return {}
         return _export(config, run, recorder.tracker, strategy.result, manifest, costs)
 
 
@@ -81,16 +99,23 @@ def final_costs(config: SearchConfig, images: ImageSet) -> CellCosts:
 
 @contextlib.contextmanager
 def _supernet(
-    config: SearchConfig, run: Run, images: ImageSet, terms: Terms, title: str
+    config: SearchConfig, run: Run, images: ImageSet, terms: Terms, title: str, processes: World
 ) -> Iterator[tuple[SupernetEvaluator, SearchRecorder]]:
     """The evaluator of a search on shared weights: it goes on from the last epoch."""
-    world = World(device=pick_device(config.device))
+
+    def save(state: dict[str, Any]) -> None:
+        if run.is_main:
+            checkpoints.save(run.checkpoints / STATE, state)
+
     resume = checkpoints.load(run.checkpoints / STATE)
     epochs_done = resume["result"]["epochs"] if resume else 0
-    with Tracker(run, epochs_done) as tracker, EpochProgress(title, config.epochs) as progress:
+    with (
+        Tracker(run, epochs_done) as tracker,
+        EpochProgress(title, config.epochs, run.is_main) as progress,
+    ):
         recorder = SearchRecorder(run, tracker, progress, epochs_done)
         evaluator = SupernetEvaluator(
-            *batches(images, config, world),
+            *batches(images, config, processes),
             Schedule(
                 config.epochs,
                 config.learning_rate,
@@ -100,17 +125,18 @@ def _supernet(
                 config.gradient_clip,
             ),
             recorder,
-            world.device,
+            processes.device,
             resume,
-            lambda state: checkpoints.save(run.checkpoints / STATE, state),
+            save,
             terms,
+            processes,
         )
         yield evaluator, recorder
 
 
 @contextlib.contextmanager
 def _candidates(
-    config: SearchConfig, run: Run, images: ImageSet, terms: Terms, title: str
+    config: SearchConfig, run: Run, images: ImageSet, terms: Terms, title: str, processes: World
 ) -> Iterator[tuple[CandidateEvaluator, SearchRecorder]]:
     """The evaluator of a search that trains candidates: the journal is told again from its start."""
     from nastransfer_nni.evaluators import ScratchEvaluator
@@ -136,7 +162,7 @@ class SearchRecorder:
     """Writes what a strategy reports: to the tracker, to the screen and to a line an epoch of its own.
 
     Args:
-        run: the open run.
+        run: the open run; nothing is written where it is not this process that writes.
         tracker: of the run.
         progress: shown on the screen.
         epochs_done: epochs whose records are kept; later ones run again.
@@ -145,8 +171,10 @@ class SearchRecorder:
     def __init__(self, run: Run, tracker: Tracker, progress: EpochProgress, epochs_done: int) -> None:
         self.tracker = tracker
         self._path, self._progress = (run.path / EVERY_EPOCH).absolute(), progress
-        lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.exists() else []
-        self._path.write_text("".join(lines[:epochs_done]), "utf-8")
+        self._is_main = run.is_main
+        if self._is_main:
+            lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.exists() else []
+            self._path.write_text("".join(lines[:epochs_done]), "utf-8")
         self._drawn: Genotype | None = None
         self._figures: dict[str, float] = {}
 
@@ -163,6 +191,8 @@ class SearchRecorder:
 
     def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
         """The architecture of an epoch; a cell is drawn in TensorBoard when it changes."""
+        if not self._is_main:
+            return
         line = {
             "epoch": epoch,
             "validation_top1": top1,

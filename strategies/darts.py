@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from search_spaces.partial_cell import PartialCell
 from search_spaces.space import SpaceCell
 from strategies.mixture import Mixture, MixtureStrategy
 from strategies.options import DartsOptions
-from strategies.supernet import Average, Standing
+from strategies.peers import means
+from strategies.supernet import Standing
 
 
 class Darts(MixtureStrategy[DartsOptions]):
@@ -90,7 +91,7 @@ class Darts(MixtureStrategy[DartsOptions]):
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Alphas and weights in turn, batch by batch."""
-        average = Average()
+        average = self.average()
         for training, validation in self.paired_batches(epoch):
             if epoch >= self.options.frozen_epochs:
                 self.alpha_step(training, validation)
@@ -135,13 +136,18 @@ class Darts(MixtureStrategy[DartsOptions]):
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         images, labels = batch
-        self.result.samples += len(labels)
+        self.count(labels)
         return cross_entropy(self.supernet(images), labels)
+
+    def _gradients(self, loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+        """Gradients of the whole batch's loss."""
+        mine = torch.autograd.grad(loss, tensors, materialize_grads=True)
+        return cast(list[Tensor], means(mine, self.evaluator.peers))
 
     def _by_mixture(self, batch: tuple[Tensor, Tensor], mixture: Mixture) -> list[Tensor]:
         """Gradient of a batch's loss by the weights of the candidates; none is made for the supernet's."""
         with _held(self.supernet.parameters()):
-            return _gradients(self._loss(batch), list(mixture.values()))
+            return self._gradients(self._loss(batch), list(mixture.values()))
 
     @torch.no_grad()
     def _by_mixture_ahead(
@@ -162,7 +168,7 @@ class Darts(MixtureStrategy[DartsOptions]):
         before = kept[: len(weights)]
         try:
             with torch.enable_grad(), _held(tables):
-                step = _gradients(self._loss(training), weights)
+                step = self._gradients(self._loss(training), weights)
             for weight, slope in zip(weights, step, strict=True):
                 slope.add_(weight, alpha=group["weight_decay"])
                 momentum = self.optimizer.state.get(weight, {}).get("momentum_buffer")
@@ -170,7 +176,7 @@ class Darts(MixtureStrategy[DartsOptions]):
                     slope.add_(momentum, alpha=group["momentum"])
             torch._foreach_add_(weights, step, alpha=-group["lr"])
             with torch.enable_grad():
-                gradients = _gradients(self._loss(validation), [*tables, *weights])
+                gradients = self._gradients(self._loss(validation), [*tables, *weights])
             by_mixture, direction = gradients[: len(tables)], gradients[len(tables) :]
             norm = nn.utils.get_total_norm(direction)
             distance = 0.01 / norm.clamp_min(torch.finfo(norm.dtype).tiny)
@@ -206,10 +212,6 @@ class Darts(MixtureStrategy[DartsOptions]):
 
 def _skips(genotype: Genotype) -> int:
     return sum(name == "skip_connect" for name, _ in genotype.normal)
-
-
-def _gradients(loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    return list(torch.autograd.grad(loss, tensors, materialize_grads=True))
 
 
 @contextlib.contextmanager

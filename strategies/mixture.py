@@ -17,7 +17,7 @@ from search_spaces.genotype import KINDS
 from search_spaces.mixed_cell import MixedCell, SearchCell
 from search_spaces.nni_api import no_default_hook
 from strategies.projection import heaviest
-from strategies.supernet import Average, OptionsT, Standing, SupernetStrategy
+from strategies.supernet import OptionsT, Standing, SupernetStrategy
 
 Mixture = dict[str, Tensor]
 """Weights [14, 8] of the candidates on every edge, for `normal` and `reduce` cells."""
@@ -73,7 +73,7 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
     def validate(self) -> dict[str, float]:
         """Loss and top-1 of the supernet on the validation batches, under the mixture that is set."""
         self.supernet.eval()
-        average = Average()
+        average = self.average()
         for images, labels in self.evaluator.validation:
             logits = self.supernet(images)
             average.add(cross_entropy(logits, labels), logits, labels)

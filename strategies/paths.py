@@ -16,7 +16,7 @@ from search_spaces import DartsSpace, Genotype
 from search_spaces.coding import Coding
 from search_spaces.nni_api import no_default_hook
 from search_spaces.sampled_cell import SampledCell
-from strategies.supernet import Average, OptionsT, Standing, SupernetStrategy
+from strategies.supernet import OptionsT, Standing, SupernetStrategy
 
 WATCHED = 10
 """Cells that are scored after every epoch, each on one validation batch, to see the weights mature."""
@@ -68,7 +68,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One cell a minibatch."""
-        average, weights = Average(), self.evaluator.weights
+        average, weights = self.average(), self.evaluator.weights
         cells = self.draw(len(weights), epoch, 0)
         for done, ((images, labels), genotype) in enumerate(zip(weights, cells, strict=True), start=1):
             self.follow(genotype)
@@ -80,14 +80,15 @@ class PathStrategy(SupernetStrategy[OptionsT]):
     def stand(self, epoch: int) -> Standing:
         """The best of a few cells, each scored on one batch; the figures are their means."""
         cells = self.draw(WATCHED, epoch, 1)
-        average, best = Average(), (-1.0, cells[0])
+        average, best = self.average(), (-1.0, cells[0])
         batches = itertools.cycle(self.evaluator.validation)
         for genotype, batch in zip(cells, batches, strict=False):
+            own = self.average()
             with torch.no_grad():
-                loss, logits, labels = self._scored(genotype, batch)
-            average.add(loss, logits, labels)
-            correct = float((logits.argmax(1) == labels).double().mean())
-            best = max(best, (correct, genotype), key=lambda pair: pair[0])
+                scored = self._scored(genotype, batch)
+            for figures in (average, own):
+                figures.add(*scored)
+            best = max(best, (own.figures()["top1"], genotype), key=lambda pair: pair[0])
         return Standing(best[1], average.figures(), {})
 
     def follow(self, genotype: Genotype) -> None:
@@ -98,7 +99,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
     @torch.no_grad()
     def top1(self, genotype: Genotype, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
         """Top-1 of a cell under the shared weights, in percent."""
-        average = Average()
+        average = self.average()
         for batch in batches:
             average.add(*self._scored(genotype, batch))
         return average.figures()["top1"]

@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 from search_spaces import DartsSpace, Genotype
 from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni
 from strategies.options import Options
+from strategies.peers import Alone, Peers, means
 from strategies.result import SearchResult
 from strategies.terms import Recorder, Tables, Terms
 
@@ -40,13 +41,16 @@ __all__ = [
 
 
 class Batches(Protocol):
-    """Batches of (images float [B, 3, H, W], labels int64 [B]), the same for the same epoch."""
+    """Batches of (images float [B, 3, H, W], labels int64 [B]), the same for the same epoch.
+
+    Of several processes each has its share of every batch, equally large.
+    """
 
     batch_size: int
 
     @property
     def samples(self) -> int:
-        """Images of an epoch."""
+        """Images of an epoch, in this process."""
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration goes through."""
@@ -91,6 +95,7 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         resume: the state that `save` was last given, to go on from.
         save: called with the state after every epoch; it holds tensors, numbers and strings only.
         terms: seed, budget and limit of the search.
+        peers: the processes that search together.
     """
 
     def __init__(
@@ -104,11 +109,13 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         resume: dict[str, Any] | None = None,
         save: Callable[[dict[str, Any]], None] = lambda state: None,
         terms: Terms | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.weights, self.alphas, self.validation = weights, alphas, validation
         self.schedule, self.recorder, self.device = schedule, recorder, torch.device(device)
         self.resume, self.save = resume, save
         self.terms = terms or Terms()
+        self.peers = peers or Alone()
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,9 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
     weights (`start`, `own_state`, `load_own_state`), how an epoch goes (`train_epoch`) and which architecture
     it stands at (`stand`).
 
+    Several processes search as one: each computes its share of every batch, gradients are averaged before any
+    step, and figures are summed. BatchNorm alone keeps to the share, as in data-parallel training.
+
     Attributes:
         options: the strategy's options.
         result: what the search has come to so far.
@@ -158,7 +168,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     @abstractmethod
     def samples_of(self, epoch: int) -> int:
-        """Images that pass through the supernet with a gradient in `epoch`."""
+        """Images that pass through the supernet with a gradient in `epoch`, in this process."""
 
     @abstractmethod
     def train_epoch(self, epoch: int) -> dict[str, float]:
@@ -240,15 +250,17 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     def _affordable(self) -> int:
         """Whole epochs that the budget pays for; without one, those of the schedule."""
-        budget = self.evaluator.terms.budget
+        budget, size = self.evaluator.terms.budget, self.evaluator.peers.size
         if budget is None:
             return self.evaluator.schedule.epochs
         paid = itertools.takewhile(
-            lambda total: total <= budget, itertools.accumulate(map(self.samples_of, itertools.count()))
+            lambda total: total <= budget,
+            itertools.accumulate(self.samples_of(epoch) * size for epoch in itertools.count()),
         )
         if epochs := sum(1 for _ in paid):
             return epochs
-        raise ValueError(f"a budget of {budget:,} samples is less than one epoch ({self.samples_of(0):,})")
+        first = self.samples_of(0) * size
+        raise ValueError(f"a budget of {budget:,} samples is less than one epoch ({first:,})")
 
     def _epoch(self, epoch: int) -> None:
         evaluator, result, began = self.evaluator, self.result, time.perf_counter()
@@ -262,6 +274,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
                 f"the training loss is {training['loss']} in epoch {epoch}: the search has diverged; "
                 "try a lower learning rate"
             )
+        self._agree_on_statistics()
         seconds = time.perf_counter() - began
         with torch.no_grad():
             standing = self.stand(epoch)
@@ -280,14 +293,28 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         weights = list(self.supernet.parameters())
         logits = self.supernet(images)
         loss = cross_entropy(logits, labels)
-        for weight, gradient in zip(
-            weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True
-        ):
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        for weight, gradient in zip(weights, means(gradients, self.evaluator.peers), strict=True):
             weight.grad = gradient
         nn.utils.clip_grad_norm_(weights, self.evaluator.schedule.gradient_clip)
         self.optimizer.step()
-        self.result.samples += len(labels)
+        self.count(labels)
         return loss.detach(), logits.detach()
+
+    def count(self, labels: Tensor) -> None:
+        """Add a batch, of which this process has its share, to the images that passed with a gradient."""
+        self.result.samples += len(labels) * self.evaluator.peers.size
+
+    def average(self) -> Average:
+        """A mean over images, of all processes."""
+        return Average(self.evaluator.peers, self.evaluator.device)
+
+    def _agree_on_statistics(self) -> None:
+        """Give all processes the mean of BatchNorm's running figures, which they gathered each on its own."""
+        if self.evaluator.peers.size > 1:
+            running = [buffer for buffer in self.supernet.buffers() if buffer.is_floating_point()]
+            for buffer, mean in zip(running, means(running, self.evaluator.peers), strict=True):
+                buffer.copy_(mean)
 
     def _state(self, parts: dict[str, Any]) -> dict[str, Any]:
         result = self.result
@@ -319,9 +346,15 @@ class _Search(Evaluator):  # type: ignore[misc]
 
 
 class Average:
-    """Mean loss and top-1 over images, kept on the device until they are asked for."""
+    """Mean loss and top-1 over images, kept on the device until they are asked for.
 
-    def __init__(self) -> None:
+    Args:
+        peers: the processes whose images they are.
+        device: where the processes talk to each other.
+    """
+
+    def __init__(self, peers: Peers, device: torch.device) -> None:
+        self._peers, self._device = peers, device
         self.loss: Tensor | float = 0.0
         self.correct: Tensor | float = 0.0
         self.images = 0
@@ -333,5 +366,9 @@ class Average:
         self.images += len(labels)
 
     def figures(self) -> dict[str, float]:
-        """`loss`, and `top1` in percent."""
-        return {"loss": float(self.loss) / self.images, "top1": 100.0 * float(self.correct) / self.images}
+        """`loss`, and `top1` in percent, over the images of all processes."""
+        mine = [float(self.loss), float(self.correct), float(self.images)]
+        loss, correct, images = self._peers.sum(
+            torch.tensor(mine, dtype=torch.float64, device=self._device)
+        ).tolist()
+        return {"loss": loss / images, "top1": 100.0 * correct / images}

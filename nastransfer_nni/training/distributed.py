@@ -43,6 +43,15 @@ class World:
             return happened
         return bool(self.sum(torch.tensor(float(happened), device=self.device)) > 0)
 
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process do something before the others, which find it done."""
+        if self.rank:
+            self.wait()
+        yield
+        if not self.rank:
+            self.wait()
+
     def wait(self) -> None:
         """Wait until every process has come here."""
         if self.size > 1:

@@ -78,11 +78,17 @@ def test_mistakes_are_one_line_that_says_what_is_allowed(capsys, tmp_path, monke
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 
-def test_a_search_is_not_for_torchrun(capsys, tmp_path, monkeypatch):
-    """Ranks that search on their own would end with a cell each."""
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--strategy", "random:samples=4"], "leave torchrun out; --workers N trains N at a time"),
+        (["--batch-size", "33"], "--batch-size 33 cannot be shared evenly by 2 processes"),
+    ],
+)
+def test_what_several_processes_cannot_search(capsys, tmp_path, monkeypatch, flags, complaint):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    code, _, errors = run(capsys, "search", "--out", str(tmp_path / "run"))
-    assert code == 2 and len(errors) == 1 and "leave torchrun out" in errors[0]
+    code, _, errors = run(capsys, "search", "--out", str(tmp_path / "run"), *flags)
+    assert code == 2 and len(errors) == 1 and complaint in errors[0]
     assert not (tmp_path / "run").exists()
 
 

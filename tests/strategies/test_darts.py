@@ -13,6 +13,7 @@ from search_spaces import DartsSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from strategies.darts import Darts
 from strategies.options import DartsOptions
+from strategies.peers import Alone
 from strategies.supernet import Schedule, SupernetEvaluator
 from strategies.terms import Terms
 
@@ -58,6 +59,7 @@ def test_second_order_against_differentiation_through_the_step():
 
     class OnSmoothNetwork(Darts):
         supernet = network
+        evaluator = SimpleNamespace(peers=Alone())
 
     strategy = OnSmoothNetwork(DartsOptions(order=2))
     rate, momentum, decay = 0.5, 0.9, 0.03
