@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -49,22 +50,21 @@ def improvement_figure(rows: pd.DataFrame, options: Options) -> Figure:
     """Relative improvement with its intervals, proxy by proxy; the band is the margin of equivalence."""
     rows = rows[rows["relative_improvement"].notna()]
     rows = rows.loc[rows["relative_improvement"].abs().nlargest(MOST_ROWS).index].sort_index(kind="stable")
-    labels: list[str] = []
-    positions: list[float] = []
+    placed: list[tuple[float, dict[Any, Any]]] = []
     heads: list[tuple[float, str]] = []
     y = 0.0
     for (source, proxy), group in rows.groupby(["source", "proxy"], sort=False):
         if where := " / ".join(filter(None, (str(source), str(proxy)))):
             heads.append((y, where))
             y += 1
-        for strategy in group["strategy"]:
-            labels.append(strategy)
-            positions.append(y)
+        for row in group.to_dict("records"):
+            placed.append((y, row))
             y += 1
+    labels = [str(row["strategy"]) for _, row in placed]
     figure, axes = _figure(0.9 + _pitch(labels) * y)
     axes.axvspan(-options.margin, options.margin, color=GREY, alpha=0.15, lw=0)
     axes.axvline(0, color=INK, lw=0.8)
-    for position, row in zip(positions, rows.to_dict("records"), strict=True):
+    for position, row in placed:
         color = VERDICT_COLORS.get(row["verdict"], GREY)
         face = "none" if row["verdict"] == "insufficient" else color
         axes.plot(
@@ -74,7 +74,7 @@ def improvement_figure(rows: pd.DataFrame, options: Options) -> Figure:
     for position, where in heads:
         axes.text(0.01, position, where, transform=axes.get_yaxis_transform(), weight="bold", va="center")
     axes.spines["left"].set_visible(False)
-    axes.set_yticks(positions, [_folded(label) for label in labels])
+    axes.set_yticks([position for position, _ in placed], [_folded(label) for label in labels])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(y - 0.4, -0.6)
     _limit(axes, rows)
