@@ -47,7 +47,11 @@ def run(
                     f"NNI experiment {attempt + 1}: {len(searches)} searches with their transfers",
                     file=sys.stderr,
                 )
-                _experiment(described, searches, _command(copy, root, is_local), code, workers).run(port)
+                experiment = _experiment(described, searches, _command(copy, root, is_local), code, workers)
+                try:
+                    experiment.run(port)
+                finally:
+                    experiment.stop()  # NNI leaves its manager, and with it the port, to the process's end
     return [progress.standing(job, root) for job in study.jobs]
 
 
@@ -68,9 +72,8 @@ def chain(study: Study, root: Path, search: str) -> None:
     jobs = [job for job in study.jobs if search in (job.name, job.search)]
     if not jobs:
         raise UserError(f"study {study.name} has no search {search!r}")
-    trial = (
-        Trial() if os.environ.pop("NNI_TRIAL_JOB_ID", None) else None
-    )  # the jobs are not trials of their own
+    trial = Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
+    os.environ.pop("NNI_TRIAL_JOB_ID", None)  # the jobs are not trials of their own
     top1s, failed = [], []
     for number, job in enumerate(jobs):
         try:
