@@ -47,7 +47,8 @@ def run(
                     f"NNI experiment {attempt + 1}: {len(searches)} searches with their transfers",
                     file=sys.stderr,
                 )
-                experiment = _experiment(described, searches, _command(copy, root, is_local), code, workers)
+                command = _command(copy, root, workers if is_local else None)
+                experiment = _experiment(described, searches, command, code, workers)
                 try:
                     experiment.run(port)
                 finally:
@@ -94,10 +95,14 @@ def chain(study: Study, root: Path, search: str) -> None:
         raise UserError(f"{len(failed)} of {len(jobs)} jobs have failed: {', '.join(failed)}")
 
 
-def _command(file: Path, root: Path, is_local: bool) -> str:
-    """The command of every trial."""
-    shared = [f"{name}={shlex.quote(os.environ[name])}" for name in PASSED_ON if name in os.environ]
-    python = sys.executable if is_local else "python"
+def _command(file: Path, root: Path, local_trials: int | None) -> str:
+    """The command of every trial; trials of this machine share its cores, as jobs without NNI do."""
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    if local_trials is not None:
+        threads = max(1, (os.cpu_count() or 1) // local_trials)
+        environment = {"OMP_NUM_THREADS": str(threads)} | environment
+    shared = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
+    python = sys.executable if local_trials is not None else "python"
     words = [python, "-m", "nastransfer_nni.study", "chain", str(file), "--out", str(root)]
     return " ".join([*shared, shlex.join(words)])
 

@@ -1,6 +1,8 @@
 """A whole small study on the digits: run, killed and run again, broken and reported."""
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -80,6 +82,23 @@ def test_killed_and_started_again_it_ends_with_the_same_table(file, undisturbed,
     ran = subprocess.run(command(file, tmp_path / "tiny"), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     pd.testing.assert_frame_equal(results(tmp_path / "tiny"), results(undisturbed[0]))
+
+
+def test_as_trials_of_nni_it_ends_with_the_same_table(file, undisturbed, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    ran = subprocess.run(
+        [*command(file, tmp_path / "tiny"), "--engine", "nni", "--port", port],
+        env={**os.environ, "HOME": str(tmp_path)},  # NNI lists its experiments there
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "NNI experiment 1: 3 searches" in ran.stderr and "NNI experiment 2" not in ran.stderr
+    pd.testing.assert_frame_equal(results(tmp_path / "tiny"), results(undisturbed[0]))
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(port))), "the manager is still there"
 
 
 def test_a_failed_job_is_reported_and_stops_no_other(file, undisturbed, tmp_path):
