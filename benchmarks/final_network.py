@@ -124,7 +124,7 @@ def differences(width: int, layers: int) -> dict[str, float]:
     return result
 
 
-def plot(rows: list[dict[str, Any]]) -> None:
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
     """Images per second of every variant."""
     import matplotlib as mpl
 
@@ -137,7 +137,7 @@ def plot(rows: list[dict[str, Any]]) -> None:
         axes.barh([row["variant"] for row in chosen], [row["images_per_second"] for row in chosen])
         axes.set(xlabel="images per second", title=task)
         axes.invert_yaxis()
-    figure.savefig(RESULTS / "final_network.png", dpi=110)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of a process")
+    parser.add_argument("--name", default="final_network", help="of the files under benchmarks/results")
     options = parser.parse_args()
     from nastransfer_nni.files import write_json
     from search_spaces.complexity import mult_adds
@@ -188,8 +189,8 @@ def main() -> None:
     print("relative distance from the hub network's outputs:", distances)
     RESULTS.mkdir(exist_ok=True)
     content = {"before": before, "after": machine(), "rows": rows, "output_difference": distances}
-    write_json(RESULTS / "final_network.json", content)
-    plot(rows)
+    write_json(RESULTS / f"{options.name}.json", content)
+    plot(rows, RESULTS / f"{options.name}.png")
 
 
 if __name__ == "__main__":

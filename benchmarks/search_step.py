@@ -171,6 +171,7 @@ def plot(rows: list[dict[str, Any]], fits: dict[str, Any], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
     for axes, key, unit in (
@@ -188,6 +189,9 @@ def plot(rows: list[dict[str, Any]], fits: dict[str, Any], path: Path) -> None:
                     np.array(sizes)[order], np.array(line["fitted"])[order], "-", color=points[0].get_color()
                 )
         axes.set(xscale="log", yscale="log", ylabel=unit)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("batch x channels x pixels of all cells, millions (lines: fits)")
         axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)

@@ -1,8 +1,8 @@
-"""Training throughput beside timm's own script: same network, images, settings and load.
+"""Training throughput beside timm's own script: same network, images and settings.
 
 `python -m benchmarks.transfer path/to/timm/train.py` trains DARTS_V2 from folders of images, once of small
-ones and once of photographs (where `NASTRANSFER_DATA` has them), at the same time, so that
-other work on the machine slows both. It prints images per second, the CPU seconds of the whole commands and
+ones and once of photographs (where `NASTRANSFER_DATA` has them). The two commands take turns, each first in
+every other pair. It prints images per second, the CPU seconds of the whole commands and
 where our time goes by kind of operation, and writes `benchmarks/results/transfer.json`.
 """
 
@@ -27,7 +27,7 @@ from nastransfer_nni.files import write_json
 from nastransfer_nni.models import DartsModel
 
 RESULTS = Path(__file__).parent / "results" / "transfer.json"
-REPEATS, EPOCHS, WIDTH, LAYERS, WORKERS = 3, 2, 8, 5, 1
+REPEATS, EPOCHS, WIDTH, LAYERS, WORKERS = 5, 2, 8, 5, 1
 SETTINGS: dict[str, dict[str, Any]] = {
     "digits": {"pixels": 32, "batch": 64, "stem": "cifar"},
     "imagenet_sample": {"pixels": 96, "batch": 50, "stem": "imagenet"},
@@ -70,22 +70,15 @@ def our_command(folder: Path, out: Path, setting: dict[str, Any]) -> list[str]:
     return [*command, "--out", str(out), "--overwrite", "--auxiliary-weight", "0", *options.split()]
 
 
-def together(commands: list[list[str]], folder: Path) -> list[tuple[str, float]]:
-    """Run commands at the same time, under the same load; what each said and its CPU seconds."""
-    started = []
-    for number, command in enumerate(commands):
-        said = (folder / f"said{number}").open("w+")
-        started.append((subprocess.Popen(command, stdout=said, stderr=said, cwd=folder), said))
-    found = []
-    for process, said in started:
+def run(command: list[str], folder: Path) -> tuple[str, float]:
+    """Run a command; what it said and its CPU seconds."""
+    path = folder / "said"
+    with path.open("w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
-        said.seek(0)
-        text = said.read()
-        said.close()
-        if status:
-            sys.exit(text)
-        found.append((text, round(usage.ru_utime + usage.ru_stime, 1)))
-    return found
+    if status:
+        sys.exit(path.read_text())
+    return path.read_text(), round(usage.ru_utime + usage.ru_stime, 1)
 
 
 def shares(pixels: int, batch: int, stem: str) -> dict[str, float]:
@@ -119,21 +112,25 @@ def main() -> None:
             rates: dict[str, list[float]] = {"timm": [], "ours": []}
             seconds: dict[str, list[float]] = {"timm": [], "ours": []}
             ours = out / "ours"
-            commands = [
-                timm_command(script, folder, out, classes, setting),
-                our_command(folder, ours, setting),
-            ]
-            for _ in range(REPEATS):
-                (said, timm_seconds), (_, our_seconds) = together(commands, out)
-                found = re.findall(r"Train: (\d+) .*\(.*?([\d.]+)/s\)", said)
+            commands = {
+                "timm": timm_command(script, folder, out, classes, setting),
+                "ours": our_command(folder, ours, setting),
+            }
+            for repeat in range(REPEATS):
+                said = {}
+                for who in sorted(commands, reverse=bool(repeat % 2)):
+                    said[who], spent = run(commands[who], out)
+                    seconds[who].append(spent)
+                found = re.findall(r"Train: (\d+) .*\(.*?([\d.]+)/s\)", said["timm"])
                 rates["timm"].append(float([rate for epoch, rate in found if int(epoch) == EPOCHS - 1][-1]))
                 lines = [json.loads(line) for line in (ours / "metrics.jsonl").read_text().splitlines()]
                 rates["ours"].append(round(lines[-2]["images_per_second"], 2))
-                seconds["timm"].append(timm_seconds)
-                seconds["ours"].append(our_seconds)
-        ratio = statistics.median(a / b for a, b in zip(rates["ours"], rates["timm"], strict=True))
+        ratios = [a / b for a, b in zip(rates["ours"], rates["timm"], strict=True)]
         results[name] = {**setting, "images_per_second": rates, "cpu_seconds": seconds}
-        results[name]["ours_over_timm"] = round(ratio, 3)
+        results[name]["ours_over_timm"] = {
+            what: round(of(ratios), 3)
+            for what, of in (("median", statistics.median), ("min", min), ("max", max))
+        }
         results[name]["shares"] = shares(setting["pixels"], setting["batch"], setting["stem"])
         print(f"{name}: {json.dumps(results[name])}", flush=True)
     write_json(RESULTS, results)
