@@ -19,6 +19,7 @@ from nastransfer_nni.data.sources import IMAGENET_MEAN, IMAGENET_STD, Source
 Triple = tuple[float, float, float]
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, as PIL's and torchvision's grey
 _CONTRAST, _SATURATION, _HUE = 1, 2, 3  # places of a strength; brightness is at 0
+_ORDERS = torch.tensor(list(itertools.permutations(range(4))))
 
 
 @dataclass(frozen=True)
@@ -119,39 +120,42 @@ def _jitter(images: Tensor, strength: tuple[float, ...], draws: _Draws) -> Tenso
     The first three are blends of an image with something, so that all images take one together, each its own.
     Sorted by how many blends come before the hue is turned, those that take part are always neighbours.
     """
-    orders = torch.tensor(list(itertools.permutations(range(4))))
-    order = orders[draws.below(len(orders))]
+    order = _ORDERS[draws.below(len(_ORDERS))]
     uniform = torch.stack([draws.uniform() for _ in strength], dim=1)
     before, by_before = (order == _HUE).int().argmax(1).sort(descending=True, stable=True)
     order, uniform = order[by_before], uniform[by_before]
     amount = torch.tensor(strength)
     low = (1 - amount).clamp(min=0)
     blends = order[order != _HUE].view(-1, 3)
-    factors = torch.addcmul(low, uniform, 1 + amount - low).gather(1, blends)
+    kept = torch.addcmul(low, uniform, 1 + amount - low).gather(1, blends)
+    of_grey, of_mean = (1 - kept) * (blends == _SATURATION), (1 - kept) * (blends == _CONTRAST)
+    shares = torch.stack((kept, of_grey, of_mean))[..., None, None].to(images.device)
     turn = (2 * uniform[:, _HUE] - 1) * amount[_HUE]
 
-    images = images[by_before.to(images.device)].float()
-    ends = [int((before > number).sum()) for number in range(3)]
+    images = images.index_select(0, by_before.to(images.device)).float()
+    ends = (before > torch.arange(3)[:, None]).sum(1).tolist()
     for number, end in enumerate(ends):
-        _blend(images[:end], blends[:end, number], factors[:end, number])
+        _blend(images[:end], shares[:, :end, number])
     if amount[_HUE]:
         images = _hue(images, turn.to(images.device))
     for number, start in enumerate(ends):
-        _blend(images[start:], blends[start:, number], factors[start:, number])
-    return images[by_before.argsort().to(images.device)]
+        _blend(images[start:], shares[:, start:, number])
+    return images.index_select(0, by_before.argsort().to(images.device))
 
 
-def _blend(images: Tensor, steps: Tensor, factors: Tensor) -> None:
-    """Blend each image, in place, with black, its mean grey or its greys, as its step says."""
+def _blend(images: Tensor, shares: Tensor) -> None:
+    """Blend each image, in place, with its greys and their mean; what is left of a sum of 1 is black.
+
+    Args:
+        images: [B, 3, H, W].
+        shares: of the image, its greys and their mean, [3, B, 1, 1].
+    """
+    kept, of_grey, of_mean = shares
     grey = images[:, 0] * _LUMA[0]
     grey.add_(images[:, 1], alpha=_LUMA[1]).add_(images[:, 2], alpha=_LUMA[2])
-    of_grey, of_mean, factors = (
-        values.to(images.device).view(-1, 1, 1)
-        for values in ((1 - factors) * (steps == _SATURATION), (1 - factors) * (steps == _CONTRAST), factors)
-    )
     mean = grey.mean((1, 2), keepdim=True)
     other = grey.mul_(of_grey).add_(mean.mul_(of_mean))
-    images.mul_(factors[:, None]).add_(other[:, None]).clamp_(0, 255)
+    images.mul_(kept[:, None]).add_(other[:, None]).clamp_(0, 255)
 
 
 def _hue(images: Tensor, turn: Tensor) -> Tensor:
@@ -159,15 +163,20 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
     red, green, blue = images.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
     spread = value - torch.minimum(torch.minimum(red, green), blue)
-    # Of a mask as numbers, a linear interpolation is a choice; it is several times faster than torch.where.
+    # A comparison in place gives numbers, by which a linear interpolation chooses: several times faster than
+    # a mask and torch.where.
     sixths = (red - green).add_(spread, alpha=4)
-    sixths.lerp_((blue - red).add_(spread, alpha=2), (value == green).float())
-    sixths.lerp_(green - blue, (value == red).float())
+    sixths.lerp_((blue - red).add_(spread, alpha=2), green.clone().eq_(value))
+    sixths.lerp_(green - blue, red.clone().eq_(value))
     sixths.div_(spread.clamp(min=1e-9)).add_(6 * turn.view(-1, 1, 1))
-    # A channel is at its height within one sixth of the circle around its own hue, and falls over the next.
-    distance = sixths[:, None] + torch.tensor([3.0, 1.0, -1.0], device=images.device).view(3, 1, 1)
-    distance.sub_(torch.div(distance, 6).round_(), alpha=6).abs_()
-    return value[:, None] - distance.neg_().add_(2).clamp_(0, 1).mul_(spread[:, None])
+    sixths.sub_((sixths / 6).floor_(), alpha=6)
+    # Red is lowest within a sixth of the circle around cyan, at 3 sixths; green and blue are highest around
+    # their own hues; beside that they rise and fall.
+    hues = torch.tensor([3.0, 2.0, 4.0], device=images.device).view(3, 1, 1)
+    turned = (sixths[:, None] - hues).abs_().clamp_(1, 2)
+    torch.addcmul(value - 2 * spread, spread, turned[:, 0], out=turned[:, 0])
+    torch.addcmul((value + spread)[:, None], spread[:, None], turned[:, 1:], value=-1, out=turned[:, 1:])
+    return turned
 
 
 def _cutout(batch: Tensor, side: int, draws: _Draws) -> Tensor:

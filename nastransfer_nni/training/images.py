@@ -207,7 +207,7 @@ class _Samples(Dataset[tuple[Any, int]]):
 
     def __getitem__(self, key: Key) -> tuple[Any, int]:
         epoch, place, row = key
-        seed_everything(order.number(self._seed, epoch, "image", place))
+        seed_cpu(order.number(self._seed, epoch, "image", place))
         try:
             image, label = self._images[row]
         except UnreadableImage:
@@ -229,7 +229,7 @@ def transform(images: ImageSet, protocol: Protocol, pixels: int, is_training: bo
         ratio=protocol.ratio,
         hflip=0.5 if images.source.mirrored else 0.0,
         vflip=protocol.vflip,
-        color_jitter=protocol.color_jitter or 0.0,
+        color_jitter=protocol.color_jitter or None,
         auto_augment=protocol.aa or None,
         interpolation="random" if is_training else "bicubic",
         mean=images.source.mean,
@@ -246,9 +246,20 @@ def transform(images: ImageSet, protocol: Protocol, pixels: int, is_training: bo
 
 def seed_everything(seed: int) -> None:
     """Seed every generator that augmentation and training draw from."""
+    seed_cpu(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+
+
+def seed_cpu(seed: int) -> None:
+    """Seed what augmentation in a worker draws from.
+
+    `torch.manual_seed` also seeds GPUs; while none is in use it notes the stack for later, which costs as
+    much as a small image's augmentation.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - timm draws from it
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
 
 
 def _one_thread(_: int) -> None:
