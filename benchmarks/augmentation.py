@@ -165,18 +165,17 @@ def draw(rows: list[dict[str, Any]]) -> None:
     figure = Figure(figsize=(7, 2.8), layout="constrained")
     axes = figure.subplots()
     places = range(len(rows))
-    axes.barh(
-        [place + 0.2 for place in places], [row["batched_per_second"] for row in rows], 0.4, label="batched"
-    )
-    axes.barh(
-        [place - 0.2 for place in places],
-        [row["torchvision_per_second"] for row in rows],
-        0.4,
-        label=f"torchvision, {rows[0]['workers']} workers",
-    )
-    axes.set(xscale="log", xlabel="images per second", yticks=list(places))
+    for key, label, offset in (
+        ("batched_per_second", "batched", -0.2),
+        ("torchvision_per_second", f"torchvision, {rows[0]['workers']} workers", 0.2),
+    ):
+        bars = axes.barh([place + offset for place in places], [row[key] for row in rows], 0.4, label=label)
+        axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.set(xlabel="images per second", yticks=list(places))
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
     axes.set_yticklabels([row["augmentation"] for row in rows])
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.savefig(RESULTS / "augmentation.png", dpi=120)
 
 
