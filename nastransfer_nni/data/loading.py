@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -167,11 +168,11 @@ def _from_hub(source: Source, split: str) -> ImageSet:
         builder = datasets.load_dataset_builder(source.hub, source.config)
         size = (builder.info.download_size or 0) + (builder.info.dataset_size or 0)
         is_here = Path(builder.cache_dir).is_dir()
+        open_stream = partial(datasets.load_dataset, source.hub, source.config, split=theirs, streaming=True)
         if source.stream or (not is_here and _too_big(size or source.gigabytes * 10**9)):
-            open_stream = partial(
-                datasets.load_dataset, source.hub, source.config, split=theirs, streaming=True
-            )
             return _from_stream(source, split, open_stream, f"{source.hub}:{builder.hash}:{theirs}")
+        if not is_here:  # a wrong column is better known before the download
+            columns(source, builder.info.features or open_stream()._resolve_features().features)
         dataset = datasets.load_dataset(source.hub, source.config, split=theirs)
     return _from_dataset(source, split, dataset)
 
@@ -214,10 +215,18 @@ class _hub_errors:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if error is None or not isinstance(error, Exception) or isinstance(error, UserError):
             return
-        problem = "it cannot be reached" if isinstance(error, ConnectionError) else type(error).__name__
+        import datasets
+
+        source, problem = self._source, type(error).__name__
+        if isinstance(error, ConnectionError):
+            problem = "it cannot be reached"
+        elif "gated" in str(error):
+            source, problem = replace(source, gated=True), "it is gated"
+        elif isinstance(error, datasets.exceptions.DatasetNotFoundError):
+            problem = "there is no such set, or it is private"
         raise UserError(
-            f"cannot get {self._source.name} from the Hugging Face Hub ({problem}): "
-            f"{self._source.how_to_get}; or put it under $NASTRANSFER_DATA/{self._source.name}"
+            f"cannot get {source.name} from the Hugging Face Hub ({problem}): {source.how_to_get}; "
+            f"or put it under $NASTRANSFER_DATA/{source.name}"
         ) from error
 
 
