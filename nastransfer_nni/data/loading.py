@@ -216,11 +216,14 @@ class _hub_errors:
         if error is None or not isinstance(error, Exception) or isinstance(error, UserError):
             return
         import datasets
+        from huggingface_hub.errors import GatedRepoError
 
         source, problem = self._source, type(error).__name__
+        # `datasets` drops the cause and says it in words alone.
+        is_gated = isinstance(error, GatedRepoError) or "is a gated dataset" in str(error)
         if isinstance(error, ConnectionError):
             problem = "it cannot be reached"
-        elif "gated" in str(error):
+        elif is_gated:
             source, problem = replace(source, gated=True), "it is gated"
         elif isinstance(error, datasets.exceptions.DatasetNotFoundError):
             problem = "there is no such set, or it is private"

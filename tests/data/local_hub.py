@@ -11,7 +11,7 @@ COMMIT = "0" * 40
 
 
 class LocalHub(BaseHTTPRequestHandler):
-    """Serves `root/<owner>/<name>/...` as data sets, and refuses those of the owner `gated`."""
+    """Serves `root/<owner>/<name>/...` as data sets, and refuses the files of the owner `closed`."""
 
     root: Path
     protocol_version = "HTTP/1.1"
@@ -34,8 +34,8 @@ class LocalHub(BaseHTTPRequestHandler):
         is_about = words[0] == "api"
         owner, name, *rest = [*words[2 if is_about else 1 :], "", ""]  # other paths name no set
         folder = self.root / owner / name
-        if owner == "gated":
-            self._send(403, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"})
+        if owner == "closed" and not is_about:
+            self._send(403, {"error": "no access"}, {"X-Error-Code": "GatedRepo"})
         elif not name or not folder.is_dir():
             self._send(404, {"error": "not found"}, {"X-Error-Code": "RepoNotFound"})
         elif not (path := folder.joinpath(*rest[2:])).exists():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -34,6 +35,7 @@ def hub(tmp_path_factory):
                 label.write_text(str(names.index(file.parent.name)))
                 shard.add(file, f"{number}.png")
                 shard.add(label, f"{number}.cls")
+    shutil.copytree(root / "served" / "made", root / "served" / "closed")
     with serving(root / "served") as address:
         yield address, root / "folder"
 
@@ -70,8 +72,8 @@ def test_a_hub_set_has_the_rows_of_the_same_images_in_a_folder(name, stream, hub
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gated/birds", "(it is gated): accept the terms at https://huggingface.co/datasets/gated/birds"),
-        ("made/nothing", "(there is no such set, or it is private)"),
+        ("closed/birds", "(it is gated): accept the terms at https://huggingface.co/datasets/closed/birds"),
+        ("made/nothing_gated", "(there is no such set, or it is private)"),
         ("made/birds@label=colour", "has no column 'colour'; it has photo, kind"),
     ],
 )
