@@ -42,6 +42,9 @@ from nastransfer_nni.errors import UserError
 Status = Literal["running", "completed", "failed", "interrupted"]
 
 LOCK = ".lock"
+CLEARING = ".clearing"
+"""Beside what is left of a run that is being removed: whoever opens the folder next removes the rest."""
+
 VERSIONED = ("nastransfer-nni", "torch", "torchvision", "timm", "nni", "numpy", "datasets")
 ORPHAN_SECONDS = 15.0  # a killed run's data workers notice, and let go of its lock, within five seconds
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -132,10 +135,8 @@ class Run:
     def _prepare(
         cls, path: Path, command: str, options: dict[str, Any], compared: dict[str, Any], overwrite: bool
     ) -> Self:
-        if overwrite:
-            for entry in path.iterdir():
-                if entry.name != LOCK:
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if overwrite or (path / CLEARING).exists():
+            _clear(path)
         else:
             _refuse_other_options(path, command, compared)  # again: it may have appeared before the lock
         for scratch in [*path.glob(".*.*"), *(path / "checkpoints").glob(".*.*")]:
@@ -145,14 +146,14 @@ class Run:
         if config is not None and read_status(path) == "completed":
             run.finished = json.loads((path / "summary.json").read_text())
             return run
-        run.checkpoints.mkdir(exist_ok=True)
-        run.tensorboard.mkdir(exist_ok=True)
         start = _provenance()
         if config is None:
             config = {"command": command, "options": options, "compared": sorted(compared), **start}
         else:
             config.setdefault("continued", []).append(start)
         files.write_text(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        run.checkpoints.mkdir(exist_ok=True)  # after the file that tells a run's folder from a stranger's
+        run.tensorboard.mkdir(exist_ok=True)
         return run
 
     def complete(self, summary: dict[str, Any]) -> None:
@@ -199,6 +200,7 @@ class Run:
             if self.is_resumed or self.metrics.exists():
                 self._write_status("failed", str(error))
             else:  # a mistake that showed before the first figure: leave nothing to clean up
+                _clear(self.path)
                 shutil.rmtree(self.path)
             raise
         except OSError as error:
@@ -283,7 +285,7 @@ def _refuse_strangers(path: Path) -> None:
     """Refuse a file, and a folder with contents that no run has written."""
     if path.exists() and not path.is_dir():
         raise UserError(f"--out {path} is a file; it must be a folder")
-    if path.is_dir() and not (path / "config.yaml").exists():
+    if path.is_dir() and not any((path / name).exists() for name in ("config.yaml", CLEARING)):
         others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
         if others:
             raise UserError(f"--out {path} holds other files ({others[0]}, ...); name a new folder")
@@ -300,6 +302,18 @@ def _refuse_other_options(path: Path, command: str, compared: dict[str, Any]) ->
     if other:
         told = ", ".join(f"{name}: {before.get(name)!r} there, {now.get(name)!r} here" for name in other[:3])
         raise UserError(f"{path} holds a run with other options ({told}); name another --out or --overwrite")
+
+
+def _clear(path: Path) -> None:
+    """Remove all that a run has written; if killed at it, the next to open the folder goes on."""
+    mark = path / CLEARING
+    mark.touch()
+    for name in ("config.yaml", "status.json"):  # from here on nobody takes it for the run that it was
+        (path / name).unlink(missing_ok=True)
+    for entry in path.iterdir():
+        if entry.name not in {LOCK, CLEARING}:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    mark.unlink()
 
 
 @contextlib.contextmanager

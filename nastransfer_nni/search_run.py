@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import strategies
-from nastransfer_nni import checkpoints, drawing
+from nastransfer_nni import checkpoints, drawing, files
 from nastransfer_nni.architectures import Architecture
 from nastransfer_nni.data.imageset import ImageSet
 from nastransfer_nni.engines import InProcessExperiment, ServiceExperiment
@@ -174,7 +174,7 @@ class SearchRecorder:
         self._is_main = run.is_main
         if self._is_main:
             lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.exists() else []
-            self._path.write_text("".join(lines[:epochs_done]), "utf-8")
+            files.write_text(self._path, "".join(lines[:epochs_done]))
         self._drawn: Genotype | None = None
         self._figures: dict[str, float] = {}
 
