@@ -31,8 +31,8 @@ lint: $(READY)   ## style and import rules
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(READY)  ## measure speed and memory side by side, write benchmarks/results
-	$(BIN)/python -m benchmarks
+bench: $(READY)  ## measure speed and memory side by side (an hour and a half), write benchmarks/results
+	$(BIN)/python -m benchmarks speed
 
 clean:           ## remove the environment and caches (never runs/)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,31 +1,48 @@
-"""Run every benchmark, each in a process of its own.
+"""Run benchmarks, each in a process of its own.
 
-python -m benchmarks                    # all
-python -m benchmarks search_step ...    # these
+python -m benchmarks                     # what there is
+python -m benchmarks speed               # what `make bench` runs: speed and memory, about an hour and a half
+python -m benchmarks kills same_search   # these
 """
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+SPEED = ("search_step", "final_network", "augmentation", "proxies")
 
-def names() -> list[str]:
-    """The modules here that have a `main`."""
-    modules = sorted(Path(__file__).parent.glob("*.py"))
-    return [path.stem for path in modules if path.stem[0] != "_" and "\ndef main(" in path.read_text()]
+
+def purposes() -> dict[str, str]:
+    """The modules here that have a `main`, and the first line of what each says of itself."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        is_command = any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body)
+        if is_command and path.stem[0] != "_":
+            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
 
 
 def main() -> None:
-    """Run the benchmarks that are asked for; exit code 1 where one failed."""
-    known = names()
-    chosen = sys.argv[1:] or known
+    """Run the benchmarks that are asked for; exit code 1 where one failed, 2 for a name that is none."""
+    known = purposes()
+    chosen = SPEED if sys.argv[1:] == ["speed"] else tuple(sys.argv[1:])
+    if not chosen or chosen[0] in {"-h", "--help"}:
+        print(__doc__)
+        for name, purpose in known.items():
+            print(f"{name:16} {purpose}")
+        return
     if unknown := [name for name in chosen if name not in known]:
-        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(known)}")
+        told = f"no such benchmark: {', '.join(unknown)}; there are: {', '.join(known)}"
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(2)
     failed = []
-    for name in chosen:
-        print(f"== {name}", flush=True)
+    for number, name in enumerate(chosen, 1):
+        print(f"== {name} ({number} of {len(chosen)}, {time.strftime('%H:%M')})", flush=True)
         if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode:
             failed.append(name)
     if failed:
