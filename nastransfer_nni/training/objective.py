@@ -1,12 +1,15 @@
-"""What training minimises, and the optimizer that does."""
+"""What training minimises, on which mixed images, with which optimizer, at which learning rate."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from timm.data import Mixup
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
 from nastransfer_nni.errors import UserError
@@ -70,3 +73,35 @@ def optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
     except (ValueError, AssertionError, TypeError) as error:
         raise UserError(f"--opt {protocol.opt}: {error}") from None
     return made
+
+
+def scheduler(optimizer: torch.optim.Optimizer, protocol: Protocol, steps: int) -> Scheduler:
+    """The protocol's schedule of the learning rate, for epochs of `steps` optimizer steps."""
+    made: Scheduler
+    made, _ = create_scheduler_v2(
+        optimizer,
+        sched=protocol.sched,
+        num_epochs=protocol.epochs,
+        decay_epochs=protocol.decay_epochs,
+        decay_rate=protocol.decay_rate,
+        min_lr=protocol.min_lr,
+        warmup_lr=protocol.warmup_lr,
+        warmup_epochs=protocol.warmup_epochs,
+        step_on_epochs=not protocol.sched_on_updates,
+        updates_per_epoch=steps,
+    )
+    return made
+
+
+def mixup(protocol: Protocol, num_classes: int) -> Mixup | None:
+    """What mixes the images of a batch and their labels; None where the protocol mixes none."""
+    if not protocol.is_mixed:
+        return None
+    return Mixup(
+        protocol.mixup,
+        protocol.cutmix,
+        prob=protocol.mixup_prob,
+        switch_prob=protocol.mixup_switch_prob,
+        label_smoothing=protocol.smoothing,
+        num_classes=num_classes,
+    )
