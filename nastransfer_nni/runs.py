@@ -13,19 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.metadata
 import json
 import os
-import platform
 import re
-import shlex
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +29,7 @@ from typing import Any, Literal, Self
 import yaml
 from filelock import FileLock, Timeout
 
-from nastransfer_nni import files
+from nastransfer_nni import files, provenance
 from nastransfer_nni.config import Config
 from nastransfer_nni.errors import UserError
 
@@ -45,7 +39,6 @@ LOCK = ".lock"
 CLEARING = ".clearing"
 """Beside what is left of a run that is being removed: whoever opens the folder next removes the rest."""
 
-VERSIONED = ("nastransfer-nni", "torch", "torchvision", "timm", "nni", "numpy", "datasets")
 ORPHAN_SECONDS = 15.0  # a killed run's data workers notice, and let go of its lock, within five seconds
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -146,7 +139,7 @@ class Run:
         if config is not None and read_status(path) == "completed":
             run.finished = json.loads((path / "summary.json").read_text())
             return run
-        start = _provenance()
+        start = provenance.here()
         if config is None:
             config = {"command": command, "options": options, "compared": sorted(compared), **start}
         else:
@@ -243,7 +236,13 @@ class Run:
                 signal.signal(number, handler)
 
     def _write_status(self, status: Status, why: str = "") -> None:
-        value = {"status": status, "why": why, "pid": os.getpid(), "host": socket.gethostname(), "at": _now()}
+        value = {
+            "status": status,
+            "why": why,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "at": provenance.now(),
+        }
         with contextlib.suppress(OSError) if status != "running" else contextlib.nullcontext():
             files.write_json(self.path / "status.json", value)
 
@@ -342,39 +341,3 @@ def _is_alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in VERSIONED:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def _provenance() -> dict[str, Any]:
-    """Where, when and with what this process runs."""
-    return {
-        "command_line": shlex.join(["python", *sys.argv]),
-        "at": _now(),
-        "host": socket.gethostname(),
-        "git_commit": git_commit(),
-        "versions": versions(),
-    }
-
-
-def git_commit() -> str | None:
-    """The commit of this code, `-dirty` when files differ from it; None when it is no checkout."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return None
-    describe = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        return subprocess.run(describe, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

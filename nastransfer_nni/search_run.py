@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import strategies
-from nastransfer_nni import checkpoints, drawing, files
+from nastransfer_nni import checkpoints, drawing, files, provenance
 from nastransfer_nni.architectures import Architecture
 from nastransfer_nni.data.imageset import ImageSet
 from nastransfer_nni.engines import InProcessExperiment, ServiceExperiment
@@ -22,7 +22,7 @@ from nastransfer_nni.progress import EpochProgress
 from nastransfer_nni.proxies.manifest import Manifest
 from nastransfer_nni.proxies.manifest import write as write_manifest
 from nastransfer_nni.proxies.resolve import resolve
-from nastransfer_nni.runs import Run, versions
+from nastransfer_nni.runs import Run
 from nastransfer_nni.search_data import batches, side, stem
 from nastransfer_nni.tracking import Tracker
 from nastransfer_nni.training import protocols
@@ -239,7 +239,7 @@ def _export(
         "source_top1": None,
         "search_seconds": result.seconds,
         "search_samples": result.samples,
-        "versions": versions(),
+        "versions": provenance.versions(),
     }
     architecture = Architecture(result.genotype, run.path.name, found_by)
     architecture.write(run.path / "architecture.json")

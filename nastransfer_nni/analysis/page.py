@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from nastransfer_nni import runs
+from nastransfer_nni import provenance
 from nastransfer_nni.analysis import checklist, figures, tables
 from nastransfer_nni.analysis.answers import questions
 from nastransfer_nni.analysis.bootstrap import MIN_RUNS, MIN_UNITS
@@ -111,7 +111,7 @@ def write(findings: Findings, out: Path, origin: Origin) -> Path:
         UserError: the folder cannot be written.
     """
     sections = [_section(findings, setting, index) for index, setting in enumerate(findings.settings)]
-    provenance = _provenance(origin)
+    whence = _provenance(origin)
     limits = [*_limits(findings), *origin.remarks]
     checks = checklist.checklist(findings, origin.runs)
     try:
@@ -121,7 +121,7 @@ def write(findings: Findings, out: Path, origin: Origin) -> Path:
         _csv(tables.improvement_csv(findings), out / "relative_improvement.csv", float_format="%.6g")
         _csv(findings.summary, out / "tables" / "summary.csv", float_format="%.6g")
         _csv(findings.movements, out / "tables" / "ranking_movements.csv", float_format="%.6g")
-        write_json(out / "provenance.json", provenance)
+        write_json(out / "provenance.json", whence)
         for section in sections:
             for table in section.tables:
                 write_text(out / "tables" / f"{table.name}.md", tables.markdown(table.frame))
@@ -138,7 +138,7 @@ def write(findings: Findings, out: Path, origin: Origin) -> Path:
             "limits": limits,
             "checks": checks,
             "options": findings.options,
-            "provenance": provenance,
+            "provenance": whence,
             "links": _links(findings.table, origin, out),
             "row_count": len(findings.table),
         }
@@ -297,8 +297,8 @@ def _limits(findings: Findings) -> Iterator[str]:
 def _provenance(origin: Origin) -> dict[str, Any]:
     made = {
         "command_line": shlex.join(["python", "-m", "nastransfer_nni.report", *sys.argv[1:]]),
-        "at": runs._now(),
-        "git_commit": runs.git_commit(),
+        "at": provenance.now(),
+        "git_commit": provenance.git_commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
     }
