@@ -1,4 +1,4 @@
-"""Run a command to its end, or kill it on the way."""
+"""Run a command to its end, or kill it on the way: after a time, or before it changes a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:
@@ -33,3 +38,43 @@ def kill(command: list[str], after: float) -> bool:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     return was_running
+
+
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod"}
+"""Python's audit events of changes to a file, beside that of opening one to write."""
+
+
+def die_before_change(number: int, folder: Path) -> None:
+    """Make this process kill itself before it changes a file below `folder` for the time `number`, from 0."""
+    left = number
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+        is_change = event in CHANGES or (event == "open" and bool((arguments[2] or 0) & writes))
+        if is_change and _is_below(arguments[0], folder):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def _is_below(path: object, folder: Path) -> bool:
+    """Whether a change is below the folder; a name without one is of a folder that is being removed."""
+    return isinstance(path, str | os.PathLike) and (str(folder) in str(path) or os.sep not in str(path))
+
+
+def in_a_fork(work: Callable[[], object], log: Path) -> int:
+    """Do `work` in a forked process, what it says in `log`; returns its exit code, -9 for one killed."""
+    if (child := os.fork()) == 0:
+        said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(said, stream)
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

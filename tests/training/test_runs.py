@@ -192,29 +192,12 @@ def test_half_written_files_of_a_killed_process_are_cleared(tmp_path):
 
 
 DYING = """
-import os, signal, sys
+import signal, sys
 from pathlib import Path
+from benchmarks.killing import die_before_change, in_a_fork
 from nastransfer_nni.config import Config
 from nastransfer_nni.errors import UserError
 from nastransfer_nni.runs import Run
-
-CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod"}
-
-def in_a_fork(work):
-    if (child := os.fork()) == 0:
-        work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-def die_before_change(number):
-    left = number
-    def hook(event, arguments):
-        nonlocal left
-        if event in CHANGES or event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
 
 def whole(overwrite=False):
     with Run.open("demo", [], Config(), path, overwrite) as run:
@@ -229,30 +212,28 @@ def refused():
     except UserError:
         pass
 
-scenarios = {
+before, killed = {
     "fresh": (lambda: None, whole),
     "overwrite": (whole, lambda: whole(overwrite=True)),
     "refused": (lambda: None, refused),
-}
-before, killed = scenarios[sys.argv[2]]
-died = -signal.SIGKILL
-number = 0
-while died:
-    path = Path(sys.argv[1]) / str(number)
-    assert in_a_fork(before) == 0
-    died = in_a_fork(lambda: (die_before_change(number), killed()))
-    assert died in (0, -signal.SIGKILL), died
-    assert in_a_fork(whole) == 0, f"not opened again after death before change {number}"
+}[sys.argv[2]]
+code, changes = -signal.SIGKILL, 0
+while code:
+    path, log = Path(sys.argv[1], str(changes)), Path(sys.argv[1], "log")
+    assert in_a_fork(before, log) == 0, log.read_text()
+    code = in_a_fork(lambda: (die_before_change(changes, path), killed()), log)
+    assert code in (0, -signal.SIGKILL), log.read_text()
+    assert in_a_fork(whole, log) == 0, f"killed before change {changes}: {log.read_text()}"
     assert (path / "summary.json").exists() and (path / "checkpoints" / "last.pt").exists()
-    number += 1
-print(number - 1)
+    changes += 1
+print(changes - 1)
 """
 
 
 @pytest.mark.parametrize("scenario", ["fresh", "overwrite", "refused"])
 def test_killed_before_any_change_to_a_file_the_same_command_goes_on(tmp_path, scenario):
     script = tmp_path / "dying.py"
-    script.write_text(textwrap.dedent(DYING))
+    script.write_text(DYING)
     environment = {**os.environ, "PYTHONPATH": str(Path(runs.__file__).parent.parent)}
     ran = subprocess.run(
         [sys.executable, script, tmp_path, scenario], env=environment, capture_output=True, text=True

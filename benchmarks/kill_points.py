@@ -1,0 +1,165 @@
+"""Kill a run before every single change that it makes to a file, start it again, compare with one left alone.
+
+    python -m benchmarks.kill_points                 # a transfer and three searches, some 20 minutes
+    python -m benchmarks.kill_points transfer darts
+
+Each run is a small one on the bundled digits. It is killed before its first change to a file, another before
+its second, and so on until one comes through. Started again with the same options, every one that was killed
+must end with the files, figures and weights of the run that was left alone. Writes
+benchmarks/results/kill_points.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.killing import die_before_change, in_a_fork
+from nastransfer_nni import checkpoints, search_run, transfer_run
+from nastransfer_nni.files import write_json
+from nastransfer_nni.search import SearchConfig, search
+from nastransfer_nni.transfer import TransferConfig, transfer
+
+RESULTS = Path(__file__).parent / "results"
+PRELOADED = (search_run, transfer_run)  # imported once, before any fork
+CLOCKS = ("seconds", "per_second")
+OTHERS = ("architecture", "front")  # paths, and what has them in it
+
+
+def run_transfer(out: Path) -> None:
+    """A transfer with averaged weights, checkpoints within its epochs and of its best two."""
+    transfer(
+        TransferConfig(
+            arch="DARTS_V2",
+            target="digits",
+            epochs=3,
+            width=2,
+            layers=3,
+            model_ema=True,
+            recovery_interval=5,
+            checkpoint_hist=2,
+            workers=0,
+            device="cpu",
+            out=str(out),
+        )
+    )
+
+
+def run_search(strategy: str, epochs: int) -> Callable[[Path], None]:
+    """A search with the strategy."""
+
+    def run(out: Path) -> None:
+        search(
+            SearchConfig(
+                strategy=strategy,
+                proxy="images:200",
+                epochs=epochs,
+                batch_size=32,
+                width=2,
+                layers=3,
+                device="cpu",
+                out=str(out),
+            )
+        )
+
+    return run
+
+
+RUNS: dict[str, Callable[[Path], None]] = {
+    "transfer": run_transfer,
+    "darts": run_search("darts", epochs=2),
+    "random_ws": run_search("random_ws:candidates=6,finalists=2,batches=1", epochs=2),
+    "evolution": run_search("evolution:population=3,tournament=2,candidates=4", epochs=1),
+}
+
+
+def outcome(out: Path) -> dict[str, Any]:
+    """All that a finished run has come to, without what a clock has measured."""
+    files = {path.relative_to(out) for path in out.rglob("*")}
+    lines = (out / "metrics.jsonl").read_text().splitlines()
+    every_epoch = out / search_run.EVERY_EPOCH
+    last = checkpoints.load(out / "checkpoints" / "last.pt")
+    return {
+        "files": sorted(map(str, filter(_is_ours, files))),
+        "status": json.loads((out / "status.json").read_text())["status"],
+        "summary": _timeless(json.loads((out / "summary.json").read_text())),
+        "metrics": [_timeless(json.loads(line)) for line in lines],
+        "architectures": every_epoch.read_text() if every_epoch.exists() else "",
+        "weights": {} if last is None else {name: last[name] for name in ("state_dict", "state_dict_ema")},
+    }
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a run's file has the same name in every run; NNI and TensorBoard name theirs by the time."""
+    return path.parts[0] not in {"nni", "tensorboard"}
+
+
+def _timeless(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if not name.endswith(CLOCKS) and name not in OTHERS}
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """What the two outcomes differ in, to the last bit."""
+    weights = (one["weights"], other["weights"])
+    is_equal = weights[0].keys() == weights[1].keys() and all(
+        torch.equal(tensor, weights[1][kind][name])
+        for kind, tensors in weights[0].items()
+        for name, tensor in tensors.items()
+    )
+    return [key for key in one if not (is_equal if key == "weights" else one[key] == other[key])]
+
+
+def kill_everywhere(run: Callable[[Path], None], folder: Path) -> dict[str, Any]:
+    """Kill `run` before each of its changes; returns how many there are and what went wrong."""
+    log = folder / "log.txt"
+    began = time.perf_counter()
+    if in_a_fork(lambda: run(folder / "alone"), log):
+        raise SystemExit(log.read_text())
+    alone = outcome(folder / "alone")
+    changes, wrong = 0, list[str]()
+    while True:
+        out = folder / f"killed-{changes}"
+
+        def killed(out: Path = out, number: int = changes) -> None:
+            die_before_change(number, out)
+            run(out)
+
+        if in_a_fork(killed, log) == 0:
+            return {"changes": changes, "wrong": wrong, "seconds": round(time.perf_counter() - began, 1)}
+        if in_a_fork(lambda out=out: run(out), log):
+            wrong.append(f"before change {changes}: {log.read_text().splitlines()[-1]}")
+        elif differing := differences(alone, outcome(out)):
+            wrong.append(f"before change {changes}: other {', '.join(differing)}")
+        changes += 1
+
+
+def main() -> None:
+    """Kill, start again, compare; exits with 1 where a run did not come to the same."""
+    names = sys.argv[1:] or list(RUNS)
+    if unknown := set(names) - set(RUNS):
+        sys.exit(f"no such run: {', '.join(unknown)}; there are: {', '.join(RUNS)}")
+    torch.set_num_threads(1)  # the runs are too small for more
+    results = {}
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            results[name] = kill_everywhere(RUNS[name], Path(folder))
+        found = results[name]
+        print(
+            f"{name}: killed before each of {found['changes']} changes, {len(found['wrong'])} wrong",
+            flush=True,
+        )
+        for line in found["wrong"]:
+            print(f"  {line}", flush=True)
+    write_json(RESULTS / "kill_points.json", results)
+    sys.exit(any(found["wrong"] for found in results.values()))
+
+
+if __name__ == "__main__":
+    main()
