@@ -31,7 +31,7 @@ lint: $(READY)   ## style and import rules
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
-bench: $(READY)  ## measure speed and memory side by side (an hour and a half), write benchmarks/results
+bench: $(READY)  ## measure speed and memory side by side (an hour), write benchmarks/results
 	$(BIN)/python -m benchmarks speed
 
 clean:           ## remove the environment and caches (never runs/)

@@ -1,7 +1,7 @@
 """Run benchmarks, each in a process of its own.
 
 python -m benchmarks                     # what there is
-python -m benchmarks speed               # what `make bench` runs: speed and memory, about an hour and a half
+python -m benchmarks speed               # what `make bench` runs: speed and memory, about an hour
 python -m benchmarks kills same_search   # these
 """
 
