@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from nastransfer_nni.base.files import write_json
 from nastransfer_nni.data.augmentation import Augmentation
-from nastransfer_nni.data.batches import BatchLoader
-from nastransfer_nni.data.imageset import ImageSet
+from nastransfer_nni.data.batch_loader import BatchLoader
+from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.memory import InMemoryImages
-from nastransfer_nni.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 BATCH, REPEATS, CUTOUT, JITTER = 96, 3, 16, (0.4, 0.4, 0.4, 0.2)

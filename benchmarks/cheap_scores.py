@@ -29,20 +29,20 @@ import torch
 from scipy import stats
 
 from benchmarks.nas_bench_201 import Silence
-from nastransfer_nni import checkpoints
-from nastransfer_nni.engines import InProcessExperiment
-from nastransfer_nni.evaluators import ScratchEvaluator
-from nastransfer_nni.files import write_json
-from nastransfer_nni.journal import FileJournal
-from nastransfer_nni.proxies.resolve import resolve
-from nastransfer_nni.search import SearchConfig
-from nastransfer_nni.search_data import batches
-from nastransfer_nni.training.distributed import World
+from nastransfer_nni.base import torch_io
+from nastransfer_nni.base.distributed import DistributedContext
+from nastransfer_nni.base.files import write_json
+from nastransfer_nni.nni_engine.experiments import InProcessExperiment
+from nastransfer_nni.proxy.choose import resolve
+from nastransfer_nni.search.candidates import ScratchEvaluator
+from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.search.data import batches
+from nastransfer_nni.tracking.journal import FileJournal
 from search_spaces import DartsSpace, Genotype
+from strategies.interfaces import SearchContext
 from strategies.options import RandomWsOptions
 from strategies.random_ws import RandomWs
 from strategies.supernet import Schedule, SupernetEvaluator
-from strategies.terms import Terms
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -88,12 +88,12 @@ def under_shared_weights(config: SearchConfig, cells: list[Genotype], out: Path)
     torch.manual_seed(config.seed)
     state, journal = out / "shared.pt", FileJournal(out / "shared.jsonl")
     evaluator = SupernetEvaluator(
-        *batches(images, config, World()),
+        *batches(images, config, DistributedContext()),
         Schedule(epochs=config.epochs, learning_rate=config.learning_rate),
         Lines(),
-        resume=checkpoints.load(state),
-        save=lambda value: checkpoints.save(state, value),
-        terms=Terms(seed=config.seed, journal=journal),
+        resume=torch_io.load(state),
+        save=lambda value: torch_io.save(state, value),
+        context=SearchContext(seed=config.seed, journal=journal),
     )
     space = DartsSpace(config.width, config.layers, len(images.classes))
     InProcessExperiment(space, evaluator, GivenCells(cells), out / "nni").search()

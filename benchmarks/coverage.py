@@ -22,10 +22,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from nastransfer_nni.analysis.bootstrap import MIN_RUNS, MIN_UNITS, arm
-from nastransfer_nni.analysis.improvement import Comparison, Options, compare, relative_improvement
-from nastransfer_nni.analysis.table import BASELINE, Setting
-from nastransfer_nni.files import write_json
+from nastransfer_nni.base.files import write_json
+from nastransfer_nni.report.statistics.bootstrap import MIN_RUNS, MIN_UNITS, arm
+from nastransfer_nni.report.statistics.improvement import Comparison, Options, compare, relative_improvement
+from nastransfer_nni.report.statistics.table import BASELINE, Setting
 
 Floats = NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results"

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from scipy import stats
 
-from nastransfer_nni.files import write_json
+from nastransfer_nni.base.files import write_json
 from search_spaces import Genotype
 from strategies.controller import Reinforce
 from strategies.options import EnasOptions

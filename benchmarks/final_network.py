@@ -72,7 +72,7 @@ def network(variant: str, width: int, layers: int) -> Any:
 
 def image_size(variant: str, width: int, layers: int) -> int:
     """32 px, or for a timm model the multiple of 32 whose mult_adds come nearest to ours at 32 px."""
-    from search_spaces.complexity import mult_adds
+    from search_spaces.sizes import mult_adds
 
     if variant not in TIMM:
         return PIXELS
@@ -150,8 +150,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of a process")
     parser.add_argument("--name", default="final_network", help="of the files under benchmarks/results")
     options = parser.parse_args()
-    from nastransfer_nni.files import write_json
-    from search_spaces.complexity import mult_adds
+    from nastransfer_nni.base.files import write_json
+    from search_spaces.sizes import mult_adds
 
     variants, before = (HUB, *OURS, *TIMM), machine()
     sizes = {variant: image_size(variant, options.width, options.layers) for variant in variants}

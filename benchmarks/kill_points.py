@@ -22,13 +22,17 @@ from typing import Any
 import torch
 
 from benchmarks.killing import die_before_change, in_a_fork
-from nastransfer_nni import checkpoints, search_run, transfer_run
-from nastransfer_nni.files import write_json
-from nastransfer_nni.search import SearchConfig, search
-from nastransfer_nni.transfer import TransferConfig, transfer
+from nastransfer_nni.base import torch_io
+from nastransfer_nni.base.files import write_json
+from nastransfer_nni.search import experiment, recorder
+from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.search.run import search
+from nastransfer_nni.transfer import run as transfer_run
+from nastransfer_nni.transfer.config import TransferConfig
+from nastransfer_nni.transfer.run import transfer
 
 RESULTS = Path(__file__).parent / "results"
-PRELOADED = (search_run, transfer_run)  # imported once, before any fork
+PRELOADED = (experiment, transfer_run)  # imported once, before any fork
 CLOCKS = ("seconds", "per_second")
 OTHERS = ("architecture", "front")  # paths, and what has them in it
 
@@ -84,8 +88,8 @@ def outcome(out: Path) -> dict[str, Any]:
     """All that a finished run has come to, without what a clock has measured."""
     files = {path.relative_to(out) for path in out.rglob("*")}
     lines = (out / "metrics.jsonl").read_text().splitlines()
-    every_epoch = out / search_run.EVERY_EPOCH
-    last = checkpoints.load(out / "checkpoints" / "last.pt")
+    every_epoch = out / recorder.EVERY_EPOCH
+    last = torch_io.load(out / "checkpoints" / "last.pt")
     return {
         "files": sorted(map(str, filter(_is_ours, files))),
         "status": json.loads((out / "status.json").read_text())["status"],

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.killing import finish, kill
-from nastransfer_nni.files import write_json
+from nastransfer_nni.base.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 SIZE = ["--width", "2", "--layers", "3", "--batch-size", "32", "--device", "cpu"]

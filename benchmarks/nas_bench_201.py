@@ -23,7 +23,7 @@ import pandas as pd
 from scipy import stats
 
 import strategies
-from nastransfer_nni.files import write_json
+from nastransfer_nni.base.files import write_json
 from search_spaces.nni_api import (
     Categorical,
     ExecutableModelSpace,
@@ -32,8 +32,8 @@ from search_spaces.nni_api import (
     SimplifiedModelSpace,
     nni,
 )
+from strategies.interfaces import SearchContext, Tables
 from strategies.multitrial import CandidateEvaluator, MultiTrialStrategy
-from strategies.terms import Tables, Terms
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path("nas_bench_201") / "accuracies.parquet"
@@ -88,8 +88,8 @@ class Lookup(CandidateEvaluator):
     samples = 25_000 * 12
     workers = 1
 
-    def __init__(self, data_set: str, terms: Terms) -> None:
-        self.accuracies, self.terms, self.recorder = _accuracies(data_set), terms, Silence()
+    def __init__(self, data_set: str, context: SearchContext) -> None:
+        self.accuracies, self.context, self.recorder = _accuracies(data_set), context, Silence()
 
     def architecture(self, sample: dict[str, Any]) -> str:
         """The table's name of the cell."""
@@ -120,7 +120,7 @@ def search(text: str, data_set: str, seed: int, counts: bool = False) -> MultiTr
     """Run the strategy `text` on the table, in NNI's sequential engine."""
     name, options = strategies.parse(text)
     strategy = strategies.create(name, **options.model_dump())
-    evaluator = Lookup(data_set, Terms(seed=seed, mult_adds=mult_adds if counts else None))
+    evaluator = Lookup(data_set, SearchContext(seed=seed, mult_adds=mult_adds if counts else None))
     strategy(SimplifiedModelSpace.from_model(CellSpace(), evaluator), SequentialExecutionEngine())
     assert isinstance(strategy, MultiTrialStrategy)
     return strategy

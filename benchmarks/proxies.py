@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from nastransfer_nni.data import order, splits
-from nastransfer_nni.files import write_json
-from nastransfer_nni.proxies import features, labels, spec
-from nastransfer_nni.proxies.labels import Pool
+from nastransfer_nni.base.files import write_json
+from nastransfer_nni.data import hashing, splits
+from nastransfer_nni.proxy import by_feature, by_label, spec
+from nastransfer_nni.proxy.by_label import Pool
 
 RESULTS = Path(__file__).parent / "results"
 IMAGES, CLASSES, LARGEST = 14_197_122, 21_841, 3_047
@@ -56,7 +56,7 @@ def long_tail() -> Pool:
     label = np.repeat(np.arange(CLASSES, dtype=np.int32), counts)
     np.random.default_rng(0).shuffle(label)
     names = tuple(f"n{number:08d}" for number in range(CLASSES))
-    return Pool(names, label, order.mix(np.arange(IMAGES, dtype=np.uint64)))
+    return Pool(names, label, hashing.mix(np.arange(IMAGES, dtype=np.uint64)))
 
 
 def choose_by_label(kind: str, pool: Pool) -> int:
@@ -67,18 +67,18 @@ def choose_by_label(kind: str, pool: Pool) -> int:
         return len(np.lexsort((pool.keys, pool.labels)))  # once for a set, before any choice
     (step,) = spec.parse(kind)
     if isinstance(step, spec.Classes):
-        return len(labels.choose_classes(pool, step, seed=0))
+        return len(by_label.choose_classes(pool, step, seed=0))
     if isinstance(step, spec.Balanced):
-        return len(labels.choose_balanced(pool, step, seed=0))
+        return len(by_label.choose_balanced(pool, step, seed=0))
     if isinstance(step, spec.Share):
-        return len(labels.choose_share(pool, step, seed=0))
+        return len(by_label.choose_share(pool, step, seed=0))
     assert isinstance(step, spec.Images), "the kinds above"
     if step.like is not None:
         size = choose_by_label(step.like, pool)
     else:
         assert step.amount is not None, "a size of its own"
         size = round(step.amount * len(pool))
-    return len(labels.choose_images(pool, step, max(size, CLASSES), seed=0))
+    return len(by_label.choose_images(pool, step, max(size, CLASSES), seed=0))
 
 
 def feature_pool(classes: int) -> tuple[Pool, np.ndarray[Any, np.dtype[np.float32]]]:
@@ -90,7 +90,7 @@ def feature_pool(classes: int) -> tuple[Pool, np.ndarray[Any, np.dtype[np.float3
     for number in range(classes):
         points[number * PER_CLASS : (number + 1) * PER_CLASS] += centres[number]
     names = tuple(map(str, range(classes)))
-    return Pool(names, label, order.mix(np.arange(len(label), dtype=np.uint64))), points
+    return Pool(names, label, hashing.mix(np.arange(len(label), dtype=np.uint64))), points
 
 
 def measure(kind: str, classes: int) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def measure(kind: str, classes: int) -> dict[str, Any]:
         assert isinstance(step, spec.Spread) and step.amount is not None, "the kinds above"
         size = round(step.amount * len(pool)) if step.amount <= 1 else int(step.amount)
         begin, cpu = time.perf_counter(), time.process_time()
-        chosen = len(features.choose_spread(pool, step, size, points, seed=0))
+        chosen = len(by_feature.choose_spread(pool, step, size, points, seed=0))
     seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {

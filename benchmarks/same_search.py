@@ -22,16 +22,16 @@ import torch
 
 import strategies
 from benchmarks.fresh import machine
-from nastransfer_nni.data.batches import BatchLoader
-from nastransfer_nni.files import write_json
-from nastransfer_nni.proxies.resolve import resolve
-from nastransfer_nni.search import SearchConfig
-from nastransfer_nni.search_data import batches
-from nastransfer_nni.training.distributed import World
+from nastransfer_nni.base.distributed import DistributedContext
+from nastransfer_nni.base.files import write_json
+from nastransfer_nni.data.batch_loader import BatchLoader
+from nastransfer_nni.proxy.choose import resolve
+from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.search.data import batches
 from search_spaces import DartsSpace, Genotype
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from strategies.interfaces import SearchContext, Tables
 from strategies.supernet import Schedule, SupernetEvaluator
-from strategies.terms import Tables, Terms
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -79,9 +79,11 @@ def search(cell: str, order: int, config: SearchConfig) -> tuple[Epochs, dict[st
     """A whole search in float64; its epochs, its weights in the end, and the seconds it took."""
     torch.manual_seed(config.seed)
     images, _ = resolve(config.proxy, config.source, config.proxy_seed)
-    parts: tuple[BatchLoader, ...] = batches(images, config, World())  # type: ignore[assignment]
+    parts: tuple[BatchLoader, ...] = batches(images, config, DistributedContext())  # type: ignore[assignment]
     epochs, schedule = Epochs(), Schedule(epochs=config.epochs)
-    evaluator = SupernetEvaluator(*map(Doubled, parts), schedule, epochs, terms=Terms(seed=config.seed))
+    evaluator = SupernetEvaluator(
+        *map(Doubled, parts), schedule, epochs, context=SearchContext(seed=config.seed)
+    )
     strategy: Any = strategies.create("darts", cell=cell, order=order)
     space = DartsSpace(config.width, config.layers, len(images.classes))
     began = time.perf_counter()

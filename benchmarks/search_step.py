@@ -68,7 +68,7 @@ def our_step(setting: Setting) -> Callable[[], None]:
 
     import strategies
     from search_spaces import DartsSpace
-    from search_spaces.compiled import kernels
+    from search_spaces.cells.compiled import kernels
     from search_spaces.nni_api import RawFormatModelSpace
     from strategies.supernet import Schedule, SupernetEvaluator
 
@@ -249,7 +249,7 @@ def main() -> None:
         for key, terms in (("cpu_median", 3), ("megabytes", 2))
         if (line := fit(rows, variant, key, terms)) is not None
     }
-    from nastransfer_nni.files import write_json
+    from nastransfer_nni.base.files import write_json
 
     RESULTS.mkdir(exist_ok=True)
     content = {"before": before, "after": machine(), "rows": rows, "fits": fits}

@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.killing import finish, kill
-from nastransfer_nni.files import write_json
-from nastransfer_nni.results import collect
+from nastransfer_nni.base.files import write_json
+from nastransfer_nni.report.collect import collect
 
 RESULTS = Path(__file__).parent / "results"
 TIMES = ["search_seconds", "train_seconds"]

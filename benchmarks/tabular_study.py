@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.nas_bench_201 import DATA_SETS, RESULTS, Lookup, found, mult_adds, search, table
-from nastransfer_nni.report import ReportConfig, report
+from nastransfer_nni.report.config import ReportConfig
+from nastransfer_nni.report.run import report
 from strategies import parse
 
 EVALUATIONS = 300

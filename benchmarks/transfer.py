@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from nastransfer_nni.base.files import write_json
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.sources import data_folder
-from nastransfer_nni.files import write_json
-from nastransfer_nni.models import DartsModel
+from nastransfer_nni.models.darts import DartsModel
 
 RESULTS = Path(__file__).parent / "results" / "transfer.json"
 REPEATS, EPOCHS, WIDTH, LAYERS, WORKERS = 5, 2, 8, 5, 1

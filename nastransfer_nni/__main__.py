@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nastransfer_nni import cli
+from nastransfer_nni.base import cli
 from nastransfer_nni.commands import COMMANDS
 
 

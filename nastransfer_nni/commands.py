@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from nastransfer_nni import architecture, cli, evaluate, export, proxy, report, search, study, transfer
+from nastransfer_nni.architecture.__main__ import COMMANDS as ARCHITECTURE
+from nastransfer_nni.base.cli import Commands
+from nastransfer_nni.evaluate.__main__ import COMMAND as EVALUATE
+from nastransfer_nni.export.__main__ import COMMAND as EXPORT
+from nastransfer_nni.proxy.__main__ import COMMANDS as PROXY
+from nastransfer_nni.report.__main__ import COMMAND as REPORT
+from nastransfer_nni.search.__main__ import COMMAND as SEARCH
+from nastransfer_nni.study.__main__ import COMMANDS as STUDY
+from nastransfer_nni.transfer.__main__ import COMMAND as TRANSFER
 
-COMMANDS: cli.Commands = {
-    "search": search.COMMAND,
-    "transfer": transfer.COMMAND,
-    "evaluate": evaluate.COMMAND,
-    "export": export.COMMAND,
-    "study": study.COMMANDS,
-    "report": report.COMMAND,
-    "proxy": proxy.COMMANDS,
-    "architecture": architecture.COMMANDS,
+COMMANDS: Commands = {
+    "search": SEARCH,
+    "transfer": TRANSFER,
+    "evaluate": EVALUATE,
+    "export": EXPORT,
+    "study": STUDY,
+    "report": REPORT,
+    "proxy": PROXY,
+    "architecture": ARCHITECTURE,
 }

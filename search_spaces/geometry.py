@@ -8,6 +8,14 @@ from search_spaces.genotype import NODES
 
 STEMS = ("cifar", "imagenet")
 
+SMALL_PIXELS = 64
+"""Largest image size, in pixels, for which the CIFAR stem is the default."""
+
+
+def default_stem(img_size: int) -> str:
+    """The stem for images of `img_size` pixels: `cifar` up to 64, `imagenet` above."""
+    return "cifar" if img_size <= SMALL_PIXELS else "imagenet"
+
 
 class CellGeometry(NamedTuple):
     """What a cell must know of its place in the network.

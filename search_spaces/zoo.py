@@ -21,7 +21,7 @@ class PublishedCell:
         source: the public repository and file that it was read from.
         published: errors in percent, sizes in millions, as its authors give them.
         sizes: parameters and mult_adds in millions of the final network at three settings, without auxiliary
-            head, counted as `search_spaces.complexity` counts; empty for most.
+            head, counted as `search_spaces.sizes` counts; empty for most.
     """
 
     name: str

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from search_spaces import Genotype
-from search_spaces.fast_cell import FastCell
+from search_spaces.cells.fast import FastCell
+from search_spaces.cells.mixed import MixedCell
+from search_spaces.cells.partial import PartialCell
 from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS
-from search_spaces.mixed_cell import MixedCell
 from search_spaces.nni_api import no_default_hook
-from search_spaces.partial_cell import PartialCell
 from search_spaces.space import SpaceCell
+from strategies.distributed import all_reduce_mean
 from strategies.mixture import Mixture, MixtureStrategy
 from strategies.options import DartsOptions
-from strategies.peers import means
 from strategies.supernet import Standing
 
 
@@ -142,7 +142,7 @@ class Darts(MixtureStrategy[DartsOptions]):
     def _gradients(self, loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
         """Gradients of the whole batch's loss."""
         mine = torch.autograd.grad(loss, tensors, materialize_grads=True)
-        return cast(list[Tensor], means(mine, self.evaluator.peers))
+        return cast(list[Tensor], all_reduce_mean(mine, self.evaluator.processes))
 
     def _by_mixture(self, batch: tuple[Tensor, Tensor], mixture: Mixture) -> list[Tensor]:
         """Gradient of a batch's loss by the weights of the candidates; none is made for the supernet's."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from search_spaces import Genotype
 from strategies.controller import Reinforce
 from strategies.options import EnasOptions
-from strategies.paths import PathStrategy
+from strategies.single_path import PathStrategy
 
 RETRIES = 50
 """Times that the controller may write for one cell within the limit before a uniform draw stands in."""
@@ -32,7 +32,7 @@ class Enas(PathStrategy[EnasOptions]):
     def draw(self, count: int, *purpose: int) -> list[Genotype]:
         """Cells as the controller writes them now, within the limit."""
         generator = self._generator(*purpose)
-        fits = self.evaluator.terms.fits
+        fits = self.evaluator.context.fits
         cells: list[Genotype] = []
         with torch.no_grad():
             for _ in range(RETRIES):
@@ -52,7 +52,7 @@ class Enas(PathStrategy[EnasOptions]):
 
         def rewards(cells: Sequence[Genotype]) -> list[float]:
             return [
-                self.top1(cell, [next(batches)]) / 100 if self.evaluator.terms.fits(cell) else 0.0
+                self.top1(cell, [next(batches)]) / 100 if self.evaluator.context.fits(cell) else 0.0
                 for cell in cells
             ]
 

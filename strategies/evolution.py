@@ -7,8 +7,8 @@ from typing import Any
 from search_spaces import Genotype
 from strategies.multitrial import MultiTrialStrategy
 from strategies.options import EvolutionOptions
-from strategies.paths import PathStrategy
 from strategies.proposers import Proposer, RegularizedEvolution, Told
+from strategies.single_path import PathStrategy
 
 
 def make_proposer(options: EvolutionOptions, workers: int, *args: Any) -> Proposer:
@@ -48,7 +48,7 @@ class SupernetEvolution(PathStrategy[EvolutionOptions]):
             self.options,
             1,
             self.coding,
-            self.evaluator.terms,
+            self.evaluator.context,
             self.options.total,
             Genotype.from_sample,
         )

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from search_spaces import Genotype
-from search_spaces.costs import CellCosts
+from search_spaces.cells.mixed import MixedCell, SearchCell
 from search_spaces.genotype import KINDS
-from search_spaces.mixed_cell import MixedCell, SearchCell
 from search_spaces.nni_api import no_default_hook
+from search_spaces.sizes import CellCosts
 from strategies.projection import heaviest
 from strategies.supernet import OptionsT, Standing, SupernetStrategy
 
@@ -55,10 +55,10 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
         figures = self.validate()
         normal, reduce = (mixture[kind].cpu().numpy() for kind in KINDS)
         genotype = Genotype.from_mixture(normal, reduce)
-        terms = self.evaluator.terms
-        if not terms.fits(genotype):
-            assert isinstance(terms.mult_adds, CellCosts) and terms.max_mult_adds is not None
-            genotype = heaviest(normal, reduce, terms.mult_adds, terms.max_mult_adds)
+        context = self.evaluator.context
+        if not context.fits(genotype):
+            assert isinstance(context.mult_adds, CellCosts) and context.max_mult_adds is not None
+            genotype = heaviest(normal, reduce, context.mult_adds, context.max_mult_adds)
         return Standing(genotype, figures, {kind: weights.tolist() for kind, weights in mixture.items()})
 
     def paired_batches(self, epoch: int) -> Iterator[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]]:

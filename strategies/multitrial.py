@@ -23,10 +23,10 @@ from search_spaces.nni_api import (
     ModelStatus,
     Strategy,
 )
+from strategies.interfaces import Recorder, SearchContext
 from strategies.proposers import Proposer, Told
 from strategies.result import SearchResult
 from strategies.supernet import OptionsT
-from strategies.terms import Recorder, Terms
 
 ATTEMPTS = 3
 """Times that a candidate is trained before its failure ends the search."""
@@ -35,19 +35,19 @@ SILENCE_SECONDS = 20.0
 
 
 class CandidateEvaluator(Evaluator):  # type: ignore[misc]
-    """How candidates are judged, and the terms of the search: what NNI hands to the strategy.
+    """How candidates are judged, and the context of the search: what NNI hands to the strategy.
 
     `evaluate` trains NNI's frozen model and reports with `nni.report_final_result` top-1 in percent, or a
     dict with `default` (top-1), `samples` and `seconds`.
 
     Attributes:
-        terms: of the search.
+        context: of the search.
         recorder: where the search reports to.
         samples: images that pass with a gradient when a candidate is trained.
         workers: candidates that may be trained at once.
     """
 
-    terms: Terms
+    context: SearchContext
     recorder: Recorder
     samples: int
     workers: int = 1
@@ -77,7 +77,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
 
     @abstractmethod
     def make_proposer(self, *args: Any) -> Proposer:
-        """The proposer, from the coding, the terms, the candidates in all, and what a sample stands for."""
+        """The proposer, from the coding, the context, the candidates in all, and what a sample stands for."""
 
     @abstractmethod
     def total(self) -> int:
@@ -94,8 +94,8 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         self.evaluator: CandidateEvaluator = evaluator
         self.proposer = self.make_proposer(
             Coding.of(model_space.simplify()),
-            evaluator.terms,
-            evaluator.terms.whole(evaluator.samples, "candidate") or self.total(),
+            evaluator.context,
+            evaluator.context.whole(evaluator.samples, "candidate") or self.total(),
             evaluator.architecture,
         )
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
@@ -127,7 +127,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
     # The search
 
     def _run(self) -> None:
-        entries = {entry["candidate"]: entry for entry in self.evaluator.terms.journal}
+        entries = {entry["candidate"]: entry for entry in self.evaluator.context.journal}
         proposer, codes = self.proposer, dict[int, Code]()
         failures: dict[int, int] = {}
         self.evaluator.recorder.expect(proposer.total)
@@ -143,7 +143,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
             index, status = self._next_end()
             if status is ModelStatus.Trained and index in self._metrics:
                 entries[index] = self._entry(index, codes[index])
-                self.evaluator.terms.journal.append(entries[index])
+                self.evaluator.context.journal.append(entries[index])
                 continue
             failures[index] = failures.get(index, 0) + 1
             if failures[index] == ATTEMPTS:
@@ -196,15 +196,15 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         """Take in the next candidate in order, and report it."""
         assert entry["sample"] == self.proposer.coding.sample(code), "the journal is of another search"
         self.told.append(Told(code, entry["top1"]))
-        result, recorder, terms = self.result, self.evaluator.recorder, self.evaluator.terms
+        result, recorder, context = self.result, self.evaluator.recorder, self.evaluator.context
         number = len(self.told) - 1
         result.samples += entry["samples"]
         result.seconds += entry["seconds"]
         result.candidates = len(self.told)
         self.settle()
         figures = {"top1": entry["top1"], "best_top1": result.score, "seconds": entry["seconds"]}
-        if terms.mult_adds is not None:
-            figures["mult_adds"] = terms.cost(self.proposer.architecture(code))
+        if context.mult_adds is not None:
+            figures["mult_adds"] = context.cost(self.proposer.architecture(code))
         recorder.log("validation", result.samples, number, **figures)
         if result.genotype is not None:
             recorder.record(number, result.genotype, {}, result.score)

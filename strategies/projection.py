@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from search_spaces import OPERATIONS, Genotype
-from search_spaces.costs import CellCosts
 from search_spaces.genotype import CONCAT, KINDS, Edge
+from search_spaces.sizes import CellCosts
 
 Weights = npt.NDArray[np.floating]
 Choice = tuple[int, float, tuple[Edge, ...]]

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from search_spaces.coding import Code, Coding
+from strategies.interfaces import SearchContext
 from strategies.options import EvolutionOptions
 from strategies.result import Member
-from strategies.terms import Terms
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,19 @@ class Proposer:
 
     Args:
         coding: of the space.
-        terms: of the search; proposals beyond its limit are rejected and drawn again.
+        context: of the search; proposals beyond its limit are rejected and drawn again.
         total: candidates in all.
-        architecture: what an NNI sample of the space stands for, as `terms.mult_adds` takes it.
+        architecture: what an NNI sample of the space stands for, as `context.mult_adds` takes it.
     """
 
     def __init__(
-        self, coding: Coding, terms: Terms, total: int, architecture: Callable[[dict[str, Any]], Any]
+        self,
+        coding: Coding,
+        context: SearchContext,
+        total: int,
+        architecture: Callable[[dict[str, Any]], Any],
     ) -> None:
-        self.coding, self.terms, self.total = coding, terms, total
+        self.coding, self.context, self.total = coding, context, total
         self._architecture = architecture
         self._costs: dict[Code, int] = {}
 
@@ -79,12 +83,12 @@ class Proposer:
     def cost(self, code: Code) -> int:
         """Mult_adds of a code's final network."""
         if code not in self._costs:
-            self._costs[code] = self.terms.cost(self.architecture(code))
+            self._costs[code] = self.context.cost(self.architecture(code))
         return self._costs[code]
 
     def rng(self, index: int) -> np.random.Generator:
         """The generator of one candidate's draws."""
-        return np.random.default_rng([self.terms.seed, index])
+        return np.random.default_rng([self.context.seed, index])
 
     def random(self, rng: np.random.Generator) -> Code:
         """A uniform draw within the limit."""
@@ -92,7 +96,7 @@ class Proposer:
 
     def within_limit(self, draw: Callable[[], Code]) -> Code:
         """Draw until the limit is kept."""
-        return self.terms.first_fit(draw, self.architecture)
+        return self.context.first_fit(draw, self.architecture)
 
 
 class RegularizedEvolution(Proposer):

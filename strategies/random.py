@@ -25,7 +25,7 @@ class RandomSearch(MultiTrialStrategy[RandomOptions]):
         return self.options.samples
 
     def _run(self) -> None:
-        if self.options.samples > 1 or self.evaluator.terms.budget is not None:
+        if self.options.samples > 1 or self.evaluator.context.budget is not None:
             super()._run()
             return
         self.told.append(Told(self.proposer.propose(0, []), math.nan))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search_spaces import Genotype
 from strategies.options import RandomWsOptions
-from strategies.paths import PathStrategy
+from strategies.single_path import PathStrategy
 
 
 class RandomWs(PathStrategy[RandomWsOptions]):

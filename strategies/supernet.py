@@ -22,10 +22,10 @@ from torch.nn.functional import cross_entropy
 
 from search_spaces import DartsSpace, Genotype
 from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni
+from strategies.distributed import DistributedContext, all_reduce_mean
+from strategies.interfaces import Recorder, SearchContext, Tables
 from strategies.options import Options
-from strategies.peers import Alone, Peers, means
 from strategies.result import SearchResult
-from strategies.terms import Recorder, Tables, Terms
 
 __all__ = [
     "Average",
@@ -94,8 +94,8 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         device: where it runs.
         resume: the state that `save` was last given, to go on from.
         save: called with the state after every epoch; it holds tensors, numbers and strings only.
-        terms: seed, budget and limit of the search.
-        peers: the processes that search together.
+        context: seed, budget and limit of the search.
+        processes: the processes that search together.
     """
 
     def __init__(
@@ -108,14 +108,14 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         device: torch.device | str = "cpu",
         resume: dict[str, Any] | None = None,
         save: Callable[[dict[str, Any]], None] = lambda state: None,
-        terms: Terms | None = None,
-        peers: Peers | None = None,
+        context: SearchContext | None = None,
+        processes: DistributedContext | None = None,
     ) -> None:
         self.weights, self.alphas, self.validation = weights, alphas, validation
         self.schedule, self.recorder, self.device = schedule, recorder, torch.device(device)
         self.resume, self.save = resume, save
-        self.terms = terms or Terms()
-        self.peers = peers or Alone()
+        self.context = context or SearchContext()
+        self.processes = processes or DistributedContext()
 
 
 @dataclass(frozen=True)
@@ -246,11 +246,11 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     def rng(self, *purpose: int) -> np.random.Generator:
         """The generator of one purpose: a resumed search draws what it would have drawn."""
-        return np.random.default_rng([self.evaluator.terms.seed, *purpose])
+        return np.random.default_rng([self.evaluator.context.seed, *purpose])
 
     def _affordable(self) -> int:
         """Whole epochs that the budget pays for; without one, those of the schedule."""
-        budget, size = self.evaluator.terms.budget, self.evaluator.peers.size
+        budget, size = self.evaluator.context.budget, self.evaluator.processes.world_size
         if budget is None:
             return self.evaluator.schedule.epochs
         paid = itertools.takewhile(
@@ -294,7 +294,9 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         logits = self.supernet(images)
         loss = cross_entropy(logits, labels)
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-        for weight, gradient in zip(weights, means(gradients, self.evaluator.peers), strict=True):
+        for weight, gradient in zip(
+            weights, all_reduce_mean(gradients, self.evaluator.processes), strict=True
+        ):
             weight.grad = gradient
         nn.utils.clip_grad_norm_(weights, self.evaluator.schedule.gradient_clip)
         self.optimizer.step()
@@ -303,17 +305,17 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     def count(self, labels: Tensor) -> None:
         """Add a batch, of which this process has its share, to the images that passed with a gradient."""
-        self.result.samples += len(labels) * self.evaluator.peers.size
+        self.result.samples += len(labels) * self.evaluator.processes.world_size
 
     def average(self) -> Average:
         """A mean over images, of all processes."""
-        return Average(self.evaluator.peers, self.evaluator.device)
+        return Average(self.evaluator.processes, self.evaluator.device)
 
     def _agree_on_statistics(self) -> None:
         """Give all processes the mean of BatchNorm's running figures, which they gathered each on its own."""
-        if self.evaluator.peers.size > 1:
+        if self.evaluator.processes.world_size > 1:
             running = [buffer for buffer in self.supernet.buffers() if buffer.is_floating_point()]
-            for buffer, mean in zip(running, means(running, self.evaluator.peers), strict=True):
+            for buffer, mean in zip(running, all_reduce_mean(running, self.evaluator.processes), strict=True):
                 buffer.copy_(mean)
 
     def _state(self, parts: dict[str, Any]) -> dict[str, Any]:
@@ -349,12 +351,12 @@ class Average:
     """Mean loss and top-1 over images, kept on the device until they are asked for.
 
     Args:
-        peers: the processes whose images they are.
+        processes: the processes whose images they are.
         device: where the processes talk to each other.
     """
 
-    def __init__(self, peers: Peers, device: torch.device) -> None:
-        self._peers, self._device = peers, device
+    def __init__(self, processes: DistributedContext, device: torch.device) -> None:
+        self._processes, self._device = processes, device
         self.loss: Tensor | float = 0.0
         self.correct: Tensor | float = 0.0
         self.images = 0
@@ -368,7 +370,7 @@ class Average:
     def figures(self) -> dict[str, float]:
         """`loss`, and `top1` in percent, over the images of all processes."""
         mine = [float(self.loss), float(self.correct), float(self.images)]
-        loss, correct, images = self._peers.sum(
+        loss, correct, images = self._processes.all_reduce_sum(
             torch.tensor(mine, dtype=torch.float64, device=self._device)
         ).tolist()
         return {"loss": loss / images, "top1": 100.0 * correct / images}

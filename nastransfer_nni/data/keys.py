@@ -7,55 +7,43 @@ still the same image, and of the file for lossy ones, whose pixels depend on the
 
 from __future__ import annotations
 
-import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nastransfer_nni.data import order
-from nastransfer_nni.files import replacing
-
-if TYPE_CHECKING:
-    from nastransfer_nni.data.imageset import Store
+from nastransfer_nni.base.files import replacing
+from nastransfer_nni.data import hashing
+from nastransfer_nni.data.decode import decode
+from nastransfer_nni.data.stores.base import Store
+from search_spaces.cache import cache_folder
 
 _LOSSY = (b"\xff\xd8\xff", b"RIFF")  # JPEG, WebP
 _PIECE = 4096
 
 
-def cache_folder(purpose: str) -> Path:
-    """Where computed things are kept: `$NASTRANSFER_CACHE/<purpose>`, by default in the user's cache."""
-    root = os.environ.get("NASTRANSFER_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    folder = Path(root).expanduser()
-    folder = folder if "NASTRANSFER_CACHE" in os.environ else folder / "nastransfer"
-    (folder / purpose).mkdir(parents=True, exist_ok=True)
-    return folder / purpose
-
-
 def content_key(content: bytes) -> int:
     """The key of an image file: of its pixels where the format is lossless, else of its bytes."""
-    from nastransfer_nni.data.imageset import decode
-
     if content.startswith(_LOSSY):
-        return order.key_of(content)
+        return hashing.key_of(content)
     try:
         image = decode(content)
     except (OSError, ValueError, SyntaxError):  # unreadable: it has a key all the same, and is named later
-        return order.key_of(content)
-    return order.key_of(f"{image.width}x{image.height}:".encode() + image.tobytes())
+        return hashing.key_of(content)
+    return hashing.key_of(f"{image.width}x{image.height}:".encode() + image.tobytes())
 
 
 def named_key(name: str, identifier: str | None) -> int | None:
     """The key of an image whose file name holds what the pattern `identifier` describes."""
     named = re.search(identifier, name) if identifier else None
-    return order.key_of(named.group()) if named else None
+    return hashing.key_of(named.group()) if named else None
 
 
-def store_keys(store: Store, identifier: str | None) -> order.Keys:
+def store_keys(store: Store, identifier: str | None) -> hashing.Keys:
     """The key of every image in a store, uint64 [len(store)]; computed once and kept in the cache."""
-    kept = cache_folder("keys") / f"{order.key_of(f'{store.stamp}:{identifier}'):016x}.npy"
+    if store.known_keys is not None:
+        return store.known_keys
+    kept = cache_folder("keys") / f"{hashing.key_of(f'{store.stamp}:{identifier}'):016x}.npy"
     if kept.is_file():
         return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]
 

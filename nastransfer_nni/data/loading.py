@@ -14,10 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from nastransfer_nni.data import splits as parts
-from nastransfer_nni.data.imageset import ImageSet, natural
+from nastransfer_nni.data.image_set import ImageSet, natural
 from nastransfer_nni.data.sources import SPLITS, Source, check, local_folder
-from nastransfer_nni.data.stores import IMAGE_SUFFIXES, ArrowStore, FileStore, MemoryStore, TarStore, stamp_of
-from nastransfer_nni.errors import UserError
+from nastransfer_nni.data.stores.arrow import ArrowStore
+from nastransfer_nni.data.stores.base import IMAGE_SUFFIXES, stamp_of
+from nastransfer_nni.data.stores.files import FileStore
+from nastransfer_nni.data.stores.memory import MemoryStore
+from nastransfer_nni.data.stores.tar import TarStore
+from search_spaces.errors import UserError
 
 _log = logging.getLogger(__name__)
 
@@ -192,7 +196,7 @@ def _too_big(size: int) -> bool:
 
 
 def _from_stream(source: Source, split: str, open_stream: Callable[[], Any], stamp: str) -> ImageSet:
-    from nastransfer_nni.data.streaming import StreamStore
+    from nastransfer_nni.data.stores.stream import StreamStore
 
     features = open_stream()._resolve_features().features
     image, label = columns(source, features)

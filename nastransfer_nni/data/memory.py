@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nastransfer_nni.data.imageset import ImageSet, UnreadableImage
-from nastransfer_nni.errors import UserError
+from nastransfer_nni.data.decode import UnreadableImage
+from nastransfer_nni.data.image_set import ImageSet
+from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

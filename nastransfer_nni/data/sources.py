@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nastransfer_nni.errors import UserError, unknown
+from search_spaces.errors import UserError, unknown
 
 SPLITS = ("train", "validation", "test")
 

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nastransfer_nni.data import order
-from nastransfer_nni.errors import UserError
+from nastransfer_nni.data import hashing
+from search_spaces.errors import UserError
 
 
 def split(
     labels: npt.NDArray[np.integer], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
-) -> list[order.Rows]:
+) -> list[hashing.Rows]:
     """Draw disjoint parts, each with its share of every class.
 
     A share that is no whole number of images is rounded up or down by chance, per class, so that a part's
@@ -36,10 +36,10 @@ def split(
         raise UserError(f"shares must be above 0 and add up to at most 1 (got {', '.join(map(str, shares))})")
     rows = np.arange(len(labels), dtype=np.uint64)
     counts = np.bincount(labels)
-    ordered = order.by_class(labels, order.seeded(rows, seed, "split"), len(counts))
+    ordered = hashing.by_class(labels, hashing.seeded(rows, seed, "split"), len(counts))
     classes = np.arange(len(counts))
     place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
-    chance = order.uniform(classes.astype(np.uint64), seed, "split-rounding")
+    chance = hashing.uniform(classes.astype(np.uint64), seed, "split-rounding")
     bounds = [np.zeros(len(classes), dtype=np.int64)]
     for total in np.cumsum(shares):
         bound = np.floor(total * counts + np.minimum(chance, 1 - 1e-6) + 1e-9)

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from nastransfer_nni import checkpoints, files
+from nastransfer_nni.base import files, torch_io
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -40,11 +40,11 @@ class Checkpoints:
 
     def last(self) -> dict[str, Any] | None:
         """The state to go on from, if there is one."""
-        return checkpoints.load(self._folder / LAST)
+        return torch_io.load(self._folder / LAST)
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the last state."""
-        checkpoints.save(self._folder / LAST, state)
+        torch_io.save(self._folder / LAST, state)
 
     def keep(self, scores: list[float]) -> None:
         """Keep the last state, that of the newest epoch, if it is among the best.

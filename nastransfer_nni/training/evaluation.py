@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nastransfer_nni.training.distributed import World
+from nastransfer_nni.base.distributed import DistributedContext
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Meter:
         )
         self.sums += batch.to(self.sums.dtype)
 
-    def accuracy(self, world: World) -> Accuracy:
+    def accuracy(self, processes: DistributedContext) -> Accuracy:
         """The figures over all processes."""
-        loss, top1, top5, count = world.sum(self.sums.clone()).tolist()
+        loss, top1, top5, count = processes.all_reduce_sum(self.sums.clone()).tolist()
         count = max(count, 1)
         return Accuracy(loss / count, 100 * top1 / count, 100 * top5 / count, int(count))
 
@@ -58,7 +58,7 @@ class Meter:
 def evaluate(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
-    world: World,
+    processes: DistributedContext,
     *,
     amp_dtype: torch.dtype | None = None,
     channels_last: bool = False,
@@ -72,26 +72,26 @@ def evaluate(
     Args:
         model: images [B, C, H, W] to logits [B, num_classes].
         batches: this process's images and labels.
-        world: the processes.
+        processes: the processes.
         amp_dtype: precision of the forward pass; None for that of the weights.
         channels_last: memory layout of the images.
         after_batch: called after every batch.
     """
     was_training = model.training
     model.eval()
-    meter = Meter(world.device)
+    meter = Meter(processes.device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     precision = next(model.parameters()).dtype
     with torch.inference_mode():
         for images, labels in batches:
             images = images.to(precision).contiguous(memory_format=layout)
-            with torch.autocast(world.device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
+            with torch.autocast(processes.device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
                 logits = model(images)
             logits = full_precision(logits)
             meter.add(nn.functional.cross_entropy(logits, labels), logits, labels)
             after_batch()
     model.train(was_training)
-    return meter.accuracy(world)
+    return meter.accuracy(processes)
 
 
 def full_precision(logits: Tensor) -> Tensor:

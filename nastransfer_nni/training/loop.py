@@ -20,17 +20,17 @@ from timm.utils.distributed import distribute_bn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nastransfer_nni.data import order
-from nastransfer_nni.errors import UserError
+from nastransfer_nni.base.distributed import DistributedContext
+from nastransfer_nni.data import hashing
+from nastransfer_nni.data.decoding_loader import seed_everything
 from nastransfer_nni.training.checkpoints import Checkpoints
-from nastransfer_nni.training.data import Loaders
-from nastransfer_nni.training.distributed import World
 from nastransfer_nni.training.evaluation import evaluate
-from nastransfer_nni.training.images import seed_everything
 from nastransfer_nni.training.objective import Training, mixup
-from nastransfer_nni.training.progress import Observer, Result
-from nastransfer_nni.training.protocols import Protocol
+from nastransfer_nni.training.observer import Observer, Result
+from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.training.state import TrainingState
+from nastransfer_nni.training.target import Loaders
+from search_spaces.errors import UserError
 
 CHECK_STEPS = 20
 """Steps between two looks at what would make a GPU or another process wait: the loss, and interruptions."""
@@ -60,10 +60,10 @@ class Execution:
 def train(
     model: nn.Module,
     loaders: Loaders,
-    protocol: Protocol,
+    recipe: Recipe,
     *,
     seed: int = 0,
-    world: World | None = None,
+    processes: DistributedContext | None = None,
     execution: Execution | None = None,
     checkpoints: Checkpoints | None = None,
     extra: dict[str, Any] | None = None,
@@ -73,11 +73,11 @@ def train(
     """Train `model` from its present weights, or go on from the last checkpoint.
 
     Args:
-        model: a network of this project on `world.device`; trained in place.
+        model: a network of this project on `processes.device`; trained in place.
         loaders: the data, shared out to this process.
-        protocol: how to train.
+        recipe: how to train.
         seed: of everything that training draws.
-        world: the processes; by default this one, on the CPU.
+        processes: the processes; by default this one, on the CPU.
         execution: how to compute.
         checkpoints: where to keep the state; without, nothing is written.
         extra: entries for every checkpoint, such as what the network is built from.
@@ -88,25 +88,25 @@ def train(
         UserError: the loss is not finite; names the epoch, the step and the images.
         KeyboardInterrupt: `is_interrupted` said so.
     """
-    world, execution = world or World(), execution or Execution()
-    channels_last = execution.channels_last and not (protocol.amp and world.device.type == "cpu")
+    processes, execution = processes or DistributedContext(), execution or Execution()
+    channels_last = execution.channels_last and not (recipe.amp and processes.device.type == "cpu")
     if channels_last:
         model.to(memory_format=torch.channels_last)
     if execution.grad_checkpointing:
         model.set_grad_checkpointing()  # type: ignore[operator]
-    steps = len(loaders.train) // protocol.grad_accum_steps
-    state = TrainingState(model, protocol, world, steps)
+    steps = len(loaders.train) // recipe.grad_accum_steps
+    state = TrainingState(model, recipe, processes, steps)
     if checkpoints is not None and (saved := checkpoints.last()) is not None:
         state.load(saved)
-        if state.progress.step == 0 and state.progress.top1 and world.rank == 0:
+        if state.progress.step == 0 and state.progress.top1 and processes.rank == 0:
             checkpoints.keep(state.progress.top1)  # the process may have been killed just before
     loop = _Loop(
         state,
         loaders,
-        protocol,
+        recipe,
         steps,
         seed,
-        world,
+        processes,
         execution,
         channels_last,
         checkpoints,
@@ -117,16 +117,16 @@ def train(
     return loop.run()
 
 
-def _parallel(model: Any, protocol: Protocol, world: World, compiler: str) -> Any:
+def _parallel(model: Any, recipe: Recipe, processes: DistributedContext, compiler: str) -> Any:
     """The network with its loss, compiled by the backend `compiler` if one is named, over all processes."""
-    training = Training(model, protocol)
+    training = Training(model, recipe)
     if compiler:
         training.compile(backend=compiler)
         model.compile(backend=compiler)
-    if world.size == 1:
+    if processes.world_size == 1:
         return training
     return DistributedDataParallel(
-        training, device_ids=[world.device.index] if world.device.type == "cuda" else None
+        training, device_ids=[processes.device.index] if processes.device.type == "cuda" else None
     )
 
 
@@ -135,10 +135,10 @@ class _Loop:
         self,
         state: TrainingState,
         loaders: Loaders,
-        protocol: Protocol,
+        recipe: Recipe,
         steps: int,
         seed: int,
-        world: World,
+        processes: DistributedContext,
         execution: Execution,
         channels_last: bool,
         checkpoints: Checkpoints | None,
@@ -146,21 +146,21 @@ class _Loop:
         observer: Observer,
         is_interrupted: Callable[[], bool],
     ) -> None:
-        self.state, self.loaders, self.protocol, self.steps = state, loaders, protocol, steps
-        self.seed, self.world = seed, world
+        self.state, self.loaders, self.recipe, self.steps = state, loaders, recipe, steps
+        self.seed, self.processes = seed, processes
         self.channels_last, self.recovery_interval = channels_last, execution.recovery_interval
         self.checkpoints, self.extra, self.observer = checkpoints, extra, observer
         self.is_interrupted = is_interrupted
-        self.mixup = mixup(protocol, state.model.num_classes)
+        self.mixup = mixup(recipe, state.model.num_classes)
         self.precision = next(state.model.parameters()).dtype
-        self.training = _parallel(state.model, protocol, world, execution.torchcompile)
+        self.training = _parallel(state.model, recipe, processes, execution.torchcompile)
         self.losses: list[Tensor] = []
 
     def run(self) -> Result:
         state = self.state
         self.observer.started(state.progress, self.steps)
         self.clock = time.perf_counter() - state.progress.seconds
-        while state.progress.epoch < self.protocol.epochs:
+        while state.progress.epoch < self.recipe.epochs:
             self._epoch()
         assert state.final is not None, "a run has at least one epoch"
         scores = state.progress.top1
@@ -168,25 +168,25 @@ class _Loop:
         return Result(state.final, scores[best], best, state.progress.seconds)
 
     def _epoch(self) -> None:
-        state, progress, world = self.state, self.state.progress, self.world
+        state, progress, processes = self.state, self.state.progress, self.processes
         self._set_epoch()
         started, first = time.perf_counter(), progress.step
         self._steps()
         seconds = time.perf_counter() - started
-        if world.size > 1:
+        if processes.world_size > 1:
             for model in (state.model, *([] if state.ema is None else [state.ema.module])):
-                distribute_bn(model, world.size, self.protocol.dist_bn == "reduce")
+                distribute_bn(model, processes.world_size, self.recipe.dist_bn == "reduce")
         lr = state.optimizer.param_groups[0]["lr"]
-        trained = state.meter.accuracy(world)
+        trained = state.meter.accuracy(processes)
         validation = evaluate(
             state.evaluated,
             self.loaders.validation,
-            world,
+            processes,
             amp_dtype=state.amp_dtype,
             channels_last=self.channels_last,
-            after_batch=self._stop_if_interrupted if world.size == 1 else lambda: None,
+            after_batch=self._stop_if_interrupted if processes.world_size == 1 else lambda: None,
         )
-        rate = (progress.step - first) * self.protocol.batch_size / max(seconds, 1e-9)
+        rate = (progress.step - first) * self.recipe.batch_size / max(seconds, 1e-9)
         train_figures = {"loss": trained.loss, "lr": lr, "images_per_second": rate, "seconds": seconds}
         if self.mixup is None:
             train_figures |= {"top1": trained.top1, "top5": trained.top5}
@@ -195,18 +195,18 @@ class _Loop:
         self.observer.epoch_done(progress.epoch, (progress.epoch + 1) * self.steps, train_figures, figures)
         state.epoch_done(validation)
         self._save()
-        if self.checkpoints is not None and world.rank == 0:
+        if self.checkpoints is not None and processes.rank == 0:
             self.checkpoints.keep(progress.top1)
 
     def _set_epoch(self) -> None:
         """Everything that follows from the epoch alone."""
-        progress, protocol = self.state.progress, self.protocol
-        self.loaders.train.set_epoch(progress.epoch, progress.step * protocol.grad_accum_steps)
+        progress, recipe = self.state.progress, self.recipe
+        self.loaders.train.set_epoch(progress.epoch, progress.step * recipe.grad_accum_steps)
         self.loaders.validation.set_epoch(progress.epoch)
-        self.state.model.set_drop_path_rate(protocol.drop_path * progress.epoch / protocol.epochs)
+        self.state.model.set_drop_path_rate(recipe.drop_path * progress.epoch / recipe.epochs)
         self.state.scheduler.step(progress.epoch)
-        if self.mixup is not None and protocol.mixup_off_epoch:
-            self.mixup.mixup_enabled = progress.epoch < protocol.mixup_off_epoch
+        if self.mixup is not None and recipe.mixup_off_epoch:
+            self.mixup.mixup_enabled = progress.epoch < recipe.mixup_off_epoch
         self.training.train()
 
     def _steps(self) -> None:
@@ -214,13 +214,13 @@ class _Loop:
         progress = self.state.progress
         batches = iter(self.loaders.train)
         while progress.step < self.steps:
-            if self.protocol.sched_on_updates:
+            if self.recipe.sched_on_updates:
                 self.state.scheduler.step_update(progress.epoch * self.steps + progress.step)
             self._step(batches)
             progress.step += 1
             self.observer.step_done(progress, self.steps)
             is_last = progress.step == self.steps
-            if is_last or self.world.device.type == "cpu" or progress.step % CHECK_STEPS == 0:
+            if is_last or self.processes.device.type == "cpu" or progress.step % CHECK_STEPS == 0:
                 self._check_losses()
             if self.recovery_interval and not is_last and progress.step % self.recovery_interval == 0:
                 self._check_losses()
@@ -229,21 +229,23 @@ class _Loop:
 
     def _step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
         """One optimizer step, from `grad_accum_steps` batches."""
-        state, progress, world = self.state, self.state.progress, self.world
-        parts = self.protocol.grad_accum_steps
+        state, progress, processes = self.state, self.state.progress, self.processes
+        parts = self.recipe.grad_accum_steps
         state.optimizer.zero_grad()
         for part, (images, labels) in enumerate(islice(batches, parts)):
-            seed_everything(order.number(self.seed, progress.epoch, "step", progress.step, part, world.rank))
+            seed_everything(
+                hashing.number(self.seed, progress.epoch, "step", progress.step, part, processes.rank)
+            )
             images, targets = images.to(self.precision), labels
             if self.mixup is not None:
                 images, targets = self.mixup(images, labels)
             if self.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             is_last = part == parts - 1
-            waits = world.size == 1 or is_last
+            waits = processes.world_size == 1 or is_last
             with contextlib.nullcontext() if waits else self.training.no_sync():
                 with torch.autocast(
-                    world.device.type, dtype=state.amp_dtype, enabled=state.amp_dtype is not None
+                    processes.device.type, dtype=state.amp_dtype, enabled=state.amp_dtype is not None
                 ):
                     loss, logits = self.training(images, targets)
                 self._backward(loss / parts, is_last)
@@ -254,7 +256,7 @@ class _Loop:
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:
         state = self.state
-        clip, mode = self.protocol.clip_grad or None, self.protocol.clip_mode
+        clip, mode = self.recipe.clip_grad or None, self.recipe.clip_mode
         parameters = list(state.model.parameters())
         if mode == "agc":
             head = {id(parameter) for parameter in state.model.get_classifier().parameters()}
@@ -281,8 +283,8 @@ class _Loop:
             return
         finite = torch.isfinite(torch.stack(self.losses))
         is_bad = not bool(finite.all())
-        if self.world.any(is_bad):
-            parts, progress = self.protocol.grad_accum_steps, self.state.progress
+        if self.processes.any(is_bad):
+            parts, progress = self.recipe.grad_accum_steps, self.state.progress
             if not is_bad:
                 raise UserError(f"another process met a loss that is not finite in epoch {progress.epoch}")
             number = int((~finite).nonzero()[0])
@@ -298,14 +300,14 @@ class _Loop:
     def _stop_if_interrupted(self) -> None:
         """Save and stop when asked to; several processes agree on it now and then."""
         step = self.state.progress.step
-        if self.world.size > 1 and step % CHECK_STEPS and step != self.steps:
+        if self.processes.world_size > 1 and step % CHECK_STEPS and step != self.steps:
             return
-        if self.world.any(self.is_interrupted()):
+        if self.processes.any(self.is_interrupted()):
             self._save()
             raise KeyboardInterrupt
 
     def _save(self) -> None:
         self.state.progress.seconds = time.perf_counter() - self.clock
         state = self.state.to_dict()
-        if self.checkpoints is not None and self.world.rank == 0:
+        if self.checkpoints is not None and self.processes.rank == 0:
             self.checkpoints.save(self.extra | state)

@@ -12,9 +12,9 @@ from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
-from nastransfer_nni.errors import UserError
 from nastransfer_nni.training.evaluation import full_precision
-from nastransfer_nni.training.protocols import Protocol
+from nastransfer_nni.training.recipes import Recipe
+from search_spaces.errors import UserError
 
 
 class Training(nn.Module):
@@ -22,20 +22,20 @@ class Training(nn.Module):
 
     Args:
         model: the network; has an auxiliary head if the protocol gives it a weight.
-        protocol: says which loss.
+        recipe: says which loss.
     """
 
-    def __init__(self, model: nn.Module, protocol: Protocol) -> None:
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
         super().__init__()
         self.model = model
-        self.auxiliary_weight = protocol.auxiliary_weight
+        self.auxiliary_weight = recipe.auxiliary_weight
         self.criterion: nn.Module
-        if protocol.bce_loss:
-            self.criterion = BinaryCrossEntropy(smoothing=0.0 if protocol.is_mixed else protocol.smoothing)
-        elif protocol.is_mixed:
+        if recipe.bce_loss:
+            self.criterion = BinaryCrossEntropy(smoothing=0.0 if recipe.is_mixed else recipe.smoothing)
+        elif recipe.is_mixed:
             self.criterion = SoftTargetCrossEntropy()
-        elif protocol.smoothing:
-            self.criterion = LabelSmoothingCrossEntropy(protocol.smoothing)
+        elif recipe.smoothing:
+            self.criterion = LabelSmoothingCrossEntropy(recipe.smoothing)
         else:
             self.criterion = nn.CrossEntropyLoss()
 
@@ -49,59 +49,59 @@ class Training(nn.Module):
         return loss, logits
 
 
-def optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
+def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The protocol's optimizer for the parameters of `model`.
 
     Raises:
         UserError: timm has none of that name, or it does not take what the protocol gives it.
     """
     options: dict[str, Any] = {}
-    if protocol.opt_eps:
-        options["eps"] = protocol.opt_eps
-    if protocol.opt_betas:
-        options["betas"] = protocol.opt_betas
+    if recipe.opt_eps:
+        options["eps"] = recipe.opt_eps
+    if recipe.opt_betas:
+        options["betas"] = recipe.opt_betas
     try:
         made: torch.optim.Optimizer = create_optimizer_v2(
             model,
-            opt=protocol.opt,
-            lr=protocol.lr,
-            weight_decay=protocol.weight_decay,
-            momentum=protocol.momentum,
-            filter_bias_and_bn=protocol.filter_bias_and_bn,
+            opt=recipe.opt,
+            lr=recipe.lr,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+            filter_bias_and_bn=recipe.filter_bias_and_bn,
             **options,
         )
     except (ValueError, AssertionError, TypeError) as error:
-        raise UserError(f"--opt {protocol.opt}: {error}") from None
+        raise UserError(f"--opt {recipe.opt}: {error}") from None
     return made
 
 
-def scheduler(optimizer: torch.optim.Optimizer, protocol: Protocol, steps: int) -> Scheduler:
+def scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Scheduler:
     """The protocol's schedule of the learning rate, for epochs of `steps` optimizer steps."""
     made: Scheduler
     made, _ = create_scheduler_v2(
         optimizer,
-        sched=protocol.sched,
-        num_epochs=protocol.epochs,
-        decay_epochs=protocol.decay_epochs,
-        decay_rate=protocol.decay_rate,
-        min_lr=protocol.min_lr,
-        warmup_lr=protocol.warmup_lr,
-        warmup_epochs=protocol.warmup_epochs,
-        step_on_epochs=not protocol.sched_on_updates,
+        sched=recipe.sched,
+        num_epochs=recipe.epochs,
+        decay_epochs=recipe.decay_epochs,
+        decay_rate=recipe.decay_rate,
+        min_lr=recipe.min_lr,
+        warmup_lr=recipe.warmup_lr,
+        warmup_epochs=recipe.warmup_epochs,
+        step_on_epochs=not recipe.sched_on_updates,
         updates_per_epoch=steps,
     )
     return made
 
 
-def mixup(protocol: Protocol, num_classes: int) -> Mixup | None:
+def mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
     """What mixes the images of a batch and their labels; None where the protocol mixes none."""
-    if not protocol.is_mixed:
+    if not recipe.is_mixed:
         return None
     return Mixup(
-        protocol.mixup,
-        protocol.cutmix,
-        prob=protocol.mixup_prob,
-        switch_prob=protocol.mixup_switch_prob,
-        label_smoothing=protocol.smoothing,
+        recipe.mixup,
+        recipe.cutmix,
+        prob=recipe.mixup_prob,
+        switch_prob=recipe.mixup_switch_prob,
+        label_smoothing=recipe.smoothing,
         num_classes=num_classes,
     )

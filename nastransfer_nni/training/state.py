@@ -9,20 +9,20 @@ import torch
 from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3, NativeScaler
 
-from nastransfer_nni.training.distributed import World
+from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.training.evaluation import Accuracy, Meter
 from nastransfer_nni.training.objective import optimizer, scheduler
-from nastransfer_nni.training.progress import Progress
-from nastransfer_nni.training.protocols import Protocol
+from nastransfer_nni.training.observer import Progress
+from nastransfer_nni.training.recipes import Recipe
 
 
 class TrainingState:
     """A network under training with all that belongs to it.
 
     Args:
-        model: a network of this project on `world.device`; trained in place.
-        protocol: how it is trained.
-        world: the processes.
+        model: a network of this project on `processes.device`; trained in place.
+        recipe: how it is trained.
+        processes: the processes.
         steps: optimizer steps of an epoch.
 
     Attributes:
@@ -37,22 +37,22 @@ class TrainingState:
         final: accuracy after the last whole epoch.
     """
 
-    def __init__(self, model: Any, protocol: Protocol, world: World, steps: int) -> None:
-        self.model = convert_sync_batchnorm(model) if protocol.sync_bn and world.size > 1 else model
-        self.optimizer = optimizer(self.model, protocol)
-        self.scheduler = scheduler(self.optimizer, protocol, steps)
-        self.amp_dtype: torch.dtype | None = getattr(torch, protocol.amp_dtype) if protocol.amp else None
-        needs_scaler = self.amp_dtype is torch.float16 and world.device.type == "cuda"
-        self.scaler = NativeScaler(world.device.type) if needs_scaler else None
+    def __init__(self, model: Any, recipe: Recipe, processes: DistributedContext, steps: int) -> None:
+        self.model = convert_sync_batchnorm(model) if recipe.sync_bn and processes.world_size > 1 else model
+        self.optimizer = optimizer(self.model, recipe)
+        self.scheduler = scheduler(self.optimizer, recipe, steps)
+        self.amp_dtype: torch.dtype | None = getattr(torch, recipe.amp_dtype) if recipe.amp else None
+        needs_scaler = self.amp_dtype is torch.float16 and processes.device.type == "cuda"
+        self.scaler = NativeScaler(processes.device.type) if needs_scaler else None
         self.ema = (
-            ModelEmaV3(self.model, decay=protocol.model_ema_decay, use_warmup=protocol.model_ema_warmup)
-            if protocol.model_ema
+            ModelEmaV3(self.model, decay=recipe.model_ema_decay, use_warmup=recipe.model_ema_warmup)
+            if recipe.model_ema
             else None
         )
         self.progress = Progress()
-        self.meter = Meter(world.device)
+        self.meter = Meter(processes.device)
         self.final: Accuracy | None = None
-        self._world = world
+        self._processes = processes
 
     @property
     def evaluated(self) -> Any:
@@ -64,11 +64,11 @@ class TrainingState:
         self.final = accuracy
         self.progress.epoch, self.progress.step = self.progress.epoch + 1, 0
         self.progress.top1.append(accuracy.top1)
-        self.meter = Meter(self._world.device)
+        self.meter = Meter(self._processes.device)
 
     def to_dict(self) -> dict[str, Any]:
         """The state as a checkpoint holds it, with timm's names; every process has to call this."""
-        sums = self._world.sum(self.meter.sums.clone())
+        sums = self._processes.all_reduce_sum(self.meter.sums.clone())
         state = {
             "version": 2,
             "epoch": self.progress.epoch - (self.progress.step == 0),
@@ -93,7 +93,7 @@ class TrainingState:
         if self.scaler is not None:
             self.scaler.load_state_dict(state[self.scaler.state_dict_key])
         self.progress = Progress(**state["progress"])
-        if self._world.rank == 0:  # the others count from zero: the sums are of all processes
+        if self._processes.rank == 0:  # the others count from zero: the sums are of all processes
             self.meter.sums.copy_(state["sums"])
         if state["final"] is not None:
             self.final = Accuracy(**state["final"])

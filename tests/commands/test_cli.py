@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nastransfer_nni import cli
+from nastransfer_nni.base import cli
 from nastransfer_nni.commands import COMMANDS
 from search_spaces.zoo import zoo
 
@@ -95,7 +95,7 @@ def test_what_several_processes_cannot_search(capsys, tmp_path, monkeypatch, fla
 def test_option_errors_come_before_heavy_imports(tmp_path):
     """torch, NNI and timm alone take seconds to import; a bad option must not wait for them."""
     watch = (
-        "import sys; from nastransfer_nni import cli; from nastransfer_nni.commands import COMMANDS\n"
+        "import sys; from nastransfer_nni.base import cli; from nastransfer_nni.commands import COMMANDS\n"
         "try: cli.main('nastransfer', COMMANDS, sys.argv[1:])\n"
         "finally: print([m for m in ('torch', 'nni', 'timm', 'datasets', 'pandas') if m in sys.modules])"
     )
@@ -112,10 +112,10 @@ def test_trial_parameters_override_flags(monkeypatch):
     command = ALL[("search",)]
     monkeypatch.setenv("NNI_TRIAL_JOB_ID", "job")
     monkeypatch.setattr(nni, "get_next_parameter", lambda: {"seed": 7})
-    assert cli._trial(command) == {"seed": 7}
+    assert cli._overrides(command) == {"seed": 7}
     monkeypatch.setattr(nni, "get_next_parameter", lambda: {"sead": 7})
     with pytest.raises(ValueError, match=r"searchSpace 'sead'.*did you mean 'seed'"):
-        cli._trial(command)
+        cli._overrides(command)
 
 
 BROKEN = {

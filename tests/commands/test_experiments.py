@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nastransfer_nni import cli
+from nastransfer_nni.base import cli
 from nastransfer_nni.commands import COMMANDS
-from nastransfer_nni.errors import UserError
-from nastransfer_nni.studies.design import Study
+from nastransfer_nni.study.design import Study
+from search_spaces.errors import UserError
 
 FILES = sorted((Path(__file__).parents[2] / "experiments").glob("*.yml"))
 STUDIES = [path for path in FILES if path.stem.startswith("study_")]
@@ -38,7 +38,7 @@ def test_every_trial_of_an_experiment_is_accepted(path, monkeypatch):
     assert len(trials) == experiment["maxTrialNumber"]
     module, *flags = shlex.split(experiment["trialCommand"].partition(" -m ")[2])
     command = COMMANDS[module.removeprefix("nastransfer_nni.")]
-    assert command.tuned
+    assert command.overrides is not None
     with skipped_without_data():
         for values in trials:
             parameters = dict(zip(experiment["searchSpace"], values, strict=True))

@@ -9,7 +9,7 @@ from torchvision.transforms import _functional_tensor
 from torchvision.transforms import functional as reference
 
 from nastransfer_nni.data.augmentation import Augmentation
-from nastransfer_nni.data.batches import BatchLoader
+from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.data.sources import SOURCES

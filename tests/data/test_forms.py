@@ -10,12 +10,12 @@ import tarfile
 import datasets
 import numpy as np
 import pytest
-from made_images import write_folder
 from PIL import Image
 
 from nastransfer_nni.data.loading import load
-from nastransfer_nni.proxies import spec
-from nastransfer_nni.proxies.resolve import make
+from nastransfer_nni.proxy import spec
+from nastransfer_nni.proxy.choose import make
+from tests.data.made_images import write_folder
 
 FORMS = ("parquet", "folder", "saved", "shards", "streamed")
 KINDS = (
@@ -96,8 +96,8 @@ def test_another_seed_chooses_otherwise(forms):
 
 
 def test_a_manifest_made_from_one_form_opens_another(forms, tmp_path):
-    from nastransfer_nni.proxies import manifest as manifests
-    from nastransfer_nni.proxies.resolve import resolve
+    from nastransfer_nni.proxy import manifest as manifests
+    from nastransfer_nni.proxy.choose import resolve
 
     chosen, manifest = make(load(forms["parquet"], "train"), spec.parse("images:0.4"), 0)
     manifests.write(manifest, chosen, tmp_path / "p.json")

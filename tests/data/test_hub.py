@@ -9,9 +9,10 @@ import tarfile
 
 import datasets
 import pytest
-from local_hub import serving
-from made_images import write_folder
 from PIL import Image
+
+from tests.data.local_hub import serving
+from tests.data.made_images import write_folder
 
 
 @pytest.fixture(scope="module")

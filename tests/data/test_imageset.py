@@ -2,9 +2,9 @@ import pickle
 
 import numpy as np
 import pytest
-from made_images import write_folder
 
 from nastransfer_nni.data.loading import load
+from tests.data.made_images import write_folder
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ import logging
 import datasets
 import numpy as np
 import pytest
-from made_images import write_folder
 from PIL import Image
 
 from nastransfer_nni.data import loading
-from nastransfer_nni.data.imageset import UnreadableImage, decode
+from nastransfer_nni.data.decode import UnreadableImage, decode
 from nastransfer_nni.data.loading import load, splits
 from nastransfer_nni.data.memory import InMemoryImages
-from nastransfer_nni.errors import UserError
+from search_spaces.errors import UserError
+from tests.data.made_images import write_folder
 
 
 def png(pixels):
@@ -131,7 +131,7 @@ def test_imagenet_classes_have_synset_names_in_every_form(tmp_path, monkeypatch)
     images = load("imagenet1k")
     assert len(images.classes) == 1000 and images.classes[:2] == ("n01440764", "n01443537")
     assert images.labels.tolist() == [0, 1, 0, 999, 5, 5]
-    from nastransfer_nni.data.order import key_of
+    from nastransfer_nni.data.hashing import key_of
 
     assert images.key(2) == f"{key_of('n01440002_2'):016x}"  # the set's own name, not the content
 
@@ -152,13 +152,13 @@ def test_a_set_that_does_not_fit_the_disk_is_streamed(tmp_path, monkeypatch):
 
 
 def test_an_interrupted_stream_goes_on(tmp_path, monkeypatch):
-    from nastransfer_nni.data import streaming
+    from nastransfer_nni.data.stores import stream
 
-    monkeypatch.setattr(streaming, "_PART", 2)
+    monkeypatch.setattr(stream, "_PART", 2)
     kinds = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
     name = write_parquet(tmp_path / "s", features=kinds, image=GREY, label=[0, 1] * 3) + "@stream=yes"
     seen = []
-    real = streaming.content_key
+    real = stream.content_key
 
     def dies(content):
         seen.append(content)
@@ -166,7 +166,7 @@ def test_an_interrupted_stream_goes_on(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(content)
 
-    monkeypatch.setattr(streaming, "content_key", dies)
+    monkeypatch.setattr(stream, "content_key", dies)
     with pytest.raises(KeyboardInterrupt):
         load(name)
     seen.clear()

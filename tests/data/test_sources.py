@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from nastransfer_nni.data import sources
-from nastransfer_nni.errors import UserError
+from search_spaces.errors import UserError
 
 
 def test_checking_names_and_proxies_imports_nothing_heavy():

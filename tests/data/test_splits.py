@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nastransfer_nni.data.splits import split
-from nastransfer_nni.errors import UserError
+from search_spaces.errors import UserError
 
 labels_of_any_kind = st.lists(st.integers(0, 6), min_size=60, max_size=200).map(np.array)
 shares_of_any_kind = st.lists(st.floats(0.05, 0.5), min_size=1, max_size=2)

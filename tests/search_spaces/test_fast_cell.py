@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from search_spaces.compiled import kernels
-from search_spaces.compiled.cell import run
-from search_spaces.fast_cell import FastCell
+from search_spaces.cells.compiled import kernels
+from search_spaces.cells.compiled.cell import run
+from search_spaces.cells.fast import FastCell
+from search_spaces.cells.mixed import MixedCell
 from search_spaces.genotype import OPERATIONS
 from search_spaces.geometry import CellGeometry
-from search_spaces.mixed_cell import MixedCell
 
 
 @pytest.fixture(params=["compiled", "torch"])

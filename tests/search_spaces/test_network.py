@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from search_spaces import DartsNetwork, Genotype
-from search_spaces.complexity import mult_adds, parameters
 from search_spaces.geometry import geometries
 from search_spaces.network import AuxiliaryHead
+from search_spaces.sizes import mult_adds, parameters
 from search_spaces.zoo import zoo
 
 SETTINGS = {

@@ -7,10 +7,10 @@ import torch
 
 import strategies
 from search_spaces import DartsSpace
-from search_spaces.costs import CellCosts
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from search_spaces.sizes import CellCosts
+from strategies.interfaces import SearchContext
 from strategies.supernet import Schedule, SupernetEvaluator
-from strategies.terms import Terms
 
 
 class Batches:
@@ -65,7 +65,7 @@ class Records:
             raise KeyboardInterrupt
 
 
-def run_supernet(text, terms=None, epochs=2, stop_at=None, kept=None):
+def run_supernet(text, context=None, epochs=2, stop_at=None, kept=None):
     """Run a supernet strategy on made data; `kept` carries the state from one process to the next."""
     kept = {} if kept is None else kept
     name, options = strategies.parse(text)
@@ -80,7 +80,7 @@ def run_supernet(text, terms=None, epochs=2, stop_at=None, kept=None):
         records,
         resume=kept.get("state"),
         save=lambda state: kept.update(state=_copied(state)),
-        terms=terms or Terms(),
+        context=context or SearchContext(),
     )
     strategy(RawFormatModelSpace(DartsSpace(2, 3, 3), evaluator), SequentialExecutionEngine())
     return SimpleNamespace(result=strategy.result, records=records, strategy=strategy)

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 import strategies
-from nastransfer_nni.training.distributed import world
+from nastransfer_nni.base.distributed import distributed_context
 from search_spaces import DartsSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from strategies.interfaces import SearchContext
 from strategies.supernet import Schedule, SupernetEvaluator
-from strategies.terms import Terms
 
 
 class Share:
@@ -21,10 +21,10 @@ class Share:
 
     def __init__(self, images, labels, processes):
         self._batches = [
-            (batch[processes.rank :: processes.size], of_them[processes.rank :: processes.size])
+            (batch[processes.rank :: processes.world_size], of_them[processes.rank :: processes.world_size])
             for batch, of_them in zip(images.split(8), labels.split(8), strict=True)
         ]
-        self.batch_size, self.samples = 8 // processes.size, len(labels) // processes.size
+        self.batch_size, self.samples = 8 // processes.world_size, len(labels) // processes.world_size
 
     def set_epoch(self, epoch): ...
 
@@ -69,14 +69,20 @@ if __name__ == "__main__":
     space = DartsSpace(4, 3, 10)
     kind, options = strategies.parse(name)
     strategy = strategies.create(kind, **options.model_dump())
-    with world(torch.device("cpu")) as processes:
+    with distributed_context(torch.device("cpu")) as processes:
         weights, alphas = (
             Share(images[half], labels[half], processes) for half in (slice(16), slice(16, 32))
         )
         evaluator = SupernetEvaluator(
-            weights, alphas, alphas, Schedule(epochs=2), Silent(), terms=Terms(seed=3), peers=processes
+            weights,
+            alphas,
+            alphas,
+            Schedule(epochs=2),
+            Silent(),
+            context=SearchContext(seed=3),
+            processes=processes,
         )
-        if processes.size == 1:
+        if processes.world_size == 1:
             space.forward = in_two_shares(space)
         strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
         found = {
@@ -86,4 +92,4 @@ if __name__ == "__main__":
             "weights": dict(strategy.supernet.named_parameters()),
             "own": strategy.own_state(),
         }
-        torch.save(found, out / f"{processes.size}-{processes.rank}.pt")
+        torch.save(found, out / f"{processes.world_size}-{processes.rank}.pt")

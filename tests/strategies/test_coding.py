@@ -10,8 +10,8 @@ from scipy import stats
 from search_spaces import OPERATIONS, DartsSpace, Genotype
 from search_spaces.coding import Coding, Inputs
 from search_spaces.genotype import CONCAT, KINDS
+from strategies.interfaces import SearchContext
 from strategies.proposers import Proposer
-from strategies.terms import Terms
 
 CODING = Coding.of(DartsSpace(2, 3, 3).simplify())
 CODES = st.tuples(*(st.integers(0, size - 1) for size in CODING.sizes))
@@ -56,7 +56,7 @@ def test_mutations_reach_operations_and_inputs_alike():
 
 
 def test_random_draws_are_uniform():
-    proposer = Proposer(CODING, Terms(seed=3), DRAWS, Genotype.from_sample)
+    proposer = Proposer(CODING, SearchContext(seed=3), DRAWS, Genotype.from_sample)
     drawn = np.array([proposer.propose(index, []) for index in range(DRAWS)])
     labels = [gene.labels[0] if isinstance(gene, Inputs) else gene.label for gene in CODING.genes]
     values = []

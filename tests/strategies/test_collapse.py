@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
+from search_spaces.cells.partial import PartialEdge
 from search_spaces.genotype import CONCAT, KINDS
-from search_spaces.partial_cell import PartialEdge
 from strategies.darts import Darts
+from strategies.interfaces import SearchContext
 from strategies.options import DartsOptions
-from strategies.terms import Terms
 
 
 def test_alphas_rest_in_the_first_epochs(supernet):
@@ -22,7 +22,7 @@ def test_alphas_rest_in_the_first_epochs(supernet):
 
 
 def test_the_budget_knows_of_the_rest(supernet):
-    assert supernet("darts:frozen_epochs=2", Terms(budget=24 + 24 + 48 + 47)).result.epochs == 3
+    assert supernet("darts:frozen_epochs=2", SearchContext(budget=24 + 24 + 48 + 47)).result.epochs == 3
 
 
 def genotype_with(strategy, skips):

@@ -12,10 +12,10 @@ import strategies
 from search_spaces import DartsSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from strategies.darts import Darts
+from strategies.distributed import DistributedContext
+from strategies.interfaces import SearchContext
 from strategies.options import DartsOptions
-from strategies.peers import Alone
 from strategies.supernet import Schedule, SupernetEvaluator
-from strategies.terms import Terms
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_second_order_against_differentiation_through_the_step():
 
     class OnSmoothNetwork(Darts):
         supernet = network
-        evaluator = SimpleNamespace(peers=Alone())
+        evaluator = SimpleNamespace(processes=DistributedContext())
 
     strategy = OnSmoothNetwork(DartsOptions(order=2))
     rate, momentum, decay = 0.5, 0.9, 0.03
@@ -128,7 +128,9 @@ def search(images, labels, epochs=1, width=4, layers=3, **options):
     half = len(labels) // 2
     weights, alphas = Images(images[:half], labels[:half]), Images(images[half:], labels[half:])
     strategy = strategies.create("darts", alpha_learning_rate=3e-2, **options)
-    evaluator = SupernetEvaluator(weights, alphas, alphas, Schedule(epochs=epochs), Silent(), terms=Terms())
+    evaluator = SupernetEvaluator(
+        weights, alphas, alphas, Schedule(epochs=epochs), Silent(), context=SearchContext()
+    )
     space = RawFormatModelSpace(DartsSpace(width, layers, 10), evaluator)
     strategy(space, SequentialExecutionEngine())
     return strategy

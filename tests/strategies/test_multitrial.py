@@ -10,17 +10,12 @@ import pytest
 import strategies
 from search_spaces import DartsSpace, Genotype
 from search_spaces.coding import Coding
-from search_spaces.nni_api import (
-    ModelStatus,
-    SequentialExecutionEngine,
-    SimplifiedModelSpace,
-    nni,
-)
+from search_spaces.nni_api import ModelStatus, SequentialExecutionEngine, SimplifiedModelSpace, nni
+from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator
 from strategies.nsga2 import Nsga2, knee
 from strategies.options import EvolutionOptions
 from strategies.proposers import RegularizedEvolution, Told
-from strategies.terms import Terms
 
 TEXTS = [
     "random:samples=12",
@@ -44,8 +39,8 @@ class Judge(CandidateEvaluator):
 
     samples = 100
 
-    def __init__(self, terms, records, workers=1, failures=(), stop_at=None):
-        self.terms, self.recorder, self.workers = terms, records, workers
+    def __init__(self, context, records, workers=1, failures=(), stop_at=None):
+        self.context, self.recorder, self.workers = context, records, workers
         self.failures, self.stop_at, self.calls = list(failures), stop_at, itertools.count()
 
     def _execute(self, model):
@@ -91,14 +86,14 @@ class News:
         return self.items.pop(0)
 
 
-def run(text, terms, records, service=None, **judge):
+def run(text, context, records, service=None, **judge):
     name, options = strategies.parse(text)
     strategy = strategies.create(name, **options.model_dump())
     engine = service or SequentialExecutionEngine()
     if service:
         strategy._news = News(service)
         judge["workers"] = service.workers
-    space = SimplifiedModelSpace.from_model(DartsSpace(2, 3, 3), Judge(terms, records, **judge))
+    space = SimplifiedModelSpace.from_model(DartsSpace(2, 3, 3), Judge(context, records, **judge))
     strategy(space, engine)
     return strategy
 
@@ -114,11 +109,11 @@ def entries(journal):
 @pytest.mark.parametrize("text", SAME_ANYWHERE)
 def test_the_order_of_finishing_changes_nothing(text, costs, records):
     journal = []
-    here = run(text, Terms(seed=1, mult_adds=costs, journal=journal), records)
+    here = run(text, SearchContext(seed=1, mult_adds=costs, journal=journal), records)
     orders = set()
     for seed in range(3):
         service, other = Service(3, seed), []
-        there = run(text, Terms(seed=1, mult_adds=costs, journal=other), type(records)(), service)
+        there = run(text, SearchContext(seed=1, mult_adds=costs, journal=other), type(records)(), service)
         assert codes(there) == codes(here)
         assert entries(other) == entries(journal)
         assert there.result == here.result
@@ -129,19 +124,19 @@ def test_the_order_of_finishing_changes_nothing(text, costs, records):
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("stop_at", [0, 3, 8])
 def test_a_search_that_was_stopped_ends_like_one_that_was_not(text, stop_at, costs, records):
-    def terms(journal):
-        return Terms(seed=1, mult_adds=costs, journal=journal)
+    def context(journal):
+        return SearchContext(seed=1, mult_adds=costs, journal=journal)
 
-    undisturbed = run(text, terms([]), records)
+    undisturbed = run(text, context([]), records)
     journal = []
     with pytest.raises(KeyboardInterrupt):
-        run(text, terms(journal), type(records)(), stop_at=stop_at)
+        run(text, context(journal), type(records)(), stop_at=stop_at)
     assert len(journal) == stop_at
     if text in SAME_ANYWHERE:
         with pytest.raises(KeyboardInterrupt):
-            run(text, terms(journal), type(records)(), Service(2, 5), stop_at=1)
+            run(text, context(journal), type(records)(), Service(2, 5), stop_at=1)
     again = type(records)()
-    resumed = run(text, terms(journal), again)
+    resumed = run(text, context(journal), again)
     assert codes(resumed) == codes(undisturbed)
     assert resumed.result == undisturbed.result
     assert again.lines == records.lines
@@ -150,34 +145,34 @@ def test_a_search_that_was_stopped_ends_like_one_that_was_not(text, stop_at, cos
 
 def test_a_failed_candidate_is_trained_again_and_again_before_it_ends_the_search(costs, records):
     journal = []
-    found = run(TEXTS[0], Terms(seed=1, journal=journal), records, Service(2, 0), failures=(1, 4))
-    assert codes(found) == codes(run(TEXTS[0], Terms(seed=1), type(records)()))
+    found = run(TEXTS[0], SearchContext(seed=1, journal=journal), records, Service(2, 0), failures=(1, 4))
+    assert codes(found) == codes(run(TEXTS[0], SearchContext(seed=1), type(records)()))
     with pytest.raises(RuntimeError, match="failed 3 times"):
-        run(TEXTS[0], Terms(seed=1), type(records)(), Service(1, 0), failures=range(3))
+        run(TEXTS[0], SearchContext(seed=1), type(records)(), Service(1, 0), failures=range(3))
 
 
 def test_one_random_cell_needs_no_training(records):
-    found = run("random", Terms(seed=5), records, stop_at=0)
+    found = run("random", SearchContext(seed=5), records, stop_at=0)
     assert found.result.samples == found.result.candidates == 0 and math.isnan(found.result.score)
     assert Genotype.from_sample(next(found.list_models(limit=1)).sample) == found.result.genotype
-    assert found.result.genotype != run("random", Terms(seed=6), type(records)()).result.genotype
+    assert found.result.genotype != run("random", SearchContext(seed=6), type(records)()).result.genotype
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_the_budget_pays_for_whole_candidates(text, costs, records):
-    found = run(text, Terms(mult_adds=costs, budget=799), records)
+    found = run(text, SearchContext(mult_adds=costs, budget=799), records)
     assert found.result.candidates == 7 == records.expected
     assert (found.result.samples, found.result.seconds) == (700, 14.0)
     with pytest.raises(ValueError, match="less than one candidate"):
-        run(text, Terms(mult_adds=costs, budget=99), records)
+        run(text, SearchContext(mult_adds=costs, budget=99), records)
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_no_candidate_is_beyond_the_limit(text, costs, records):
     limit = costs.base * 5 // 4
-    found = run(text, Terms(seed=2, mult_adds=costs, max_mult_adds=limit), records)
+    found = run(text, SearchContext(seed=2, mult_adds=costs, max_mult_adds=limit), records)
     assert max(costs(found.proposer.architecture(told.code)) for told in found.told) <= limit
-    free = run(text, Terms(seed=2, mult_adds=costs), type(records)())
+    free = run(text, SearchContext(seed=2, mult_adds=costs), type(records)())
     assert max(costs(free.proposer.architecture(told.code)) for told in free.told) > limit
 
 
@@ -191,7 +186,7 @@ def told(count, seed=0):
 
 def test_a_child_differs_in_one_gene_from_the_best_of_its_tournament():
     options = EvolutionOptions(population=10, tournament=10, candidates=99)
-    proposer = RegularizedEvolution(options, 1, CODING, Terms(), 99, Genotype.from_sample)
+    proposer = RegularizedEvolution(options, 1, CODING, SearchContext(), 99, Genotype.from_sample)
     history = told(25)
     alive = history[-10:]
     best = max(alive, key=lambda candidate: candidate.score)
@@ -203,7 +198,7 @@ def test_a_child_differs_in_one_gene_from_the_best_of_its_tournament():
 
 def test_the_front_is_what_nobody_dominates(costs):
     options = EvolutionOptions(selection="nsga2")
-    proposer = Nsga2(options, CODING, Terms(mult_adds=costs), 99, Genotype.from_sample)
+    proposer = Nsga2(options, CODING, SearchContext(mult_adds=costs), 99, Genotype.from_sample)
     history = told(60)
     points = [(c.score, costs(proposer.architecture(c.code))) for c in history]
     expected = {

@@ -3,7 +3,7 @@
 import pytest
 
 from search_spaces import Genotype
-from strategies.terms import Terms
+from strategies.interfaces import SearchContext
 
 SEARCHES = [
     "darts",
@@ -24,17 +24,17 @@ def same(one, other):
 
 @pytest.mark.parametrize("text", SEARCHES)
 def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, text):
-    def terms(journal):
-        return Terms(seed=1, mult_adds=costs, journal=journal)
+    def context(journal):
+        return SearchContext(seed=1, mult_adds=costs, journal=journal)
 
-    undisturbed = supernet(text, terms([]))
+    undisturbed = supernet(text, context([]))
     steps = next(undisturbed.records.advances)
     for stop_at in {1, 4, steps - 2}:
         kept, journal = {}, []
         with pytest.raises(KeyboardInterrupt):
-            supernet(text, terms(journal), stop_at=stop_at, kept=kept)
+            supernet(text, context(journal), stop_at=stop_at, kept=kept)
         before = len(journal)
-        resumed = supernet(text, terms(journal), kept=kept)
+        resumed = supernet(text, context(journal), kept=kept)
         assert same(resumed.result, undisturbed.result)
         assert resumed.records.lines == undisturbed.records.lines[-len(resumed.records.lines) :]
         assert len(journal) == undisturbed.result.candidates
@@ -43,26 +43,26 @@ def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, t
 
 @pytest.mark.parametrize("text", SEARCHES)
 def test_the_limit_is_kept(supernet, costs, text):
-    free = supernet(text, Terms(seed=1, mult_adds=costs), epochs=1).result
+    free = supernet(text, SearchContext(seed=1, mult_adds=costs), epochs=1).result
     limit = costs.base + (costs(free.genotype) - costs.base) * 3 // 4
-    bound = supernet(text, Terms(seed=1, mult_adds=costs, max_mult_adds=limit), epochs=1).result
+    bound = supernet(text, SearchContext(seed=1, mult_adds=costs, max_mult_adds=limit), epochs=1).result
     assert costs(bound.genotype) <= limit < costs(free.genotype)
 
 
 @pytest.mark.parametrize("text", [SEARCHES[0], SEARCHES[1], SEARCHES[3]])
 def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
-    found = supernet(text, Terms(mult_adds=costs, budget=3 * 48 + 47))
+    found = supernet(text, SearchContext(mult_adds=costs, budget=3 * 48 + 47))
     epochs = {"darts": [48] * 3, SEARCHES[1]: [24, 48, 48, 48]}.get(text, [24] * 7)
     assert found.result.samples == sum(epochs[: found.result.epochs])
     assert found.result.epochs == len(epochs) or "stop_skips" in text
     assert found.records.expected == len(epochs)
     with pytest.raises(ValueError, match="less than one epoch"):
-        supernet(text, Terms(mult_adds=costs, budget=23))
+        supernet(text, SearchContext(mult_adds=costs, budget=23))
 
 
 def test_random_with_shared_weights_keeps_the_best_finalist(supernet):
     journal = []
-    found = supernet(SEARCHES[3], Terms(journal=journal))
+    found = supernet(SEARCHES[3], SearchContext(journal=journal))
     final = [entry for entry in journal if entry["stage"] == "final"]
     screening = sorted((e for e in journal if e["stage"] == "screening"), key=lambda e: -e["top1"])
     assert [entry["genotype"] for entry in final] == [entry["genotype"] for entry in screening[:2]]
@@ -71,5 +71,5 @@ def test_random_with_shared_weights_keeps_the_best_finalist(supernet):
 
 
 def test_seeds_draw_other_cells(supernet):
-    first, second = (supernet(SEARCHES[3], Terms(seed=seed)).result.genotype for seed in (1, 2))
+    first, second = (supernet(SEARCHES[3], SearchContext(seed=seed)).result.genotype for seed in (1, 2))
     assert first != second

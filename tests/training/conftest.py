@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from nastransfer_nni.data.imageset import ImageSet
+from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.sources import Source
-from nastransfer_nni.models import DartsModel
-from nastransfer_nni.training.data import Target
-from nastransfer_nni.training.protocols import Protocol
+from nastransfer_nni.models.darts import DartsModel
+from nastransfer_nni.training.recipes import Recipe
+from nastransfer_nni.training.target import Target
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def photo_target():
 
 def protocol(**options):
     defaults = {"epochs": 3, "batch_size": 6, "width": 4, "layers": 3, "lr": 0.05, "clip_grad": 5.0}
-    return Protocol(protocol="test", **{**defaults, **options})
+    return Recipe(protocol="test", **{**defaults, **options})
 
 
-def network(options: Protocol, target: Target, dtype=torch.float32):
+def network(options: Recipe, target: Target, dtype=torch.float32):
     torch.manual_seed(1)
     model = DartsModel(
         "DARTS_V2",

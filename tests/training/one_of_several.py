@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nastransfer_nni.base.distributed import distributed_context
 from nastransfer_nni.training.checkpoints import Checkpoints
-from nastransfer_nni.training.data import Target, loaders
-from nastransfer_nni.training.distributed import world
 from nastransfer_nni.training.loop import train
-from nastransfer_nni.training.progress import Observer
+from nastransfer_nni.training.observer import Observer
+from nastransfer_nni.training.target import Target, loaders
 from tests.training.conftest import image_set, network, protocol
 
 
@@ -39,15 +39,15 @@ if __name__ == "__main__":
     out, epochs, stop_at = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     options = protocol(epochs=epochs, batch_size=24, lr=0.02, auxiliary_weight=0.4, cutout=2, smoothing=0.1)
     target = Target(image_set(30, [(8, 8)], kind="PNG"), image_set(11, [(8, 8)], "test", kind="PNG"), 8)
-    with world(torch.device("cpu")) as processes:
+    with distributed_context(torch.device("cpu")) as processes:
         observer = Losses()
         try:
             result = train(
                 frozen(network(options, target, torch.float64)),
-                loaders(target, options, seed=3, world=processes),
+                loaders(target, options, seed=3, processes=processes),
                 options,
                 seed=3,
-                world=processes,
+                processes=processes,
                 checkpoints=Checkpoints(out),
                 observer=observer,
                 is_interrupted=lambda: len(observer.train) == stop_at - 1 and processes.rank == 1,

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from nastransfer_nni import checkpoints as store
-from nastransfer_nni.errors import UserError
-from nastransfer_nni.training.distributed import pick_device
+from nastransfer_nni.base import torch_io as store
+from nastransfer_nni.base.distributed import pick_device
 from nastransfer_nni.training.evaluation import Meter
+from search_spaces.errors import UserError
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
 STEPS = 50

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from nastransfer_nni import checkpoints as store
-from nastransfer_nni.errors import UserError
+from nastransfer_nni.base import torch_io as store
+from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.training.checkpoints import Checkpoints
-from nastransfer_nni.training.data import Loaders, loaders
-from nastransfer_nni.training.distributed import World
 from nastransfer_nni.training.loop import Execution, train
 from nastransfer_nni.training.objective import Training
-from nastransfer_nni.training.progress import Observer
+from nastransfer_nni.training.observer import Observer
+from nastransfer_nni.training.target import Loaders, loaders
+from search_spaces.errors import UserError
 from tests.training.conftest import network, protocol
 
 
@@ -39,7 +39,7 @@ def run(options, target, folder=None, stop_at=None, figures=None, workers=0, **e
     model, figures = network(options, target), figures or Figures()
     result = train(
         model,
-        loaders(target, options, seed=3, world=World(), workers=workers),
+        loaders(target, options, seed=3, processes=DistributedContext(), workers=workers),
         options,
         seed=3,
         execution=Execution(**execution),
@@ -131,8 +131,8 @@ def test_accumulating_gradients_does_not_change_a_step(small_target):
             if isinstance(module, nn.BatchNorm2d):
                 module.train = lambda mode=True, module=module: module
                 nn.Module.train(module, False)
-        whole = loaders(small_target, protocol(epochs=1), seed=3, world=World()).train
-        data = loaders(small_target, options, seed=3, world=World())
+        whole = loaders(small_target, protocol(epochs=1), seed=3, processes=DistributedContext()).train
+        data = loaders(small_target, options, seed=3, processes=DistributedContext())
         train(model, Loaders(Parts(whole, parts), data.validation), options, seed=3)
         found.append(model)
     for a, b in zip(found[0].parameters(), found[1].parameters(), strict=True):
@@ -145,7 +145,7 @@ def test_the_loop_is_plain_sgd_with_clipping_decay_and_a_cosine(small_target):
     model, _, figures = run(options, small_target, channels_last=False)
     other = network(options, small_target)
     optimizer = torch.optim.SGD(other.parameters(), 0.05, momentum=0.9, weight_decay=1e-3)
-    batches = loaders(small_target, options, seed=3, world=World()).train
+    batches = loaders(small_target, options, seed=3, processes=DistributedContext()).train
     for epoch in range(3):
         lr = 0.05 * (1 + math.cos(math.pi * epoch / 3)) / 2
         assert figures.epochs[epoch][1]["lr"] == pytest.approx(lr)
@@ -175,14 +175,14 @@ def test_it_learns_colours(small_target, photo_target):
 def test_every_image_of_the_evaluation_part_counts_once_but_those_that_are_broken(small_target, photo_target):
     assert run(protocol(epochs=1), small_target)[1].final.images == 11
     options = protocol(epochs=1)
-    data = loaders(photo_target, options, seed=3, world=World())
+    data = loaders(photo_target, options, seed=3, processes=DistributedContext())
     result = train(network(options, photo_target), data, options)
     assert result.final.images == 10
     assert data.unreadable == ["photo5.jpg", "photo3.jpg"]
 
 
 def test_a_broken_image_can_stop_the_run(photo_target):
-    data = loaders(photo_target, protocol(), seed=3, world=World(), on_bad_image="stop")
+    data = loaders(photo_target, protocol(), seed=3, processes=DistributedContext(), on_bad_image="stop")
     with pytest.raises(UserError, match=r"photo5\.jpg; --on-bad-image skip"):
         list(data.train)
 
@@ -191,7 +191,7 @@ def test_drop_path_grows_with_the_epoch(small_target):
     options, rates = protocol(epochs=4, drop_path=0.4), []
     model = network(options, small_target)
     model.set_drop_path_rate = rates.append
-    train(model, loaders(small_target, options, seed=3, world=World()), options)
+    train(model, loaders(small_target, options, seed=3, processes=DistributedContext()), options)
     assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
 
@@ -214,7 +214,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_images_and_the_checkpoint_befo
         def __getattr__(self, name):
             return getattr(self._batches, name)
 
-    data = loaders(photo_target, options, seed=3, world=World())
+    data = loaders(photo_target, options, seed=3, processes=DistributedContext())
     poisoned = replace(data, train=Poisoned(data.train))
     with pytest.raises(UserError, match="epoch 1, step 2 of 4") as caught:
         train(
@@ -253,7 +253,7 @@ def test_the_averaged_weights_are_what_is_evaluated(small_target, tmp_path):
     _, result, _ = run(options, small_target, tmp_path)
     state = store.load(tmp_path / "last.pt")
     model = network(options, small_target).eval()
-    batches = loaders(small_target, options, seed=3, world=World()).validation
+    batches = loaders(small_target, options, seed=3, processes=DistributedContext()).validation
     losses = []
     for weights in ("state_dict", "state_dict_ema"):
         model.load_state_dict(state[weights])
@@ -292,18 +292,25 @@ def test_timm_reads_our_checkpoints(small_target, tmp_path):
 
 def test_batches_that_cannot_be_filled_or_shared_are_refused(small_target):
     with pytest.raises(UserError, match="more than the 30 images"):
-        loaders(small_target, protocol(batch_size=32), seed=0, world=World())
+        loaders(small_target, protocol(batch_size=32), seed=0, processes=DistributedContext())
     with pytest.raises(UserError, match="shared evenly by 4 processes"):
-        loaders(small_target, protocol(batch_size=6), seed=0, world=World(size=4))
+        loaders(small_target, protocol(batch_size=6), seed=0, processes=DistributedContext(world_size=4))
     with pytest.raises(UserError, match="even batch in every process, not 3"):
-        loaders(small_target, protocol(batch_size=6, mixup=0.2), seed=0, world=World(size=2))
+        loaders(
+            small_target,
+            protocol(batch_size=6, mixup=0.2),
+            seed=0,
+            processes=DistributedContext(world_size=2),
+        )
 
 
 def test_several_processes_see_every_image_once(small_target, photo_target):
     for target in (small_target, photo_target):
         options = protocol(batch_size=6)
-        alone = loaders(target, options, seed=3, world=World())
-        shared = [loaders(target, options, seed=3, world=World(rank, 3)) for rank in range(3)]
+        alone = loaders(target, options, seed=3, processes=DistributedContext())
+        shared = [
+            loaders(target, options, seed=3, processes=DistributedContext(rank, 3)) for rank in range(3)
+        ]
         for number in range(len(alone.train)):
             rows = [row for one in shared for row in one.train.rows(number)]
             assert sorted(rows) == sorted(alone.train.rows(number))
@@ -317,14 +324,14 @@ def test_an_image_is_augmented_alike_on_any_number_of_processes(kind, request):
     whole = target.train.select([row for row in range(len(target.train)) if row != 5])  # that one is broken
     target = replace(target, train=whole)
     options = protocol(batch_size=6, cutout=4, color_jitter=(0.4, 0.4, 0.4, 0.2))
-    alone = next(iter(loaders(target, options, seed=3, world=World()).train))[0]
+    alone = next(iter(loaders(target, options, seed=3, processes=DistributedContext()).train))[0]
     for rank in range(3):
-        part = next(iter(loaders(target, options, seed=3, world=World(rank, 3)).train))[0]
+        part = next(iter(loaders(target, options, seed=3, processes=DistributedContext(rank, 3)).train))[0]
         assert torch.equal(part, alone[rank::3])
 
 
 def test_epochs_differ_and_repeat(photo_target):
-    data = loaders(photo_target, protocol(), seed=3, world=World()).train
+    data = loaders(photo_target, protocol(), seed=3, processes=DistributedContext()).train
     first = [images for images, _ in data]
     data.set_epoch(1)
     assert not torch.equal(next(iter(data))[0], first[0])

@@ -5,10 +5,10 @@ from timm.scheduler import create_scheduler_v2
 from torch import nn
 
 from nastransfer_nni.data.sources import SOURCES, Source
-from nastransfer_nni.errors import UserError
 from nastransfer_nni.training.objective import optimizer
-from nastransfer_nni.training.protocols import PRESETS, Protocol, default_for, resolve
-from nastransfer_nni.transfer import TransferConfig
+from nastransfer_nni.training.recipes import PRESETS, Recipe, default_for, resolve
+from nastransfer_nni.transfer.config import TransferConfig
+from search_spaces.errors import UserError
 
 
 def test_the_published_protocols():
@@ -91,7 +91,7 @@ def test_the_hash_is_of_what_is_done_not_of_its_name():
     changed = resolve("darts-cifar", {"epochs": 10})
     assert changed.protocol == "darts-cifar" and changed.epochs == 10 and changed.lr == 0.025
     assert changed.hash != PRESETS["darts-cifar"].hash
-    same = Protocol(**{**PRESETS["darts-cifar"].model_dump(), "protocol": "mine"})
+    same = Recipe(**{**PRESETS["darts-cifar"].model_dump(), "protocol": "mine"})
     assert same.hash == PRESETS["darts-cifar"].hash
     transfers = [
         TransferConfig(arch="DARTS_V2", **options).resolved().hash

@@ -12,15 +12,16 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nastransfer_nni import checkpoints, cli
-from nastransfer_nni.architectures import Architecture
-from nastransfer_nni.errors import UserError
-from nastransfer_nni.models import DartsModel
-from nastransfer_nni.training.data import Target
-from nastransfer_nni.training.protocols import PRESETS
-from nastransfer_nni.transfer import COMMAND, TransferConfig, transfer
-from nastransfer_nni.transfer_run import auxiliary_note, fitting_width
-from search_spaces import complexity
+from nastransfer_nni.architecture.file import Architecture
+from nastransfer_nni.base import cli, torch_io
+from nastransfer_nni.models.darts import DartsModel
+from nastransfer_nni.training.recipes import PRESETS
+from nastransfer_nni.training.target import Target
+from nastransfer_nni.transfer.__main__ import COMMAND
+from nastransfer_nni.transfer.config import TransferConfig
+from nastransfer_nni.transfer.run import auxiliary_note, fitting_width, transfer
+from search_spaces import sizes
+from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
 
 KILLS = int(os.environ.get("NASTRANSFER_KILLS", "3"))
@@ -75,8 +76,8 @@ def test_the_summary_says_what_was_trained_how_and_how_well(finished):
     assert summary["top1"] == metrics(finished[0])[-1]["top1"]
     assert summary["best_top1"] == max(line["top1"] for line in metrics(finished[0])[1::2])
     network = DartsModel(zoo()["PDARTS"].genotype, width=4, layers=3, num_classes=10, stem="cifar")
-    assert summary["params"] == complexity.parameters(network)
-    assert summary["mult_adds"] == complexity.mult_adds(network, 8)
+    assert summary["params"] == sizes.parameters(network)
+    assert summary["mult_adds"] == sizes.mult_adds(network, 8)
     assert summary["parameter_free_share"] == zoo()["PDARTS"].genotype.parameter_free_share
     assert {key: summary[key] for key in ("strategy", "source", "proxy", "search_seed", "train_seed")} == {
         "strategy": "darts",
@@ -123,7 +124,7 @@ def test_a_finished_run_shows_its_summary_and_is_left_alone(finished, capsys):
 
 
 def test_the_checkpoint_carries_the_network(finished):
-    state = checkpoints.load(finished[0] / "checkpoints" / "last.pt")
+    state = torch_io.load(finished[0] / "checkpoints" / "last.pt")
     card = state["card"]
     model = DartsModel(card["architecture"]["genotype"], **card["model"])
     model.load_state_dict(state["state_dict"])
@@ -171,7 +172,7 @@ def test_what_cannot_be_is_one_line_and_nothing_written(arguments, said, tmp_pat
 
 def test_only_what_changes_the_result_names_the_folder():
     def hashed(**options):
-        from nastransfer_nni.transfer import ASIDE
+        from nastransfer_nni.transfer.config import ASIDE
 
         return {
             k: v for k, v in config(**options).resolved().model_dump().items() if k not in {*ASIDE, "out"}
@@ -191,7 +192,7 @@ def test_a_budget_narrows_to_the_widest_network_that_keeps_it(photo_like):
 
         def cost(width):
             model = DartsModel("DARTS_V2", width=width, layers=14, num_classes=3)
-            return complexity.mult_adds(model, 224)
+            return sizes.mult_adds(model, 224)
 
         assert width % 2 == 0 and cost(width) <= budget
         assert width == 48 or cost(width + 2) > budget
@@ -275,7 +276,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path):
     assert kills > KILLS // 2
     assert subprocess.run(command, env=environment, capture_output=True, check=False).returncode == 0
     whole, killed = (
-        checkpoints.load(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "killed")
+        torch_io.load(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "killed")
     )
     for weights in ("state_dict", "state_dict_ema"):
         assert all(torch.equal(value, killed[weights][name]) for name, value in whole[weights].items())

@@ -1,0 +1,1 @@
+"""Architectures: their file, their pictures, and the commands on them."""

@@ -1,0 +1,132 @@
+"""What the architecture commands do: list, describe, draw, convert and export architectures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from nastransfer_nni.architecture.config import (
+    ConvertConfig,
+    DescribeConfig,
+    DrawConfig,
+    EpochConfig,
+    ListConfig,
+)
+from nastransfer_nni.architecture.file import Architecture, read
+from nastransfer_nni.base.files import pretty, write_text
+from search_spaces import Genotype
+from search_spaces.errors import UserError
+from search_spaces.zoo import zoo
+
+
+def list_cells(config: ListConfig) -> None:
+    """Print the published cells."""
+    cells = [
+        {
+            "name": cell.name,
+            "cifar10_error": cell.published.get("cifar10_error"),
+            "imagenet_error": cell.published.get("imagenet_top1_error"),
+            "parameter_free_share": cell.genotype.parameter_free_share,
+            "source": cell.source,
+        }
+        for cell in zoo().values()
+    ]
+    if config.as_json:
+        print(pretty(cells))
+        return
+    print(f"{'name':<23}{'CIFAR-10':>9}{'ImageNet':>9}{'param-free':>11}  source (errors in percent)")
+    for cell in cells:
+        errors = "".join(f"{cell[key] or '-':>9}" for key in ("cifar10_error", "imagenet_error"))
+        print(f"{cell['name']:<23}{errors}{cell['parameter_free_share']:>11.0%}  {cell['source']}")
+
+
+def describe(config: DescribeConfig) -> None:
+    """Print the size of an architecture's final network, as JSON."""
+    architecture = read(config.arch)
+    import torch
+
+    from search_spaces.network import DartsNetwork
+    from search_spaces.sizes import mult_adds, parameters
+
+    with torch.device("meta"):
+        network = DartsNetwork(
+            architecture.genotype,
+            config.width,
+            config.layers,
+            config.num_classes,
+            config.chosen_stem,
+            config.auxiliary,
+        )
+    value = {
+        "name": architecture.name,
+        "genotype": architecture.genotype.to_dict(),
+        "width": config.width,
+        "layers": config.layers,
+        "num_classes": config.num_classes,
+        "image_size": config.image_size,
+        "stem": config.chosen_stem,
+        "auxiliary": config.auxiliary,
+        "parameters": parameters(network),
+        "mult_adds": mult_adds(network, config.image_size),
+        "parameter_free_share": architecture.genotype.parameter_free_share,
+        "found_by": architecture.found_by or None,
+    }
+    print(pretty(value))
+
+
+def draw(config: DrawConfig) -> None:
+    """Draw both cells as SVG."""
+    architecture = read(config.arch)
+    from nastransfer_nni.architecture.drawing import save_cells
+
+    folder = Path(config.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = save_cells(architecture.genotype, folder)
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {folder}: {error.strerror}") from None
+    print("\n".join(map(str, paths)))
+
+
+def convert(config: ConvertConfig) -> None:
+    """Print an architecture in another form."""
+    architecture = read(config.arch)
+    genotype = architecture.genotype
+    if config.form == "text":
+        text = str(genotype)
+    else:
+        values = {
+            "architecture": architecture.to_dict,
+            "genotype": genotype.to_dict,
+            "sample": genotype.to_sample,
+        }
+        text = json.dumps(values[config.form](), indent=2)
+    _deliver(text, config.out)
+
+
+def epoch(config: EpochConfig) -> None:
+    """Export the cell that a search stood at after an epoch."""
+    record = Path(config.run) / "architectures.jsonl"
+    if not record.is_file():
+        raise UserError(f"{config.run} is not the folder of a search by gradient: it has no {record.name}")
+    lines = record.read_text("utf-8").splitlines()
+    if config.epoch > len(lines):
+        raise UserError(f"--epoch {config.epoch}: {config.run} has epochs 1 to {len(lines)}")
+    line = json.loads(lines[config.epoch - 1])
+    final = Path(config.run) / "architecture.json"
+    found_by = read(str(final)).found_by if final.is_file() else {}
+    found_by |= {"epoch": config.epoch, "search_score": line["validation_top1"], "source_top1": None}
+    architecture = Architecture(Genotype.from_dict(line["genotype"]), record.parent.name, found_by)
+    _deliver(pretty(architecture.to_dict()), config.out)
+
+
+def _deliver(text: str, out: str | None) -> None:
+    if out is None:
+        print(text)
+        return
+    try:
+        write_text(Path(out), text + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror}") from None
+    print(out, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""What every room uses: options, commands, files, processes, provenance."""

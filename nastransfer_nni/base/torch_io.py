@@ -1,0 +1,41 @@
+"""Checkpoints: written whole or not at all, read without unpickling objects."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nastransfer_nni.base.files import replacing
+from search_spaces.errors import UserError
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (tensors, numbers, strings, and lists and dicts of them) to `path`, atomically.
+
+    Raises:
+        OSError: there is no room; the file that was there is left.
+    """
+    with replacing(path) as scratch:
+        try:
+            torch.save(state, scratch)
+        except RuntimeError as error:  # what torch's writer makes of a disk that is full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """Read what `save` wrote, onto the CPU; None where there is no file.
+
+    Raises:
+        UserError: the file is not such a checkpoint.
+    """
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is not its own
+        raise UserError(f"{path} is not a checkpoint: {str(error).splitlines()[0]}") from None
+    return state

@@ -1,0 +1,138 @@
+"""Sets that do not fit the disk: read over once for labels and keys, once more for the images chosen.
+
+What a pass has found is kept in the cache; the first is kept in parts, so that an interrupted one goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nastransfer_nni.base.files import digest, replacing, write_json
+from nastransfer_nni.data import hashing
+from nastransfer_nni.data.keys import content_key, named_key
+from nastransfer_nni.data.stores.arrow import ArrowStore
+from nastransfer_nni.data.stores.base import Store
+from search_spaces.cache import cache_folder
+from search_spaces.errors import UserError
+
+_PART = 20_000
+_log = logging.getLogger(__name__)
+
+
+class StreamStore(Store):
+    """A column of images in a streamed `datasets.IterableDataset`; only `fetch` brings images here.
+
+    Args:
+        open_stream: opens the stream; its order is always the same.
+        image: the column of images.
+        label: the column of labels.
+        name: of the set and split, for messages.
+        stamp: changes when the set changes.
+        identifier: pattern of the set's own names for its images.
+    """
+
+    def __init__(
+        self,
+        open_stream: Callable[[], Any],
+        image: str,
+        label: str,
+        name: str,
+        stamp: str,
+        identifier: str | None,
+    ) -> None:
+        self._open_stream, self._image, self._label, self._name = open_stream, image, label, name
+        self._folder = cache_folder("streams") / digest([stamp, image, label, identifier], 16)
+        self._folder.mkdir(exist_ok=True)
+        self._index(identifier)
+        parts = [np.load(part, allow_pickle=False) for part in self._parts()]
+        self.known_keys = np.concatenate([part["keys"] for part in parts])
+        self.words: npt.NDArray[np.str_] = np.concatenate([part["labels"] for part in parts])
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def encoded(self, number: int) -> bytes:
+        raise UserError(
+            f"{self._name} is streamed, its images are not here: choose a proxy of it, or make room"
+        )
+
+    def file_name(self, number: int) -> str:
+        return ""
+
+    @property
+    def stamp(self) -> str:
+        return f"{self._folder.name}:{len(self)}"
+
+    def fetch(self, numbers: npt.NDArray[np.int64]) -> tuple[ArrowStore, npt.NDArray[np.int64]]:
+        """Bring these images to the disk: a store with them, and the number there of each."""
+        import datasets
+        import pyarrow
+
+        wanted = np.unique(numbers)
+        path = self._folder / f"{hashing.key_of(wanted.tobytes()):016x}.arrow"
+        if not path.is_file():
+            _log.info("fetching %d of %d images of %s", len(wanted), len(self), self._name)
+            kind = pyarrow.schema(
+                {"image": pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})}
+            )
+            rest = iter(wanted.tolist())
+            upcoming = next(rest, None)
+            with replacing(path) as scratch, pyarrow.ipc.new_stream(str(scratch), kind) as writer:
+                for number, example in enumerate(self._stream()):
+                    if number == upcoming:
+                        writer.write_batch(
+                            pyarrow.RecordBatch.from_pylist([{"image": example[self._image]}], kind)
+                        )
+                        upcoming = next(rest, None)
+                        if upcoming is None:
+                            break
+        return ArrowStore(datasets.Dataset.from_file(str(path)), "image"), np.searchsorted(wanted, numbers)
+
+    def _stream(self) -> Any:
+        import datasets
+
+        plain = self._open_stream().cast_column(self._image, datasets.Image(decode=False))
+        return plain.select_columns([self._image, self._label])
+
+    def _parts(self) -> list[Path]:
+        return sorted(self._folder.glob("part-*.npz"))
+
+    def _index(self, identifier: str | None) -> None:
+        """Read over the stream for keys and labels, from where the last part ended."""
+        state = self._folder / "state.json"
+        done: dict[str, Any] = (
+            json.loads(state.read_text()) if state.is_file() else {"parts": 0, "stream": None}
+        )
+        if done["parts"] and done["stream"] is None:
+            return
+        stream = self._stream()
+        if done["stream"] is not None:
+            stream.load_state_dict(done["stream"])
+        number = done["parts"]
+        for keys, labels in self._chunks(stream, identifier):
+            with replacing(self._folder / f"part-{number:06d}.npz") as scratch, scratch.open("wb") as file:
+                np.savez(file, keys=np.array(keys, dtype=np.uint64), labels=np.array(labels, dtype=np.str_))
+            number += 1
+            write_json(state, {"parts": number, "stream": stream.state_dict()})
+            _log.info("%s: %d images seen", self._name, number * _PART)
+        write_json(state, {"parts": number, "stream": None})
+
+    def _chunks(self, stream: Any, identifier: str | None) -> Iterator[tuple[list[int], list[str]]]:
+        keys: list[int] = []
+        labels: list[str] = []
+        for example in stream:
+            image = example[self._image]
+            keys.append(named_key(image["path"] or "", identifier) or content_key(image["bytes"]))
+            labels.append(str(example[self._label]))
+            if len(keys) == _PART:
+                yield keys, labels
+                keys, labels = [], []
+        if keys:
+            yield keys, labels

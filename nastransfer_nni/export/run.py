@@ -1,0 +1,70 @@
+"""Exports a trained network.
+
+Beside the files lies `model.json`, the model card: architecture.json, how to build the network and prepare
+images, the class names, how it was trained, its accuracy, and a fingerprint of every file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nastransfer_nni.base.files import replacing, write_json
+from nastransfer_nni.export.config import ExportConfig
+from nastransfer_nni.export.formats import FILES, READERS, WRITERS
+from nastransfer_nni.models import saved
+from search_spaces.errors import UserError
+
+
+def export(config: ExportConfig) -> dict[str, Any]:
+    """Export a trained network.
+
+    What was written is read back and compared with the network on random images in batches of two sizes; the
+    largest difference of the logits stands in the card.
+
+    Returns:
+        The model card.
+
+    Raises:
+        UserError: something that the user can mend.
+    """
+    source = Path(config.checkpoint)
+    if config.out is None and not source.is_dir():
+        raise UserError("--out is needed where the checkpoint is not a run's folder")
+    folder = Path(config.out) if config.out is not None else source / "export"
+    network = saved.read(source, config.which)
+    model = network.build()
+    size = config.img_size or network.input["img_size"]
+    formats = list(FILES) if config.format == "all" else [config.format]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to the folder {folder}: {error.strerror}") from None
+    card = network.card() | {"input": network.input | {"img_size": size}, "files": {}}
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(3, model.in_chans, size, size, generator=generator)
+    for kind in formats:
+        path = folder / FILES[kind]
+        with replacing(path) as scratch:
+            WRITERS[kind](model, images[:2], scratch)
+        with torch.inference_mode():
+            expected = model(images)
+            difference = max(
+                float((READERS[kind](path, network, images[:count]) - expected[:count]).abs().max())
+                for count in (1, 3)
+            )
+        card["files"][path.name] = {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "largest_difference": difference,
+        }
+    write_json(folder / saved.CARD, card)
+    shown = ", ".join(
+        f"{name} ({entry['bytes']:,} bytes, differs by at most {entry['largest_difference']:.1e})"
+        for name, entry in card["files"].items()
+    )
+    print(f"{folder}: {shown}, {saved.CARD}")
+    return card

@@ -1,0 +1,43 @@
+"""`python -m nastransfer_nni.proxy make|show|diff`: choose a proxy set, look at one, compare two."""
+
+from __future__ import annotations
+
+from nastransfer_nni.base import cli
+from nastransfer_nni.proxy.config import DiffConfig, MakeConfig, ShowConfig
+
+_RUN = "nastransfer_nni.proxy.run"
+_PROGRAM = "python -m nastransfer_nni.proxy"
+
+COMMANDS: cli.Commands = {
+    "make": cli.Command(
+        "choose a proxy set and write its manifest",
+        MakeConfig,
+        f"{_RUN}:make",
+        examples=(
+            f"{_PROGRAM} make --source imagenet1k --kind classes --num-classes 100 --seed 0 --out in100.json",
+            f"{_PROGRAM} make --source cifar10 --kind images --like in5.json --out same_size.json",
+            f"{_PROGRAM} make --source cifar10 --kind entropy-p1 --amount 0.1 --out hard.json",
+            f"{_PROGRAM} make --source flowers102 --kind classes:10+resolution:64 --out small.json",
+        ),
+    ),
+    "show": cli.Command(
+        "print a proxy set's counts and class balance, and draw its images",
+        ShowConfig,
+        f"{_RUN}:show",
+        positional=("proxy",),
+        examples=(
+            f"{_PROGRAM} show in100.json",
+            f"{_PROGRAM} show classes:5 --source cifar10 --picture p.png",
+        ),
+    ),
+    "diff": cli.Command(
+        "say what two proxy sets share and where they differ",
+        DiffConfig,
+        f"{_RUN}:diff",
+        positional=("first", "second"),
+        examples=(f"{_PROGRAM} diff a.json b.json",),
+    ),
+}
+
+if __name__ == "__main__":
+    cli.main(_PROGRAM, COMMANDS)

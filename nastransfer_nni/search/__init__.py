@@ -1,0 +1,1 @@
+"""Searches: a cell is looked for on a source and exported."""

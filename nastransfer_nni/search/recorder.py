@@ -1,0 +1,73 @@
+"""Where a search reports to: files, TensorBoard, NNI and the screen."""
+
+from __future__ import annotations
+
+import json
+
+from nastransfer_nni.architecture import drawing
+from nastransfer_nni.base import files
+from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.progress_bar import EpochProgress
+from nastransfer_nni.tracking.tracker import Tracker
+from search_spaces import Genotype
+from search_spaces.genotype import KINDS
+from strategies.interfaces import Tables
+
+EVERY_EPOCH = "architectures.jsonl"
+"""One line an epoch, or a candidate: the genotype it stands at, and a mixture's weights."""
+
+
+class SearchRecorder:
+    """Writes what a strategy reports: to the tracker, to the screen and to a line an epoch of its own.
+
+    Args:
+        run: the open run; nothing is written where it is not this process that writes.
+        tracker: of the run.
+        progress: shown on the screen.
+        epochs_done: epochs whose records are kept; later ones run again.
+    """
+
+    def __init__(self, run: Run, tracker: Tracker, progress: EpochProgress, epochs_done: int) -> None:
+        self.tracker = tracker
+        self._path, self._progress = (run.path / EVERY_EPOCH).absolute(), progress
+        self._is_main = run.is_main
+        if self._is_main:
+            lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.exists() else []
+            files.write_text(self._path, "".join(lines[:epochs_done]))
+        self._drawn: Genotype | None = None
+        self._figures: dict[str, float] = {}
+
+    def expect(self, total: int) -> None:
+        """How many epochs, or candidates, there will be."""
+        self._progress.expect(total)
+
+    def log(self, split: str, step: int, epoch: int, **values: float) -> None:
+        """Figures of a split."""
+        self.tracker.log(split, step, epoch, **values)
+        self._figures |= {
+            f"{split}_{name}": values[name] for name in ("loss", "top1", "best_top1") if name in values
+        }
+
+    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
+        """The architecture of an epoch; a cell is drawn in TensorBoard when it changes."""
+        if not self._is_main:
+            return
+        line = {
+            "epoch": epoch,
+            "validation_top1": top1,
+            "parameter_free_share": genotype.parameter_free_share,
+            "genotype": genotype.to_dict(),
+            "mixture": mixture,
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.tracker.log("architecture", epoch, epoch, parameter_free_share=genotype.parameter_free_share)
+        if genotype != self._drawn:
+            for kind in KINDS:
+                self.tracker.figure(f"cell/{kind}", drawing.draw_cell(genotype, kind), epoch)
+            self._drawn = genotype
+        self._progress.epoch(epoch, **self._figures)
+
+    def advance(self, epoch: int, done: int, total: int) -> None:
+        """Steps within an epoch."""
+        self._progress.advance(epoch, done, total)

@@ -1,0 +1,125 @@
+"""The one tracker: every metric goes to metrics.jsonl, to TensorBoard and, inside an NNI trial, to NNI."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from typing import TYPE_CHECKING, Any, Self
+
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams as hparams_summary
+
+from nastransfer_nni.base import files
+from nastransfer_nni.nni_engine.trial import Trial
+from nastransfer_nni.tracking.directory import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WATCHED = "validation"  # the split whose top1 NNI's web UI shows
+
+
+class Tracker:
+    """Writes one run's metrics; on ranks other than 0 it writes nothing.
+
+    TensorBoard's horizontal axis is the epoch, so that runs with different batches compare.
+
+    Args:
+        run: the open run.
+        epochs_done: the epochs (counted from 0) that a resumed run keeps; what was written of later ones
+            is dropped, since they run again.
+    """
+
+    def __init__(self, run: Run, epochs_done: int = 0) -> None:
+        self._is_main = run.is_main
+        if not run.is_main:
+            return
+        kept = [line for line in _lines(run) if line["epoch"] < epochs_done]
+        files.write_text(run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        self._metrics = run.metrics.open("a", encoding="utf-8")
+        purge_step = epochs_done if run.is_resumed else None
+        self._writer = SummaryWriter(str(run.tensorboard.absolute()), purge_step=purge_step)
+        self._trial = Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
+        self._last_epoch = max(epochs_done - 1, 0)
+        for line in kept:  # a trial that is tried again shows the whole curve
+            self._report(**line)
+
+    def log(self, split: str, step: int, epoch: int, **values: float) -> None:
+        """Write one line: `values` of `split` at the end of `epoch` (from 0), after `step` steps in all."""
+        if not self._is_main:
+            return
+        line: dict[str, Any] = {"step": step, "epoch": epoch, "split": split}
+        line |= {name: _plain(value) for name, value in values.items()}
+        self._metrics.write(json.dumps(line) + "\n")
+        self._metrics.flush()
+        for name, value in values.items():
+            self._writer.add_scalar(f"{split}/{name}", value, epoch)
+        self._writer.flush()
+        self._last_epoch = epoch
+        self._report(**line)
+
+    def figure(self, tag: str, figure: Figure, epoch: int = 0) -> None:
+        """Show a matplotlib figure among TensorBoard's images."""
+        if self._is_main:
+            self._writer.add_figure(tag, figure, epoch)
+
+    def text(self, tag: str, text: str, epoch: int = 0) -> None:
+        """Show Markdown among TensorBoard's texts."""
+        if self._is_main:
+            self._writer.add_text(tag, text, epoch)
+
+    def hparams(self, **values: Any) -> None:
+        """Say what sets this run apart, for the columns of TensorBoard's HParams table.
+
+        No experiment summary is written: with one, TensorBoard takes the columns of whichever run it meets
+        first; without one, it joins those of all runs.
+        """
+        if self._is_main:
+            known = {
+                name: value if isinstance(value, str | int | float) else str(value)
+                for name, value in values.items()
+                if value is not None
+            }
+            _, start, end = hparams_summary(known, {})  # type: ignore[no-untyped-call]
+            self._writer._get_file_writer().add_summary(start)  # type: ignore[no-untyped-call]
+            self._writer._get_file_writer().add_summary(end)  # type: ignore[no-untyped-call]
+
+    def final(self, **values: float) -> None:
+        """Write the run's final figures: as `final/...` to TensorBoard, and to NNI as the trial's result."""
+        if not self._is_main:
+            return
+        for name, value in values.items():
+            self._writer.add_scalar(f"final/{name}", value, self._last_epoch)
+        self._writer.flush()
+        if self._trial is not None and "top1" in values:
+            self._trial.send("FINAL", 0, values)
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        if self._is_main:
+            self._metrics.close()
+            self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _report(self, split: str, epoch: int, **values: Any) -> None:
+        if self._trial is not None and split == WATCHED and values.get("top1") is not None:
+            self._trial.send("PERIODICAL", epoch, values)
+
+
+def _lines(run: Run) -> list[dict[str, Any]]:
+    """The whole lines of metrics.jsonl; a process that was killed may have left half a line at the end."""
+    if not run.metrics.exists():
+        return []
+    text = run.metrics.read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _plain(value: float) -> float | None:
+    """`value` as JSON has it, where there is no NaN and no infinity."""
+    return float(value) if math.isfinite(value) else None

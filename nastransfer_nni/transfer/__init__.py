@@ -1,0 +1,1 @@
+"""Transfers: the network of a cell is trained on a target, from scratch."""

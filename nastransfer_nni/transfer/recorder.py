@@ -1,0 +1,63 @@
+"""Where a transfer reports to: files, TensorBoard, NNI and the screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nastransfer_nni.architecture import drawing
+from nastransfer_nni.architecture.file import Architecture
+from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.progress_bar import EpochProgress
+from nastransfer_nni.tracking.tracker import Tracker
+from nastransfer_nni.training.observer import Observer, Progress
+from search_spaces.genotype import KINDS
+
+
+class Recorder(Observer):
+    """Writes what training reports, to the tracker and to the screen.
+
+    Args:
+        run: the open run.
+        progress: shown on the screen.
+    """
+
+    def __init__(self, run: Run, progress: EpochProgress) -> None:
+        self._run, self._progress = run, progress
+        self._tracker: Tracker | None = None
+
+    def started(self, progress: Progress, steps: int) -> None:
+        """Open the tracker where the run goes on."""
+        self._tracker = Tracker(self._run, progress.epoch)
+        if self._run.is_resumed and (progress.epoch or progress.step):
+            self._progress.line(f"going on from epoch {progress.epoch + 1}, step {progress.step} of {steps}")
+
+    def step_done(self, progress: Progress, steps: int) -> None:
+        """Move the bar."""
+        self._progress.advance(progress.epoch, progress.step, steps)
+
+    def epoch_done(
+        self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
+    ) -> None:
+        """A line for each part of the target."""
+        assert self._tracker is not None
+        self._tracker.log("train", step, epoch, **train)
+        self._tracker.log("validation", step, epoch, **validation)
+        shown = {f"train_{name}": train[name] for name in ("loss", "top1") if name in train}
+        shown |= {name: validation[name] for name in ("loss", "top1", "top5")}
+        self._progress.epoch(epoch, **shown, images_per_second=train["images_per_second"])
+
+    def finish(self, architecture: Architecture, summary: dict[str, Any]) -> None:
+        """The final figures, beside what sets this run apart, and the cells."""
+        assert self._tracker is not None
+        for kind in KINDS:
+            self._tracker.figure(f"cell/{kind}", drawing.draw_cell(architecture.genotype, kind))
+        shown = ("target", "protocol", "train_seed", "arch", "width", "layers", "epochs")
+        self._tracker.hparams(
+            **{name: architecture.found_by.get(name) for name in ("strategy", "source", "proxy")},
+            search_seed=architecture.found_by.get("seed"),
+            **{name: summary[name] for name in shown},
+        )
+        self._tracker.final(
+            **{name: summary[name] for name in ("top1", "top5", "best_top1", "params", "mult_adds")}
+        )
+        self._tracker.close()

@@ -1,0 +1,59 @@
+"""The compiled search-time cell as an autograd function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from search_spaces.cells.compiled.backward import Backward
+from search_spaces.cells.compiled.forward import forward
+from search_spaces.cells.compiled.layout import OUTGOING, Arguments, Layers, Maps, Static, split
+from search_spaces.genotype import INPUTS
+
+
+def run(
+    layers: list[Layers], s0: Tensor, s1: Tensor, weights: Tensor, training: bool, recompute: bool
+) -> Tensor:
+    """What a cell makes of its preprocessed inputs [B, C, H, W]: [B, 4 * C, H / stride, W / stride].
+
+    Running statistics are updated in training mode. With `recompute` nothing but the inputs is kept for the
+    backward pass.
+    """
+    convolutions = [conv.weight for edge in layers for pair in edge.convolutions for conv in pair]
+    halves = [
+        conv.weight for outgoing in OUTGOING[:INPUTS] for _, edge in outgoing for conv in layers[edge].halves
+    ]
+    static = Static(2 if halves else 1, [edge.norms for edge in layers], training, recompute)
+    result: Any = _Cell.apply(static, s0, s1, weights, *convolutions, *halves)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Cell(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, static: Static, *tensors: Tensor) -> Tensor:
+        out, maps = forward(static, Arguments.of(*tensors), updates=static.training)
+        result = out.permute(0, 3, 1, 2)
+        kept = [] if static.recompute else [result, *(part for state in maps for part in state)]
+        ctx.static, ctx.kept = static, len(kept)
+        ctx.save_for_backward(*kept, *tensors)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        static: Static = ctx.static
+        kept, tensors = ctx.saved_tensors[: ctx.kept], ctx.saved_tensors[ctx.kept :]
+        arguments = Arguments.of(*tensors)
+        if kept:
+            out = kept[0].permute(0, 2, 3, 1)
+            maps = [Maps(*kept[start : start + 4]) for start in range(1, len(kept), 4)]
+        else:
+            out, maps = forward(static, arguments, updates=False)
+        # The nodes' gradients grow in place, so the incoming one is copied.
+        grads = split(grad.permute(0, 2, 3, 1).clone(memory_format=torch.contiguous_format))
+        states = [*arguments.inputs, *split(out)]
+        back = Backward(static, arguments, states, maps, grads, ctx.needs_input_grad[1:])
+        return (None, *back.run(tensors[2].dtype))

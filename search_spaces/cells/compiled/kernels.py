@@ -1,0 +1,133 @@
+"""The search-time cell's own loops for the CPU: compiled on first use, called through ctypes.
+
+They need a C++ compiler (`$CXX`, or g++, or clang++) with OpenMP. Without one, `library()` is None and says
+so once in the log; whoever calls it has a way without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from ctypes import POINTER, Structure, c_int, c_int64, c_void_p
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from search_spaces.cache import cache_folder
+
+_logger = logging.getLogger(__name__)
+
+_WORTH_SHARING = 2**14
+"""Elements of a map from which on threads share a call."""
+
+_SOURCE = Path(__file__).with_suffix(".cpp")
+_FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
+
+
+class Shape(Structure):
+    """Size of the inputs of a call; `pixel` is the number of elements from one pixel to the next."""
+
+    _fields_ = [(name, c_int64) for name in ("batch", "height", "width", "channels", "stride", "pixel")]
+
+
+class Job(Structure):
+    """One separable convolution, forward or backward; see kernels.cpp."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("x", "depthwise", "pointwise", "prologue", "y", "sums")),
+        ("kernel", c_int64),
+        ("dilation", c_int64),
+        *((name, c_void_p) for name in ("grad", "epilogue", "grad_x", "grad_depthwise", "grad_pointwise")),
+        ("grad_pixel", c_int64),
+        ("grad_x_pixel", c_int64),
+        ("accumulate", c_int64),
+    ]
+
+
+class Term(Structure):
+    """`scale * x + shift`, an addend of a sum or a factor of a scalar product; see kernels.cpp."""
+
+    _fields_ = [("x", c_void_p), ("scale", c_void_p), ("shift", c_void_p), ("pixel", c_int64)]
+
+
+_SIGNATURES = {
+    "forward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
+    "backward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
+    "combine": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_int),
+    "dots": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_void_p, c_int),
+    "pool": (c_int64, POINTER(Shape), c_void_p, c_void_p, c_void_p, c_void_p, c_int),
+    "pool_backward": (c_int64, POINTER(Shape), *(c_void_p,) * 5, c_int64, c_int),
+}
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled loops, or None where they cannot be had."""
+    try:
+        loaded = ctypes.CDLL(str(_build()))
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = getattr(error, "stderr", None) or str(error)
+        _logger.warning(
+            "no compiled search-time cell, the slower one in plain torch is used: %s",
+            detail.strip().splitlines()[-1],
+        )
+        return None
+    for name, arguments in _SIGNATURES.items():
+        getattr(loaded, name).argtypes = arguments
+        getattr(loaded, name).restype = None
+    return loaded
+
+
+def _build() -> Path:
+    """Compile the source for this very processor, unless that has been done before."""
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise FileNotFoundError("neither g++ nor clang++ is installed")
+    # What -march=native stands for differs between the machines that share a home directory.
+    target = _run(compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull)
+    key = hashlib.sha256(b"\0".join([target, _SOURCE.read_bytes(), " ".join(_FLAGS).encode()])).hexdigest()
+    cache = cache_folder("kernels")
+    built = cache / f"kernels-{key[:20]}.so"
+    if not built.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            fresh = Path(folder) / built.name
+            _run(compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh))
+            fresh.replace(built)
+    return built
+
+
+def _run(*command: str) -> bytes:
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
+def usable(x: Tensor) -> bool:
+    """Whether the loops can work on tensors like `x`."""
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and library() is not None
+
+
+def call(name: str, x: Tensor, stride: int, *arguments: object) -> None:
+    """Call a loop on maps like `x` [B, H, W, C], channels contiguous.
+
+    Tensors are handed over as pointers, lists as arrays with their length.
+    """
+    batch, height, width, channels = x.shape
+    shape = Shape(batch, height, width, channels, stride, x.stride(2))
+    plain: list[object] = []
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            plain.append(argument.data_ptr())
+        elif isinstance(argument, list):
+            plain += [(type(argument[0]) * len(argument))(*argument), len(argument)]
+        else:
+            plain.append(argument)
+    loaded = library()
+    assert loaded is not None, "callers ask usable() first"
+    threads = torch.get_num_threads() if x.numel() >= _WORTH_SHARING else 1
+    getattr(loaded, name)(x.dtype == torch.float64, shape, *plain, threads)

@@ -1,0 +1,178 @@
+"""What lies where: the states, edges and maps of a search-time cell, and their addresses for the loops.
+
+All maps lie in memory with their channels last, [B, H, W, C].
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.cells.compiled.kernels import Term
+from search_spaces.genotype import CONCAT, EDGES, INPUTS
+from search_spaces.operations import FactorizedReduce, pixels_by_parity
+
+
+class Outgoing(NamedTuple):
+    """An edge that leaves a state: the node that it leads to, and its row in the weights."""
+
+    node: int
+    edge: int
+
+
+OUTGOING = [
+    [Outgoing(node, sum(range(INPUTS, node)) + state) for node in CONCAT if node > state]
+    for state in range(CONCAT[-1])
+]
+"""The edges that leave each state which has any."""
+
+KERNELS = ((3, 1), (5, 1), (3, 1), (5, 1), (3, 2), (5, 2))
+"""Kernel and dilation of an edge's convolutions: both sep_convs' first, both their second, both dil_convs."""
+
+ON_STATE, FIRST, SECOND = (0, 1, 4, 5), (0, 1), (2, 3)
+"""The convolutions that read the state; those that the second of a sep_conv read; these."""
+
+MAX, MEAN, SKIP = range(len(KERNELS), len(KERNELS) + 3)
+MAPS = SKIP + 1
+"""After the convolutions, an edge's maps are both poolings and the skip. All but `FIRST` go into a node."""
+
+COLUMNS = (4, 5, 6, 7, 1, 2, 3)
+"""Columns of the weights for the maps that go into a node."""
+
+INTO_NODE = slice(len(FIRST), MAPS)
+
+
+class Layers(NamedTuple):
+    """What an edge learns and tracks.
+
+    Attributes:
+        convolutions: depthwise and pointwise, in the order of `KERNELS`.
+        norms: BatchNorm of every map, in the order of the maps; an identity has none.
+        halves: the two convolutions of a skip that reduces, else none.
+    """
+
+    convolutions: list[tuple[nn.Conv2d, nn.Conv2d]]
+    norms: list[nn.BatchNorm2d]
+    halves: list[nn.Conv2d]
+
+    @classmethod
+    def of(cls, most: Any, mean: Any, skip: Any, sep3: Any, sep5: Any, dil3: Any, dil5: Any) -> Layers:
+        """From an edge's candidates."""
+        parts = [sep3[:4], sep5[:4], sep3[4:], sep5[4:], dil3, dil5]
+        norms, halves = [part[3] for part in parts] + [most[1], mean[1]], []
+        if isinstance(skip, FactorizedReduce):
+            norms, halves = [*norms, skip.bn], [skip.conv1, skip.conv2]
+        return cls([(part[1], part[2]) for part in parts], norms, halves)
+
+
+class Static(NamedTuple):
+    """What a cell has besides tensors."""
+
+    stride: int
+    norms: list[list[nn.BatchNorm2d]]
+    training: bool
+    recompute: bool
+
+
+class Maps(NamedTuple):
+    """What a state's outgoing edges have made of it.
+
+    Attributes:
+        convolutions: before BatchNorm, [edges, 6, B, H', W', C].
+        pools: maximum and mean before BatchNorm, [2, B, H', W', C].
+        norm: scale and shift of BatchNorm, float64 [edges, 9, 2, C].
+        skips: where skips reduce, before BatchNorm, [edges, B, H', W', C].
+    """
+
+    convolutions: Tensor
+    pools: Tensor
+    norm: Tensor
+    skips: Tensor | None
+
+    def into_node(self, x: Tensor, index: int, coefficients: Tensor) -> list[Term]:
+        """The maps of the state's edge `index` that go into its node, in the order of `COLUMNS`.
+
+        Args:
+            x: the state.
+            index: among the state's outgoing edges.
+            coefficients: scales and shifts [7, 2, C], which must outlive the terms.
+        """
+        maps = addresses(self.convolutions[index])[len(FIRST) :] + addresses(self.pools)
+        *rows, last = addresses2(coefficients)
+        skip = x if self.skips is None else self.skips[index]
+        terms = [Term(at, scale, shift, x.shape[3]) for at, (scale, shift) in zip(maps, rows, strict=True)]
+        return [*terms, Term(skip.data_ptr(), *last, skip.stride(2))]
+
+
+class Arguments(NamedTuple):
+    """The tensors that go into a cell.
+
+    Attributes:
+        inputs: states 0 and 1, [B, H, W, C].
+        weights: [14, 8], float64.
+        convolutions: depthwise and pointwise weights, edge by edge.
+        halves: even and odd weights of the skips that reduce, state by state, edge by edge.
+    """
+
+    inputs: tuple[Tensor, Tensor]
+    weights: Tensor
+    convolutions: list[Tensor]
+    halves: list[Tensor]
+
+    @classmethod
+    def of(cls, s0: Tensor, s1: Tensor, weights: Tensor, *learned: Tensor) -> Arguments:
+        inputs = (s0.permute(0, 2, 3, 1).contiguous(), s1.permute(0, 2, 3, 1).contiguous())
+        convolutions = [weight.contiguous() for weight in learned]
+        count = 2 * len(KERNELS) * EDGES
+        return cls(inputs, weights.double(), convolutions[:count], convolutions[count:])
+
+    def convolution(self, edge: int, index: int) -> tuple[int, int]:
+        """Addresses of depthwise and pointwise weights."""
+        start = 2 * (edge * len(KERNELS) + index)
+        return self.convolutions[start].data_ptr(), self.convolutions[start + 1].data_ptr()
+
+    def mixture(self, state: int) -> Tensor:
+        """Weights of the maps that go into a node, [edges, 7]."""
+        return self.weights[[edge for _, edge in OUTGOING[state]]][:, COLUMNS]
+
+    def half(self, state: int, which: int) -> Tensor:
+        """The even (0) or odd (1) half's weights of the state's skips: [edges, C', C]."""
+        start = state * 2 * len(OUTGOING[0])
+        return torch.stack(self.halves[start + which : start + 2 * len(OUTGOING[0]) : 2]).flatten(2)
+
+
+def addresses(x: Tensor) -> list[int]:
+    """Of x[0], x[1], ..."""
+    first, step = x.data_ptr(), x.stride(0) * x.element_size()
+    return list(range(first, first + x.shape[0] * step, step))
+
+
+def addresses2(x: Tensor) -> list[list[int]]:
+    """Of x[0, 0], x[0, 1], ...; x[1, 0], ..."""
+    step = x.stride(1) * x.element_size()
+    return [list(range(first, first + x.shape[1] * step, step)) for first in addresses(x)]
+
+
+def halves(x: Tensor) -> list[Tensor]:
+    """What a reducing skip reads of x [B, H, W, C]: even and odd pixels behind a ReLU, [B, H', W', C]."""
+    parts = pixels_by_parity(x.permute(0, 3, 1, 2))
+    return [torch.relu(part.permute(0, 2, 3, 1).contiguous()) for part in parts]
+
+
+def one(x: Tensor) -> Tensor:
+    """A row of ones for the channels of x [B, H, W, C], as coefficients are."""
+    return torch.ones(x.shape[3], dtype=torch.float64)
+
+
+def split(concatenation: Tensor) -> list[Tensor]:
+    """The nodes in a cell's output [B, H, W, 4 * C]."""
+    return list(concatenation.chunk(len(CONCAT), dim=3))
+
+
+def term(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Term:
+    """`scale * x + shift` for x [B, H, W, C]."""
+    return Term(
+        x.data_ptr(), *(None if row is None else row.data_ptr() for row in (scale, shift)), x.stride(2)
+    )

@@ -1,0 +1,56 @@
+"""The search-time cell of PC-DARTS (Xu et al., ICLR 2020): candidates see a part of the channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import channel_shuffle, max_pool2d
+
+from search_spaces.cells.mixed import MixedCell, MixedOperation
+from search_spaces.genotype import CONCAT
+from search_spaces.geometry import CellGeometry
+
+
+class PartialEdge(nn.Module):
+    """One channel in `parts` passes through the candidates, the others past them; then channels are shuffled.
+
+    The weights of an edge's candidates add up to the weight of the edge, which the other channels are scaled
+    by.
+
+    Args:
+        channels: of the node.
+        stride: of the candidates; at 2 the other channels are max-pooled.
+        parts: how many channels share one that is computed.
+    """
+
+    def __init__(self, channels: int, stride: int, parts: int) -> None:
+        super().__init__()
+        if channels % parts:
+            raise ValueError(f"partial_channels = {parts} does not divide the {channels} channels of a cell")
+        self.stride, self.parts = stride, parts
+        self.computed = channels // parts
+        self.mixed = MixedOperation(self.computed, stride)
+
+    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+        computed, rest = x[:, : self.computed], x[:, self.computed :]
+        if self.stride == 2:
+            rest = max_pool2d(rest, 2, ceil_mode=True)
+        joined = torch.cat([self.mixed(computed, weights), weights.sum() * rest], dim=1)
+        return channel_shuffle(joined, self.parts)
+
+
+class PartialCell(MixedCell):
+    """`MixedCell` whose edges are partial.
+
+    Args:
+        geometry: the cell's place in the network.
+        parts: how many channels share one that is computed; must divide the cell's.
+    """
+
+    def __init__(self, geometry: CellGeometry, parts: int) -> None:
+        super().__init__(geometry)
+        self.edges = nn.ModuleList(
+            PartialEdge(geometry.channels, geometry.stride(state), parts)
+            for node in CONCAT
+            for state in range(node)
+        )

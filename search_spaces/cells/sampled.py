@@ -1,0 +1,48 @@
+"""A search-time cell that runs one sampled cell at a time on weights that all cells share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces.cells.base import SearchTimeCell
+from search_spaces.cells.mixed import MixedOperation
+from search_spaces.genotype import CONCAT, OPERATIONS, Edge
+from search_spaces.geometry import CellGeometry
+
+
+class SampledCell(SearchTimeCell):
+    """Holds every candidate of every edge and computes those of `path` only.
+
+    BatchNorm always takes the statistics of the batch: running averages over many different cells would fit
+    none of them. So a score under shared weights does not depend on which cells were trained last.
+
+    Attributes:
+        geometry: the cell's place in the network.
+        path: the two (operation, state) pairs of each node; set before every forward pass.
+    """
+
+    path: tuple[tuple[Edge, Edge], ...]
+
+    def __init__(self, geometry: CellGeometry) -> None:
+        super().__init__(geometry)
+        self.nodes = nn.ModuleList(
+            nn.ModuleList(MixedOperation(geometry.channels, geometry.stride(state)) for state in range(node))
+            for node in CONCAT
+        )
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
+
+    def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
+        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        for edges, pair in zip(cast(Iterable[Sequence[MixedOperation]], self.nodes), self.path, strict=True):
+            first, second = (
+                edges[state].candidates[OPERATIONS.index(name)](states[state]) for name, state in pair
+            )
+            states.append(first + second)
+        return torch.cat([states[node] for node in CONCAT], dim=1)

@@ -1,0 +1,175 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nastransfer_nni.data.loading import load
+from nastransfer_nni.data.splits import split
+from nastransfer_nni.proxy import choose, spec
+from nastransfer_nni.proxy import manifest as manifests
+from nastransfer_nni.proxy.manifest import Manifest, match
+from search_spaces.errors import UserError
+
+KINDS = (
+    "all",
+    "classes:4",
+    "classes:4,per_class=30",
+    "images:0.2",
+    "images:like=classes:3",
+    "balanced:50",
+    "head:0.5",
+    "tail:0.5",
+    "entropy-p1:0.2",
+    "entropy-p2:0.2",
+    "entropy-p3:0.2",
+    "easy:0.2",
+    "hard:0.2,by=entropy",
+    "k-center:0.1",
+    "herding:0.1",
+    "cluster:0.1,clusters=12",
+    "resolution:8",
+    "classes:5+images:0.5+resolution:12",
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", "train")
+
+
+@pytest.fixture
+def score_file(digits, tmp_path_factory):
+    """Made-up scores and features of the digits, by key."""
+    import pandas
+
+    path = tmp_path_factory.getbasetemp() / "scores.parquet"
+    if not path.is_file():
+        random = np.random.default_rng(0)
+        table = {name: random.exponential(1, len(digits)) for name in ("entropy", "loss", "margin")}
+        table["features"] = list(random.normal(size=(len(digits), 6)))
+        table["key"] = [digits.key(row) for row in range(len(digits))]
+        pandas.DataFrame(table).sample(frac=1, random_state=0).to_parquet(path)
+    return path
+
+
+def steps_of(text, score_file):
+    return tuple(
+        step.model_copy(update={"scores": str(score_file)}) if isinstance(step, spec.Scored) else step
+        for step in spec.parse(text)
+    )
+
+
+@pytest.mark.parametrize("text", KINDS)
+def test_every_kind_round_trips_and_stays_in_the_training_split(digits, score_file, tmp_path, text):
+    shuffled = digits.select(np.random.default_rng(1).permutation(len(digits)))
+    chosen, manifest = choose.make(digits, steps_of(text, score_file), seed=2)
+    again, same = choose.make(shuffled, steps_of(text, score_file), seed=2)
+    assert same == manifest and np.array_equal(again.keys, chosen.keys)
+    manifests.write(manifest, chosen, tmp_path / "p.json")
+    opened, read = choose.resolve(str(tmp_path / "p.json"), "digits")
+    assert read == manifest
+    assert np.array_equal(opened.keys, chosen.keys) and np.array_equal(opened.labels, chosen.labels)
+    assert opened.pixels == chosen.pixels and opened.classes == chosen.classes
+    # Labels are new, the images are those of the class.
+    old = dict(zip(digits.keys.tolist(), digits.labels.tolist(), strict=True))
+    assert [digits.classes[old[key]] for key in chosen.keys.tolist()] == [
+        chosen.classes[n] for n in chosen.labels
+    ]
+    assert {name: record.images for name, record in manifest.classes.items()} == dict(chosen.counts)
+    # Nothing of the test split, and no image in both halves.
+    assert not set(chosen.keys) & set(load("digits", "test").keys)
+    weights, alphas = split(chosen.labels, seed=2)
+    assert not set(chosen.keys[weights]) & set(chosen.keys[alphas])
+    assert len(weights) + len(alphas) == len(chosen)
+    weights, alphas = split(chosen.labels, (0.1, 0.05), seed=2)
+    assert not set(weights) & set(alphas)
+
+
+def test_short_forms_resolve_like_their_manifests(digits):
+    chosen, manifest = choose.resolve("classes:4+images:0.5", "digits", seed=7)
+    made, same = choose.make(digits, spec.parse("classes:4+images:0.5"), seed=7)
+    assert manifest == same and np.array_equal(chosen.keys, made.keys)
+    assert choose.resolve("classes:4+images:0.5", "digits", seed=8)[1].fingerprint != manifest.fingerprint
+
+
+def test_pairs_of_equal_size(digits):
+    by_class, _ = choose.resolve("classes:4", "digits", seed=1)
+    by_image, _ = choose.resolve("images:like=classes:4", "digits", seed=1)
+    assert len(by_class) == len(by_image) and (len(by_class.classes), len(by_image.classes)) == (4, 10)
+
+
+def test_many_images_go_to_a_file_beside(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(choose, "INLINE", 100)
+    chosen, manifest = choose.make(digits, spec.parse("images:0.5"), seed=0)
+    manifests.write(manifest, chosen, tmp_path / "p.json")
+    assert (tmp_path / "p.images.parquet").is_file()
+    opened, read = choose.resolve(str(tmp_path / "p.json"), "digits")
+    assert np.array_equal(opened.keys, chosen.keys) and read.fingerprint == manifest.fingerprint
+    (tmp_path / "p.images.parquet").unlink()
+    with pytest.raises(UserError, match=r"p\.images\.parquet, which is missing"):
+        choose.resolve(str(tmp_path / "p.json"), "digits")
+
+
+@pytest.fixture
+def written(digits, tmp_path):
+    chosen, manifest = choose.make(digits, spec.parse("images:0.1"), seed=0)
+    manifests.write(manifest, chosen, tmp_path / "p.json")
+    return tmp_path / "p.json"
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda m: m.update(version=2), "is no proxy manifest: version"),
+        (lambda m: m.update(format="x"), "is no proxy manifest: format"),
+        (lambda m: m.pop("classes"), "is no proxy manifest: classes is needed"),
+        (lambda m: m.update(extra=1), "is no proxy manifest: extra"),
+        (lambda m: m["classes"]["3"].update(label=7), "labels of its classes must be 0 to 9"),
+        (lambda m: m["source"].update(fingerprint="0" * 16), "its images are not the same"),
+        (lambda m: m["images"]["3"].pop(), "its images are not the same"),
+        (lambda m: m["images"]["3"].append("0" * 16), "1 of the 144 chosen images are not in it"),
+        (lambda m: m["classes"].update(cat=m["classes"].pop("3")), "it has no class 'cat'"),
+    ],
+)
+def test_manifests_that_do_not_fit_are_refused(written, edit, message):
+    content = json.loads(written.read_text())
+    edit(content)
+    written.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        choose.resolve(str(written), "digits")
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "7", "\x00"])
+def test_other_files_are_no_manifests(tmp_path, text):
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(UserError, match="is no proxy manifest"):
+        Manifest.read(tmp_path / "p.json")
+
+
+def test_the_manifest_is_small_where_whole_classes_are_kept(digits, tmp_path):
+    chosen, manifest = choose.make(digits, spec.parse("classes:5"), seed=0)
+    manifests.write(manifest, chosen, tmp_path / "p.json")
+    assert json.loads((tmp_path / "p.json").read_text())["images"] == "all"
+    assert (tmp_path / "p.json").stat().st_size < 1500
+
+
+def test_a_proxy_of_one_class_is_refused(digits):
+    with pytest.raises(UserError, match="a proxy needs at least 2 classes"):
+        choose.make(digits, spec.parse("classes:names=3"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 9), max_size=30), st.lists(st.integers(0, 9), max_size=15))
+def test_matching_finds_each_as_often_as_it_is_there(there, wanted):
+    there, wanted = np.array([*there, 77], dtype=np.uint64), np.array(wanted, dtype=np.uint64)
+    rows, found = match(wanted, there)
+    left = there.tolist()
+    for value, row, is_found in zip(wanted, rows, found, strict=True):
+        assert is_found == (value in left)
+        if is_found:
+            assert there[row] == value
+            left.remove(value)
+    assert len(set(rows[found])) == found.sum()

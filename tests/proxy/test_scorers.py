@@ -1,0 +1,174 @@
+import numpy as np
+import pandas
+import pyarrow.parquet
+import pytest
+import torch
+
+from nastransfer_nni.data.batch_loader import BatchLoader
+from nastransfer_nni.data.loading import load
+from nastransfer_nni.proxy import networks, scorers, spec
+from search_spaces.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", "train")
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path / "cache"))
+
+
+def step_of(text):
+    return spec.parse(text)[0]
+
+
+def test_a_network_trained_here_scores_every_image(digits, monkeypatch):
+    digits = digits.select(range(600))
+    step = step_of("entropy-p1:0.1,epochs=8")
+    found = {name: scorers.scores(digits, step, name) for name in ("entropy", "loss", "margin", "features")}
+    entropy, loss = found["entropy"].values, found["loss"].values
+    assert entropy.shape == (600,) and found["features"].values.shape == (600, 64)
+    assert (entropy >= 0).all() and (entropy <= np.log(10) + 1e-9).all()
+    assert (found["margin"].values < 0).mean() > 0.9, "the network has learnt its training set"
+    assert np.corrcoef(loss, found["margin"].values)[0, 1] > 0.5
+    # They go with the images, whatever the order these are asked for in.
+    rows = np.random.default_rng(0).permutation(len(digits))
+    again = scorers.scores(digits.select(rows), step, "entropy")
+    assert np.array_equal(again.values, entropy[rows]) and again.origin == found["entropy"].origin
+    # Computed once.
+    monkeypatch.setattr(networks, "train_network", None)
+    assert np.array_equal(scorers.scores(digits, step, "entropy").values, entropy)
+
+
+def test_scores_follow_from_the_networks_outputs(digits):
+    few = digits.select(range(0, 1437, 60))
+    path = scorers.compute(few, step_of("hard:0.5,epochs=1"))
+    table = pyarrow.parquet.read_table(path).to_pandas().set_index("key")
+    torch.manual_seed(0)
+    network, content = networks.train_network(few.canonical(), 1, path.parent)
+    features, logits = zip(*networks.network_outputs(network, content, few.canonical(), 0), strict=True)
+    chances = torch.cat(logits).double().softmax(1).numpy()
+    for row in range(len(few)):
+        key, chance, label = few.canonical().key(row), chances[row], few.canonical().labels[row]
+        assert table.loc[key, "entropy"] == pytest.approx(-(chance * np.log(chance)).sum(), abs=1e-5)
+        assert table.loc[key, "loss"] == pytest.approx(-np.log(chance[label]), abs=1e-5)
+        best_other = np.delete(chance, label).max()
+        assert table.loc[key, "margin"] == pytest.approx(np.log(best_other) - np.log(chance[label]), abs=1e-5)
+        np.testing.assert_allclose(table.loc[key, "features"], torch.cat(features)[row], atol=1e-5)
+
+
+def test_an_interrupted_scorer_goes_on_and_ends_the_same(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(scorers, "_PART", 64)
+    monkeypatch.setattr(networks, "_EVALUATION_BATCH", 32)
+    few, step = digits.select(range(300)), step_of("entropy-p1:0.1,epochs=3")
+    whole = scorers.scores(few, step, "entropy").values
+    monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path / "other"))
+    set_epoch, outputs = BatchLoader.set_epoch, networks.network_outputs
+    epochs, begun = [], []
+
+    def dies_in_the_third_epoch(loader, epoch):
+        epochs.append(epoch)
+        if len(epochs) == 3:
+            raise KeyboardInterrupt
+        set_epoch(loader, epoch)
+
+    def dies_after_a_part(*arguments):
+        begun.append(arguments[-1])
+        for number, batch in enumerate(outputs(*arguments)):
+            if len(begun) == 1 and number == 5:
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr(BatchLoader, "set_epoch", dies_in_the_third_epoch)
+    monkeypatch.setattr(networks, "network_outputs", dies_after_a_part)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            scorers.compute(few, step)
+    again = scorers.scores(few, step, "entropy").values
+    assert (epochs, begun) == ([0, 1, 2, 2], [0, 128])
+    np.testing.assert_allclose(again, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [10, 7])
+def test_any_timm_model_scores(digits, tmp_path, classes):
+    import timm
+
+    few = digits.select(range(120))
+    torch.manual_seed(1)
+    model = timm.create_model("test_resnet", num_classes=1000)
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    few = few.relabel(few.classes[:classes])
+    found = scorers.scores(
+        few, step_of(f"cluster:0.5,scorer=timm:test_resnet@{tmp_path / 'weights.pth'}"), "features"
+    )
+    assert found.values.shape == (len(few), model.num_features)
+    entropy = scorers.scores(
+        few, step_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'weights.pth'}"), "entropy"
+    )
+    assert entropy.values.max() <= np.log(classes) + 1e-9, "a linear probe has the set's own classes"
+
+
+def test_timm_models_that_are_not_there(digits, tmp_path):
+    with pytest.raises(UserError, match="timm has no model 'resnet17'; it has resnet"):
+        scorers.scores(digits, step_of("hard:0.5,scorer=timm:resnet17"), "loss")
+    (tmp_path / "w.pth").write_bytes(b"no weights")
+    with pytest.raises(UserError, match="cannot get the weights"):
+        scorers.scores(digits, step_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}"), "loss")
+
+
+def test_a_users_file_with_and_without_keys(digits, tmp_path):
+    loss = np.random.default_rng(0).random(len(digits))
+    frame = pandas.DataFrame({"loss": loss, "key": [digits.key(row) for row in range(len(digits))]})
+    frame.sample(frac=1, random_state=0).to_parquet(tmp_path / "keyed.parquet")
+    frame[["loss"]].to_parquet(tmp_path / "plain.parquet")
+    keyed, plain = (
+        scorers.scores(digits, step_of(f"hard:0.5,scores={tmp_path / name}.parquet"), "loss")
+        for name in ("keyed", "plain")
+    )
+    assert np.array_equal(keyed.values, loss) and np.array_equal(plain.values, loss)
+    assert keyed.origin["fingerprint"] == plain.origin["fingerprint"]
+    frame.assign(loss=loss * 2).to_parquet(tmp_path / "keyed.parquet")
+    other = scorers.scores(digits, step_of(f"hard:0.5,scores={tmp_path / 'keyed.parquet'}"), "loss")
+    assert other.origin["fingerprint"] != keyed.origin["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("column", "table", "message"),
+    [
+        ("loss", {"entropy": [1.0] * 1437}, "has no column 'loss'; it has entropy"),
+        ("loss", {"loss": [1.0] * 3}, "has 3 rows and no column 'key'"),
+        ("loss", {"loss": [1.0], "key": ["0" * 16]}, "has no row for 1437 of the 1437 images"),
+        ("loss", {"loss": [1.0, None] * 700 + [1.0] * 37}, "negative, missing or infinite"),
+        ("entropy", {"entropy": [-1.0] * 1437}, "negative, missing or infinite"),
+        ("features", {"features": [[1.0], [1.0, 2.0]] * 718 + [[1.0]]}, "equally long in every row"),
+        ("loss", {"loss": [1.0], "key": ["zz"]}, "keys must be 16 hexadecimal digits"),
+        ("loss", {"loss": ["much"] * 1437}, "loss must be numbers"),
+    ],
+)
+def test_bad_files_are_refused(digits, tmp_path, column, table, message):
+    pandas.DataFrame(table).to_parquet(tmp_path / "s.parquet")
+    with pytest.raises(UserError) as error:
+        scorers.scores(digits, step_of(f"hard:0.5,scores={tmp_path / 's.parquet'}"), column)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_model_that_knows_the_classes_needs_no_probe(digits, tmp_path, monkeypatch):
+    """Ten digits dressed up as ImageNet's classes: the model's own head says how sure it is."""
+    import timm
+
+    few = digits.select(range(40))
+    torch.manual_seed(1)
+    model = timm.create_model("test_resnet", num_classes=1000)
+    torch.save(model.state_dict(), tmp_path / "w.pth")
+    step = step_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}")
+    monkeypatch.setattr(networks, "_imagenet_classes", lambda count: few.canonical().classes)
+    monkeypatch.setattr(networks, "probe", None)
+    model.eval()
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=model))
+    chances = (
+        model(torch.stack([transform(few.image(row)) for row in range(40)])).double().softmax(1).detach()
+    )
+    expected = -(chances * chances.log()).sum(1).numpy()
+    np.testing.assert_allclose(scorers.scores(few, step, "entropy").values, expected, atol=1e-4)

@@ -1,0 +1,82 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics.answers import ALIKE, PROXY, RANDOM
+from nastransfer_nni.report.statistics.findings import analyse
+from nastransfer_nni.report.statistics.improvement import Options
+from tests.report.statistics.studies import study
+
+
+def answers(frame, **options):
+    found = analyse(table.check(frame)[0], Options(samples=2000, **options))
+    return {each.question: each for each in found.answers}
+
+
+def big(**options):
+    return study(
+        **{"draws": 12, "searches": 1, "random_cells": 30, "deviations": (0.03, 0.1, 0.05)} | options
+    )
+
+
+def test_proxies_that_are_alike_are_called_so():
+    said = answers(big())[PROXY]
+    assert said.verdict == "mean: no; ranking: no"
+    assert "equivalent within 0.5%" in said.sentence
+
+
+def test_proxies_that_differ_are_called_so():
+    proxies = {("s", "good"): 1.5, ("s", "bad"): 0.0}
+    said = answers(big(proxies=proxies))[PROXY]
+    assert said.verdict.startswith("mean: yes")
+    assert "good is +2.0" in said.sentence.replace("s / ", "")
+
+
+def test_a_ranking_that_turns_is_called_so():
+    frame = big(strategies={"darts": 0.6, "enas": 0.0, "nsga2": -0.6})
+    last = frame["proxy"] == "all"
+    turned = {"darts": "nsga2", "nsga2": "darts", "enas": "enas"}
+    frame.loc[last, "strategy"] = frame.loc[last, "strategy"].map(turned)
+    frame["strategy_options"] = ""
+    said = answers(frame)[PROXY]
+    assert said.verdict.endswith("ranking: yes")
+    assert "swaps beyond chance, such as darts above" in said.sentence
+
+
+def test_alike_on_the_source_and_different_on_the_target():
+    frame = big(proxies={("s", "p"): 0.0})
+    frame["source_top1"] = 95 + 0.01 * np.random.default_rng(0).normal(size=len(frame))
+    said = answers(frame)[ALIKE]
+    assert said.verdict == "yes"
+    assert said.sentence.startswith("Of 10 pairs of strategies alike on the source")
+    assert "evolution and enas" in said.sentence
+    assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "cannot tell"
+
+
+def test_what_beats_random_is_named_with_its_numbers():
+    frame = big(proxies={("s", "p"): 0.0})
+    said = answers(frame)[RANDOM]
+    assert said.verdict == "partly"
+    assert "evolution on s / p by the most: +0." in said.sentence
+    assert answers(big(strategies={"evolution": 0.8, "nsga2": 0.9}))[RANDOM].verdict == "no"
+    assert answers(big(strategies={"enas": -0.8}))[RANDOM].verdict == "yes"
+
+
+@pytest.mark.parametrize("question", [PROXY, ALIKE, RANDOM])
+def test_few_runs_cannot_tell(question):
+    assert answers(study(draws=3, searches=1, random_cells=3))[question].verdict == "cannot tell"
+
+
+def test_a_bare_table_cannot_tell():
+    frame = pd.DataFrame({"target": "t", "strategy": "a", "top1": [90.0]})
+    said = answers(frame)
+    assert {each.verdict for each in said.values()} == {"cannot tell"}
+    assert "no random cells" in said[RANDOM].sentence
+
+
+def test_every_answer_is_one_sentence():
+    for frame in (big(), study(), study(draws=1, random_cells=0)):
+        for each in answers(frame).values():
+            assert each.sentence.endswith(".")
+            assert ". " not in each.sentence

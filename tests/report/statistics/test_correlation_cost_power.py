@@ -1,0 +1,121 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.stats.power import TTestIndPower
+
+from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics.correlation import coefficients, correlations
+from nastransfer_nni.report.statistics.cost import cost_table, front
+from nastransfer_nni.report.statistics.improvement import Options, compare
+from nastransfer_nni.report.statistics.power import detectable_difference, runs_needed
+from tests.report.statistics.studies import study
+
+OPTIONS = Options(samples=1000)
+
+
+def cells(source, target, **columns):
+    frame = pd.DataFrame({"source_top1": source, "top1": target, "search_seed": range(len(source))})
+    return table.check(frame.assign(target="t", strategy="a", source="s", **columns))[0]
+
+
+def test_coefficients_equal_scipys():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=40)
+    y = x + rng.normal(size=40)
+    found = coefficients(x, y, 0.95)
+    pearson = stats.pearsonr(x, y)
+    low, high = pearson.confidence_interval()
+    assert found["Pearson's r"] == pytest.approx((pearson.statistic, low, high))
+    assert found["Spearman's rho"][0] == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert found["Kendall's tau-b"][0] == pytest.approx(stats.kendalltau(x, y).statistic)
+
+
+def test_intervals_of_correlations_cover():
+    rng = np.random.default_rng(0)
+    rho = 0.6
+    truths = {
+        "Pearson's r": rho,
+        "Spearman's rho": 6 / np.pi * np.arcsin(rho / 2),
+        "Kendall's tau-b": 2 / np.pi * np.arcsin(rho),
+    }
+    covered = dict.fromkeys(truths, 0)
+    for _ in range(1000):
+        x = rng.normal(size=25)
+        y = rho * x + np.sqrt(1 - rho**2) * rng.normal(size=25)
+        for name, (_, low, high) in coefficients(x, y, 0.95).items():
+            covered[name] += low <= truths[name] <= high
+    assert all(930 <= count <= 975 for count in covered.values()), covered
+
+
+def test_recall_and_regret_by_hand():
+    found = correlations(cells([9, 8, 7, 6, 5, 4], [4, 9, 8, 5, 6, 7]), OPTIONS)[0]
+    # chosen on the source: 4, 9, 8; best on the target: 9, 8, 7
+    assert found.recall == {1: 0.0, 3: pytest.approx(2 / 3)}
+    assert found.regret == pytest.approx(5)
+    assert not found.sufficient
+
+
+def test_trainings_of_one_cell_are_one_dot_and_sources_stay_apart():
+    rows, _ = table.check(study(trainings=3))
+    found = correlations(rows, OPTIONS)
+    assert [each.source for each in found] == ["imagenet1k", "cifar10"]
+    assert len(found[1].cells) == 5 * 4 * 2
+    one = rows[(rows["source"] == "cifar10") & (rows["strategy"] == "enas")]
+    expected = one.groupby("genotype", sort=False)["top1"].mean().to_numpy()
+    assert np.allclose(found[1].cells.query("strategy == 'enas'")["top1"], expected)
+
+
+def test_a_perfect_correlation_and_a_constant_break_nothing():
+    value, low, high = correlations(cells(range(50, 60), range(60, 70)), OPTIONS)[0].coefficients[
+        "Pearson's r"
+    ]
+    assert (value, high) == (pytest.approx(1), pytest.approx(1))
+    assert low > 0.99
+    assert correlations(cells([50] * 10, range(60, 70)), OPTIONS) == []
+
+
+def test_front_equals_the_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        cost, quality = rng.integers(5, size=(2, 12)).astype(float)
+        beaten = [
+            any(
+                cost[j] <= cost[i]
+                and quality[j] >= quality[i]
+                and (cost[j], quality[j]) != (cost[i], quality[i])
+                for j in range(12)
+            )
+            for i in range(12)
+        ]
+        assert front(cost, quality).tolist() == [not each for each in beaten]
+
+
+def test_costs_that_are_not_known_are_left_out_and_random_costs_nothing():
+    frame = study()
+    frame.loc[frame["strategy"] == "enas", "search_seconds"] = np.nan
+    found = cost_table(compare(table.check(frame)[0], OPTIONS))
+    assert set(found["strategy"]) == {"darts (order=2)", "evolution", "nsga2", "random_ws", "random"}
+    assert found.set_index("strategy").loc["random", "search_seconds"] == 0
+    assert found["on_front"].any()
+
+
+def test_detectable_differences_are_the_published_ones():
+    # a standard deviation of 0.23: 0.35 points with 8 runs an arm, 0.21 with 20
+    assert round(detectable_difference(8, 8, 0.23), 2) == 0.35
+    assert round(detectable_difference(20, 20, 0.23), 2) == 0.21
+
+
+def test_runs_needed_reach_the_power_and_one_less_does_not():
+    power = TTestIndPower()
+    for difference in (0.1, 0.23, 0.5, 1.0):
+        runs = runs_needed(difference, 0.23)
+        assert power.power(difference / 0.23, runs, 0.05) >= 0.8
+        assert runs == 2 or power.power(difference / 0.23, runs - 1, 0.05) < 0.8
+    assert runs_needed(100.0, 0.23) == 2
+
+
+@pytest.mark.parametrize("call", [lambda: detectable_difference(1, 8, 0.2), lambda: runs_needed(0, 0.2)])
+def test_designs_without_power_are_refused(call):
+    with pytest.raises(ValueError, match=r"at least two|positive"):
+        call()
