@@ -30,7 +30,6 @@ from scipy import stats
 
 from benchmarks.nas_bench_201 import Silence
 from nastransfer_nni.base import torch_io
-from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.base.files import write_json
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment
 from nastransfer_nni.proxy.choose import resolve
@@ -88,8 +87,10 @@ def under_shared_weights(config: SearchConfig, cells: list[Genotype], out: Path)
     torch.manual_seed(config.seed)
     state, journal = out / "shared.pt", FileJournal(out / "shared.jsonl")
     evaluator = SupernetEvaluator(
-        *batches(images, config, DistributedContext()),
-        Schedule(epochs=config.epochs, learning_rate=config.learning_rate),
+        batches.weights,
+        batches.alphas,
+        batches.validation,
+        Schedule(epochs=config.epochs, lr=config.learning_rate),
         Lines(),
         resume=torch_io.load(state),
         save=lambda value: torch_io.save(state, value),

@@ -88,7 +88,7 @@ def outcome(out: Path) -> dict[str, Any]:
     """All that a finished run has come to, without what a clock has measured."""
     files = {path.relative_to(out) for path in out.rglob("*")}
     lines = (out / "metrics.jsonl").read_text().splitlines()
-    every_epoch = out / recorder.EVERY_EPOCH
+    every_epoch = out / recorder.GENOTYPES_FILE
     last = torch_io.load(out / "checkpoints" / "last.pt")
     return {
         "files": sorted(map(str, filter(_is_ours, files))),

@@ -28,7 +28,7 @@ SEARCHES = {
     "gumbel": ["gumbel", "--epochs", "3"],
     "random_ws": ["random_ws:candidates=60,finalists=10,batches=4", "--epochs", "4"],
     "enas": ["enas:controller_steps=8,candidates=10", "--epochs", "4"],
-    "random": ["random:samples=12", "--epochs", "2"],
+    "random": ["random:candidates=12", "--epochs", "2"],
     "evolution": ["evolution:population=5,tournament=3,candidates=14", "--epochs", "2"],
     "nsga2": ["evolution:selection=nsga2,population=5,offspring=3,generations=3", "--epochs", "2"],
     "supernet": ["evolution:evaluate=supernet,population=6,tournament=3,candidates=60", "--epochs", "4"],

@@ -118,8 +118,7 @@ class Silence:
 
 def search(text: str, data_set: str, seed: int, counts: bool = False) -> MultiTrialStrategy[Any]:
     """Run the strategy `text` on the table, in NNI's sequential engine."""
-    name, options = strategies.parse(text)
-    strategy = strategies.create(name, **options.model_dump())
+    strategy = strategies.parse(text).create()
     evaluator = Lookup(data_set, SearchContext(seed=seed, mult_adds=mult_adds if counts else None))
     strategy(SimplifiedModelSpace.from_model(CellSpace(), evaluator), SequentialExecutionEngine())
     assert isinstance(strategy, MultiTrialStrategy)
@@ -162,7 +161,7 @@ def compare(seeds: int, evaluations: int) -> list[dict[str, Any]]:
     for data_set in DATA_SETS:
         best = {
             text: [found(search(text, data_set, seed)) for seed in range(seeds)]
-            for text in (f"evolution:candidates={evaluations}", f"random:samples={evaluations}")
+            for text in (f"evolution:candidates={evaluations}", f"random:candidates={evaluations}")
         }
         for part in ("val", "test"):
             evolution, random = (

@@ -65,7 +65,7 @@ def choose_by_label(kind: str, pool: Pool) -> int:
         return sum(map(len, splits.split(pool.labels)))
     if kind.startswith("canonical"):
         return len(np.lexsort((pool.keys, pool.labels)))  # once for a set, before any choice
-    (step,) = spec.parse(kind)
+    (step,) = spec.parse_steps(kind)
     if isinstance(step, spec.Classes):
         return len(by_label.choose_classes(pool, step, seed=0))
     if isinstance(step, spec.Balanced):
@@ -101,7 +101,7 @@ def measure(kind: str, classes: int) -> dict[str, Any]:
         chosen = choose_by_label(kind, pool)
     else:
         pool, points = feature_pool(classes)
-        (step,) = spec.parse(kind)
+        (step,) = spec.parse_steps(kind)
         assert isinstance(step, spec.Spread) and step.amount is not None, "the kinds above"
         size = round(step.amount * len(pool)) if step.amount <= 1 else int(step.amount)
         begin, cpu = time.perf_counter(), time.process_time()

@@ -25,7 +25,7 @@ from strategies import parse
 EVALUATIONS = 300
 STRATEGIES = {
     "random": "random",
-    f"random:samples={EVALUATIONS}": "random",
+    f"random:candidates={EVALUATIONS}": "random",
     f"evolution:candidates={EVALUATIONS}": "evolution",
     "evolution:selection=nsga2,generations=13": "evolution",  # 40 + 13 * 20 evaluations
 }

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from strategies.options import STRATEGIES, Options, check, parse
+from strategies.options import STRATEGIES, Options, StrategySpec, check, parse, upgrade, upgrade_options
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
 
-__all__ = ["STRATEGIES", "Options", "check", "create", "parse"]
+__all__ = ["STRATEGIES", "Options", "StrategySpec", "check", "create", "parse", "upgrade", "upgrade_options"]
 
 
 def create(name: str, **options: Any) -> Strategy:
@@ -22,6 +21,4 @@ def create(name: str, **options: Any) -> Strategy:
     Raises:
         ValueError: the name or an option is not known, or an option's value is out of range.
     """
-    checked = check(name, options)
-    module, cls = checked.implementation().split(":")
-    return getattr(importlib.import_module(module), cls)(checked)
+    return StrategySpec(name, name, check(name, options)).create()

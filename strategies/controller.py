@@ -132,9 +132,7 @@ class Reinforce:
         self.controller = Controller(options)
         self.controller.initialise(torch.Generator().manual_seed(seed))
         # Rewards differ by little: the large eps keeps steps in proportion to them.
-        self.optimizer = torch.optim.Adam(
-            self.controller.parameters(), options.controller_learning_rate, eps=1e-3
-        )
+        self.optimizer = torch.optim.Adam(self.controller.parameters(), options.controller_lr, eps=1e-3)
         self.baseline: float | None = None
 
     def step(

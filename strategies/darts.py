@@ -71,7 +71,7 @@ class Darts(MixtureStrategy[DartsOptions]):
             }
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas.values(),
-            self.options.alpha_learning_rate,
+            self.options.alpha_lr,
             betas=(0.5, 0.999),
             weight_decay=self.options.alpha_weight_decay,
         )

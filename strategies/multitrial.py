@@ -43,13 +43,13 @@ class CandidateEvaluator(Evaluator):  # type: ignore[misc]
     Attributes:
         context: of the search.
         recorder: where the search reports to.
-        samples: images that pass with a gradient when a candidate is trained.
+        training_images: images that are backpropagated when one candidate is trained.
         workers: candidates that may be trained at once.
     """
 
     context: SearchContext
     recorder: Recorder
-    samples: int
+    training_images: int
     workers: int = 1
 
     def architecture(self, sample: dict[str, Any]) -> Any:
@@ -95,7 +95,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         self.proposer = self.make_proposer(
             Coding.of(model_space.simplify()),
             evaluator.context,
-            evaluator.context.whole(evaluator.samples, "candidate") or self.total(),
+            evaluator.context.whole(evaluator.training_images, "candidate") or self.total(),
             evaluator.architecture,
         )
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
@@ -188,7 +188,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
             "candidate": index,
             "sample": self.proposer.coding.sample(code),
             "top1": float(figures["default"]),
-            "samples": int(figures.get("samples", self.evaluator.samples)),
+            "samples": int(figures.get("samples", self.evaluator.training_images)),
             "seconds": float(figures.get("seconds", 0.0)),
         }
 
@@ -198,14 +198,14 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         self.told.append(Told(code, entry["top1"]))
         result, recorder, context = self.result, self.evaluator.recorder, self.evaluator.context
         number = len(self.told) - 1
-        result.samples += entry["samples"]
+        result.training_images += entry["samples"]
         result.seconds += entry["seconds"]
         result.candidates = len(self.told)
         self.settle()
         figures = {"top1": entry["top1"], "best_top1": result.score, "seconds": entry["seconds"]}
         if context.mult_adds is not None:
             figures["mult_adds"] = context.cost(self.proposer.architecture(code))
-        recorder.log("validation", result.samples, number, **figures)
+        recorder.log("validation", result.training_images, number, **figures)
         if result.genotype is not None:
             recorder.record(number, result.genotype, {}, result.score)
         recorder.advance(number, 1, 1)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from nni.nas.strategy import Strategy
 
 
 class Options(BaseModel, ABC):
@@ -23,6 +28,7 @@ class Options(BaseModel, ABC):
     def implementation(self) -> str:
         """The strategy's class as `module:class`, imported when it is created."""
 
+    @property
     def shares_weights(self) -> bool:
         """Whether it searches on a supernet rather than by training candidates."""
         return True
@@ -41,7 +47,7 @@ class Options(BaseModel, ABC):
 class DartsOptions(Options):
     """Differentiable search (Liu, Simonyan, Yang, ICLR 2019)."""
 
-    alpha_learning_rate: float = Field(3e-4, gt=0, description="Adam's learning rate for the alphas")
+    alpha_lr: float = Field(3e-4, gt=0, description="Adam's learning rate for the alphas")
     alpha_weight_decay: float = Field(1e-3, ge=0, description="Adam's weight decay for the alphas")
     order: int = Field(
         1, ge=1, le=2, description="2: alphas look one step of the weights ahead; about 2.5 times the time"
@@ -88,7 +94,7 @@ class GumbelOptions(DartsOptions):
 class RandomOptions(Options):
     """Uniform draws over the cells."""
 
-    samples: int = Field(
+    candidates: int = Field(
         1, ge=1, description="cells drawn; 1: no training, the study's baseline; more: the best once trained"
     )
 
@@ -96,6 +102,7 @@ class RandomOptions(Options):
         """See `Options`."""
         return "strategies.random:RandomSearch"
 
+    @property
     def shares_weights(self) -> bool:
         """See `Options`."""
         return False
@@ -120,7 +127,7 @@ class RandomWsOptions(Options):
 class EnasOptions(Options):
     """Controller and shared weights (Pham et al., ICML 2018)."""
 
-    controller_learning_rate: float = Field(3.5e-3, gt=0, description="Adam's learning rate")
+    controller_lr: float = Field(3.5e-3, gt=0, description="Adam's learning rate")
     controller_steps: int = Field(30, ge=1, description="controller steps after every epoch of the weights")
     aggregate: int = Field(10, ge=1, description="cells that a controller step draws and averages over")
     hidden: int = Field(64, ge=1, description="size of the LSTM")
@@ -190,6 +197,7 @@ class EvolutionOptions(Options):
         """See `Options`."""
         return f"strategies.evolution:{'Evolution' if self.evaluate == 'scratch' else 'SupernetEvolution'}"
 
+    @property
     def shares_weights(self) -> bool:
         """See `Options`."""
         return self.evaluate == "supernet"
@@ -222,6 +230,26 @@ STRATEGIES: dict[str, Entry] = {
 }
 
 
+@dataclass(frozen=True)
+class StrategySpec:
+    """A strategy with its options, as `--strategy` names it.
+
+    Attributes:
+        text: the text that it was read from.
+        name: name of the strategy.
+        options: options of the strategy, defaults filled in.
+    """
+
+    text: str
+    name: str
+    options: Options
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy."""
+        module, cls = self.options.implementation().split(":")
+        return getattr(importlib.import_module(module), cls)(self.options)
+
+
 def check(name: str, options: dict[str, Any]) -> Options:
     """The options of the strategy `name`, defaults filled in.
 
@@ -248,7 +276,7 @@ def check(name: str, options: dict[str, Any]) -> Options:
         raise ValueError(f"{where}: {message} (got {first['input']!r})") from None
 
 
-def parse(text: str) -> tuple[str, Options]:
+def parse(text: str) -> StrategySpec:
     """Read `name` or `name:option=value,option=value`.
 
     Raises:
@@ -261,7 +289,24 @@ def parse(text: str) -> tuple[str, Options]:
         if not equals or not option.strip():
             raise ValueError(f"{text!r}: after the colon come option=value pairs, not {part!r}")
         options[option.strip()] = value.strip()
-    return name, check(name, options)
+    return StrategySpec(text, name, check(name, options))
+
+
+def upgrade(text: str) -> str:
+    """A strategy's text as version 0.1 wrote it, with today's names of its options."""
+    name, colon, rest = text.partition(":")
+    pairs = dict(part.partition("=")[::2] for part in rest.split(",")) if rest else {}
+    return (
+        name + colon + ",".join(f"{option}={value}" for option, value in upgrade_options(name, pairs).items())
+    )
+
+
+def upgrade_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the strategy `name` as version 0.1 called them, by their names of today."""
+    renamed = {"alpha_learning_rate": "alpha_lr", "controller_learning_rate": "controller_lr"}
+    if name == "random":
+        renamed["samples"] = "candidates"
+    return {renamed.get(option, option): value for option, value in options.items()}
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -22,10 +22,10 @@ class RandomSearch(MultiTrialStrategy[RandomOptions]):
 
     def total(self) -> int:
         """As the options say."""
-        return self.options.samples
+        return self.options.candidates
 
     def _run(self) -> None:
-        if self.options.samples > 1 or self.evaluator.context.budget is not None:
+        if self.options.candidates > 1 or self.evaluator.context.budget is not None:
             super()._run()
             return
         self.told.append(Told(self.proposer.propose(0, []), math.nan))

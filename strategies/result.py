@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from search_spaces import Genotype
 
@@ -32,7 +32,7 @@ class SearchResult:
         genotype: the architecture it stands at.
         score: top-1 in percent that the strategy saw for it: under shared weights, or of a short training.
             NaN where nothing was trained.
-        samples: images that passed through a network with a gradient, over all that were trained.
+        training_images: images that were backpropagated, over all networks that were trained.
         seconds: time spent searching, over all processes that worked on it.
         epochs: epochs of the shared weights done; 0 where there are none.
         candidates: architectures scored one by one.
@@ -41,8 +41,21 @@ class SearchResult:
 
     genotype: Genotype | None = None
     score: float = math.nan
-    samples: int = 0
+    training_images: int = 0
     seconds: float = 0.0
     epochs: int = 0
     candidates: int = 0
     front: list[Member] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The result of a search on shared weights as a checkpoint stores it: plain values."""
+        state = {**vars(self), "genotype": str(self.genotype)}
+        state["samples"] = state.pop("training_images")
+        return state
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> Self:
+        """The result that `state_dict` has stored."""
+        values = {**state, "genotype": Genotype.from_text(state["genotype"])}
+        values["training_images"] = values.pop("samples")
+        return cls(**values)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from search_spaces import DartsSpace, Genotype
+from search_spaces.errors import UserError
 from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni
 from strategies.distributed import DistributedContext, all_reduce_mean
 from strategies.interfaces import Recorder, SearchContext, Tables
@@ -66,19 +67,19 @@ class Schedule:
 
     Attributes:
         epochs: passes over the weights half.
-        learning_rate: of SGD at the start; falls to `learning_rate_min` on a cosine, epoch by epoch.
-        learning_rate_min: of SGD at the end.
+        lr: learning rate of SGD at the start; falls to `min_lr` on a cosine, epoch by epoch.
+        min_lr: learning rate of SGD at the end.
         momentum: of SGD.
         weight_decay: of SGD.
-        gradient_clip: largest norm of the weights' gradient.
+        clip_grad: largest norm of the weights' gradient.
     """
 
     epochs: int = 50
-    learning_rate: float = 0.025
-    learning_rate_min: float = 0.001
+    lr: float = 0.025
+    min_lr: float = 0.001
     momentum: float = 0.9
     weight_decay: float = 3e-4
-    gradient_clip: float = 5.0
+    clip_grad: float = 5.0
 
 
 class SupernetEvaluator(Evaluator):  # type: ignore[misc]
@@ -225,15 +226,13 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         self.start()
         self.optimizer = torch.optim.SGD(
             supernet.parameters(),
-            schedule.learning_rate,
+            schedule.lr,
             schedule.momentum,
             weight_decay=schedule.weight_decay,
         )
         self.epochs = self._affordable()
         evaluator.recorder.expect(self.epochs)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, self.epochs, schedule.learning_rate_min
-        )
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, self.epochs, schedule.min_lr)
         parts = {"supernet": supernet, "optimizer": self.optimizer, "scheduler": scheduler}
         if evaluator.resume is not None:
             self._load(evaluator.resume, parts)
@@ -267,10 +266,10 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         for batches in (evaluator.weights, evaluator.alphas):
             batches.set_epoch(epoch)
         self.supernet.train()
-        before, rate = result.samples, self.optimizer.param_groups[0]["lr"]
+        before, rate = result.training_images, self.optimizer.param_groups[0]["lr"]
         training = self.train_epoch(epoch)
         if not math.isfinite(training["loss"]):
-            raise FloatingPointError(
+            raise UserError(
                 f"the training loss is {training['loss']} in epoch {epoch}: the search has diverged; "
                 "try a lower learning rate"
             )
@@ -281,7 +280,11 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         result.genotype, result.score = standing.genotype, standing.figures["top1"]
         result.seconds += time.perf_counter() - began
         result.epochs = epoch + 1
-        speed = {"lr": rate, "images_per_second": (result.samples - before) / seconds, "seconds": seconds}
+        speed = {
+            "lr": rate,
+            "images_per_second": (result.training_images - before) / seconds,
+            "seconds": seconds,
+        }
         step = result.epochs * len(evaluator.weights)
         evaluator.recorder.log("train", step, epoch, **training, **speed)
         evaluator.recorder.log("validation", step, epoch, **standing.figures)
@@ -298,14 +301,14 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
             weights, all_reduce_mean(gradients, self.evaluator.processes), strict=True
         ):
             weight.grad = gradient
-        nn.utils.clip_grad_norm_(weights, self.evaluator.schedule.gradient_clip)
+        nn.utils.clip_grad_norm_(weights, self.evaluator.schedule.clip_grad)
         self.optimizer.step()
         self.count(labels)
         return loss.detach(), logits.detach()
 
     def count(self, labels: Tensor) -> None:
         """Add a batch, of which this process has its share, to the images that passed with a gradient."""
-        self.result.samples += len(labels) * self.evaluator.processes.world_size
+        self.result.training_images += len(labels) * self.evaluator.processes.world_size
 
     def average(self) -> Average:
         """A mean over images, of all processes."""
@@ -323,15 +326,14 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         assert result.genotype is not None
         return {
             "strategy": type(self).__name__,
-            "result": {**vars(result), "genotype": str(result.genotype)},
+            "result": result.state_dict(),
             "own": self.own_state(),
             **{name: part.state_dict() for name, part in parts.items()},
         }
 
     def _load(self, state: dict[str, Any], parts: dict[str, Any]) -> None:
         assert state["strategy"] == type(self).__name__, "a run's options name its strategy"
-        self.result = SearchResult(**state["result"])
-        self.result.genotype = Genotype.from_text(state["result"]["genotype"])
+        self.result = SearchResult.from_state_dict(state["result"])
         self.load_own_state(state["own"])
         for name, part in parts.items():
             part.load_state_dict(state[name])

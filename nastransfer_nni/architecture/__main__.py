@@ -27,7 +27,7 @@ COMMANDS: cli.Commands = {
         DescribeConfig,
         "describe",
         ("arch",),
-        f"{_RUN} describe DARTS_V2 --width 48 --layers 14 --num-classes 1000 --image-size 224",
+        f"{_RUN} describe DARTS_V2 --width 48 --layers 14 --num-classes 1000 --img-size 224",
     ),
     "draw": _command(
         "Draw both cells as SVG.", DrawConfig, "draw", ("arch",), f"{_RUN} draw PC_DARTS_cifar --out cells"
@@ -40,7 +40,7 @@ COMMANDS: cli.Commands = {
         f"{_RUN} convert GDAS_V1 --form text",
     ),
     "epoch": _command(
-        "Export the cell that a search stood at after an epoch.",
+        "Export the cell that a search would have returned after an epoch.",
         EpochConfig,
         "epoch",
         ("run",),

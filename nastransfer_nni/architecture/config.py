@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, InstanceOf, model_validator
 
-from nastransfer_nni.base.config import Config
+from nastransfer_nni.architecture.file import Architecture, read
+from nastransfer_nni.base.config import Config, FromText
 from search_spaces.geometry import default_stem, geometries
 
-ARCH = "a file or the name of a published cell"
+ARCH = "architecture: a file in any form, or the name of a published cell such as DARTS_V2"
+
+ArchitectureOption = Annotated[InstanceOf[Architecture], FromText(read)]
+"""An option that names an architecture: it is read once, when the options are checked."""
 
 
 class ListConfig(Config):
@@ -21,21 +26,25 @@ class ListConfig(Config):
 class DescribeConfig(Config):
     """Options of `architecture describe`."""
 
-    arch: str = Field(description=ARCH)
-    width: int = Field(36, ge=1, description="channels of the first cell")
+    renamed: ClassVar[Mapping[str, str]] = {"image_size": "img_size"}
+
+    arch: ArchitectureOption = Field(description=ARCH)
+    width: int = Field(36, ge=1, description="channels of a node in the first cell")
     layers: int = Field(20, ge=1, description="number of cells")
-    num_classes: int = Field(10, ge=1, description="size of the output")
-    image_size: int = Field(32, ge=1, description="height and width of the images, in pixels")
-    stem: Literal["auto", "cifar", "imagenet"] = Field("auto", description="auto: cifar up to 64 px")
+    num_classes: int = Field(10, ge=1, description="number of classes")
+    img_size: int = Field(32, ge=1, description="height and width of the images, in px")
+    stem: Literal["auto", "cifar", "imagenet"] = Field(
+        "auto", description="layers before the first cell; auto: cifar up to 64 px, imagenet above"
+    )
     auxiliary: bool = Field(False, description="count the auxiliary head's parameters too")
 
     @property
     def chosen_stem(self) -> str:
         """The stem, with `auto` resolved."""
-        return default_stem(self.image_size) if self.stem == "auto" else self.stem
+        return default_stem(self.img_size) if self.stem == "auto" else self.stem
 
     @model_validator(mode="after")
-    def _fits(self) -> DescribeConfig:
+    def _fits_together(self) -> Self:
         geometries(self.width, self.layers, self.chosen_stem)
         return self
 
@@ -43,16 +52,18 @@ class DescribeConfig(Config):
 class DrawConfig(Config):
     """Options of `architecture draw`."""
 
-    arch: str = Field(description=ARCH)
-    out: str = Field(".", description="folder for cell_normal.svg and cell_reduce.svg")
+    arch: ArchitectureOption = Field(description=ARCH)
+    out: str = Field(".", description="folder in which cell_normal.svg and cell_reduce.svg are written")
 
 
 class ConvertConfig(Config):
     """Options of `architecture convert`."""
 
-    arch: str = Field(description=ARCH)
+    arch: ArchitectureOption = Field(description=ARCH)
     form: Literal["architecture", "genotype", "sample", "text"] = Field(
-        "architecture", description="architecture.json, bare genotype, NNI sample, or Genotype(...) text"
+        "architecture",
+        description="form to write: architecture (architecture.json), genotype (bare JSON), sample (of NNI) "
+        "or text (Genotype(...))",
     )
     out: str | None = Field(None, description="file to write; None: print")
 
@@ -61,5 +72,5 @@ class EpochConfig(Config):
     """Options of `architecture epoch`."""
 
     run: str = Field(description="folder of a search")
-    epoch: int = Field(ge=1, description="the epoch whose cell is exported, from 1")
+    epoch: int = Field(ge=1, description="epoch whose cell is exported, counted from 1")
     out: str | None = Field(None, description="file to write; None: print")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import strategies
 from nastransfer_nni.base.files import write_json
+from nastransfer_nni.base.renames import SEARCH_OPTIONS
 from search_spaces import Genotype
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown
 from search_spaces.zoo import zoo
 
-FORMAT, VERSION, SPACE = "nastransfer-architecture", 1, "darts"
-LARGEST_FILE = 1_000_000
-"""Bytes; a larger file is something else, and is not read."""
+FORMAT, VERSION, SPACE = "nastransfer-architecture", 2, "darts"
+MAX_BYTES = 1_000_000
+"""A larger file is something else, and is not read."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,13 @@ class Architecture:
         name: a zoo name, or the name of the file that it was read from.
         found_by: how the search found it: strategy, source, proxy, seed, options, search_score, source_top1,
             search_seconds, search_samples, versions; empty where unknown.
+        text: the name or path that it was read from, as it was given.
     """
 
     genotype: Genotype
     name: str
     found_by: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The content of architecture.json."""
@@ -51,29 +56,21 @@ class Architecture:
 def read(arch: str) -> Architecture:
     """Read an architecture in any form: a zoo name, or a file.
 
-    A file may hold architecture.json's form, a bare genotype (JSON, or the `Genotype(...)` text that other
-    code bases print) or an NNI sample. Nothing in it is ever evaluated.
+    A file holds architecture.json's form, a bare genotype (JSON, or the `Genotype(...)` text that other code
+    bases print) or an NNI sample. It is parsed, never evaluated.
 
     Raises:
-        UserError: names the file, and where and why it is none of these.
+        UserError: names the file, and says where and why it is none of these.
     """
     if arch in zoo():
-        return Architecture(
-            zoo()[arch].genotype, arch, {"strategy": "published", "source": zoo()[arch].source}
-        )
+        cell = zoo()[arch]
+        return Architecture(cell.genotype, arch, {"strategy": "published", "source": cell.source}, arch)
     path = Path(arch).expanduser()
     if not path.exists():
-        import difflib
-
-        near = difflib.get_close_matches(arch, list(zoo()), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UserError(
-            f"no architecture {arch!r}{hint}: it is neither a file nor a published cell; "
-            "`nastransfer architecture list` names those"
-        )
+        raise unknown("architecture", arch, [*zoo(), "a file"])
     try:
-        return _parse(_text(path), _name(path))
-    except ValueError as error:
+        return _parse(_content(path), name=_name(path), text=arch)
+    except UserError as error:
         raise UserError(f"{arch}: {error}") from None
 
 
@@ -82,50 +79,63 @@ def _name(path: Path) -> str:
     return path.resolve().parent.name if path.name == "architecture.json" else path.stem
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> str:
     if not path.is_file():
-        raise ValueError("is a folder; name the file, such as architecture.json, inside it")
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"is larger than {LARGEST_FILE:,} bytes, which no architecture file is")
+        raise UserError("is a folder; name the file, such as architecture.json, inside it")
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"is larger than {MAX_BYTES:,} bytes, which no architecture file is")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ValueError("is not a text file") from None
+        raise UserError("is not a text file") from None
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        raise UserError(f"cannot be read: {error.strerror}") from None
 
 
-def _parse(text: str, name: str) -> Architecture:
-    if "Genotype(" in text:
-        return Architecture(Genotype.from_text(text), name)
+def _parse(content: str, *, name: str, text: str) -> Architecture:
+    if "Genotype(" in content:
+        return Architecture(Genotype.from_text(content), name, text=text)
     try:
-        value = json.loads(text)
+        value = json.loads(content)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"neither JSON ({error.msg} at {where}) nor Genotype(...) text") from None
+        raise UserError(f"neither JSON ({error.msg} at {where}) nor Genotype(...) text") from None
     except RecursionError:
-        raise ValueError("is nested too deeply to be an architecture") from None
+        raise UserError("is nested too deeply to be an architecture") from None
     if not isinstance(value, dict):
-        raise ValueError("must hold a JSON object: an architecture, a genotype or an NNI sample")
+        raise UserError("must be a JSON object: an architecture, a genotype or an NNI sample")
     if "format" in value or "genotype" in value:
-        return from_contract(value, name)
+        return from_dict(value, name=name, text=text)
     if any("/" in key for key in value):
-        return Architecture(Genotype.from_sample(value), name)
-    return Architecture(Genotype.from_dict(value), name)
+        return Architecture(Genotype.from_sample(value), name, text=text)
+    return Architecture(Genotype.from_dict(value), name, text=text)
 
 
-def from_contract(value: dict[str, Any], name: str) -> Architecture:
-    """Read the content of architecture.json.
+def from_dict(value: Mapping[str, Any], *, name: str, text: str = "") -> Architecture:
+    """Read the content of architecture.json, of this version or of version 1.
 
     Raises:
-        ValueError: says what is missing, unknown or does not fit.
+        UserError: says what is missing, unknown or does not fit.
     """
-    for key, expected in (("format", FORMAT), ("version", VERSION), ("space", SPACE)):
-        if value.get(key) != expected:
-            raise ValueError(f"{key} is {value.get(key)!r}; this release reads {expected!r}")
+    for key, expected in (("format", (FORMAT,)), ("version", (VERSION, 1)), ("space", (SPACE,))):
+        if value.get(key) not in expected:
+            allowed = " or ".join(map(repr, expected))
+            raise UserError(f"{key} is {value.get(key)!r}; this release reads {allowed}")
     if not isinstance(value.get("genotype"), dict):
-        raise ValueError("'genotype' must be an object with the cells 'normal' and 'reduce'")
+        raise UserError("'genotype' must be an object with the cells 'normal' and 'reduce'")
     found_by = value.get("found_by") or {}
     if not isinstance(found_by, dict):
-        raise ValueError("'found_by' must be an object")
-    return Architecture(Genotype.from_dict(value["genotype"]), name, found_by)
+        raise UserError("'found_by' must be an object")
+    if value["version"] == 1:
+        found_by = _upgraded(found_by)
+    return Architecture(Genotype.from_dict(value["genotype"]), name, found_by, text)
+
+
+def _upgraded(found_by: dict[str, Any]) -> dict[str, Any]:
+    """`found_by` of version 1, with today's names of the strategy's options and of the search's."""
+    upgraded = dict(found_by)
+    if isinstance(options := found_by.get("options"), dict):
+        upgraded["options"] = strategies.upgrade_options(str(found_by.get("strategy")), options)
+    if isinstance(setting := found_by.get("setting"), dict):
+        upgraded["setting"] = {SEARCH_OPTIONS.get(name, name): value for name, value in setting.items()}
+    return upgraded

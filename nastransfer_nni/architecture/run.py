@@ -13,6 +13,7 @@ from nastransfer_nni.architecture.config import (
     EpochConfig,
     ListConfig,
 )
+from nastransfer_nni.architecture.drawing import save_cells
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.files import pretty, write_text
 from search_spaces import Genotype
@@ -43,8 +44,8 @@ def list_cells(config: ListConfig) -> None:
 
 def describe(config: DescribeConfig) -> None:
     """Print the size of an architecture's final network, as JSON."""
-    architecture = read(config.arch)
-    import torch
+    architecture = config.arch
+    import torch  # takes seconds, which the other architecture commands do not need
 
     from search_spaces.network import DartsNetwork
     from search_spaces.sizes import mult_adds, parameters
@@ -52,11 +53,11 @@ def describe(config: DescribeConfig) -> None:
     with torch.device("meta"):
         network = DartsNetwork(
             architecture.genotype,
-            config.width,
-            config.layers,
-            config.num_classes,
-            config.chosen_stem,
-            config.auxiliary,
+            width=config.width,
+            layers=config.layers,
+            num_classes=config.num_classes,
+            stem=config.chosen_stem,
+            auxiliary=config.auxiliary,
         )
     value = {
         "name": architecture.name,
@@ -64,11 +65,11 @@ def describe(config: DescribeConfig) -> None:
         "width": config.width,
         "layers": config.layers,
         "num_classes": config.num_classes,
-        "image_size": config.image_size,
+        "img_size": config.img_size,
         "stem": config.chosen_stem,
         "auxiliary": config.auxiliary,
         "parameters": parameters(network),
-        "mult_adds": mult_adds(network, config.image_size),
+        "mult_adds": mult_adds(network, config.img_size),
         "parameter_free_share": architecture.genotype.parameter_free_share,
         "found_by": architecture.found_by or None,
     }
@@ -77,13 +78,10 @@ def describe(config: DescribeConfig) -> None:
 
 def draw(config: DrawConfig) -> None:
     """Draw both cells as SVG."""
-    architecture = read(config.arch)
-    from nastransfer_nni.architecture.drawing import save_cells
-
     folder = Path(config.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        paths = save_cells(architecture.genotype, folder)
+        paths = save_cells(config.arch.genotype, folder)
     except OSError as error:
         raise UserError(f"cannot write to the folder {folder}: {error.strerror}") from None
     print("\n".join(map(str, paths)))
@@ -91,13 +89,12 @@ def draw(config: DrawConfig) -> None:
 
 def convert(config: ConvertConfig) -> None:
     """Print an architecture in another form."""
-    architecture = read(config.arch)
-    genotype = architecture.genotype
+    genotype = config.arch.genotype
     if config.form == "text":
         text = str(genotype)
     else:
         values = {
-            "architecture": architecture.to_dict,
+            "architecture": config.arch.to_dict,
             "genotype": genotype.to_dict,
             "sample": genotype.to_sample,
         }
@@ -106,7 +103,7 @@ def convert(config: ConvertConfig) -> None:
 
 
 def epoch(config: EpochConfig) -> None:
-    """Export the cell that a search stood at after an epoch."""
+    """Export the cell that a search would have returned after an epoch."""
     record = Path(config.run) / "architectures.jsonl"
     if not record.is_file():
         raise UserError(f"{config.run} is not the folder of a search by gradient: it has no {record.name}")

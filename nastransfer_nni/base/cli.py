@@ -12,9 +12,10 @@ import inspect
 import io
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from nastransfer_nni.base.config import Config
 from search_spaces.errors import UserError, unknown
@@ -25,12 +26,12 @@ class Command:
     """One command.
 
     Attributes:
-        summary: what it does, in one line.
-        config: its options.
-        target: `module:function`, imported when the options are known to be good.
-        positional: the options that may be given without their flag, in this order.
+        summary: one line on what the command does.
+        config: options of the command.
+        target: function to call, as `module:function`; imported once the options are known to be good.
+        positional: options that may be given without their flag, in this order.
         examples: commands as a user types them.
-        overrides: gives options that replace those of the command line, such as an NNI trial's parameters.
+        overrides: returns options that replace those of the command line, such as an NNI trial's parameters.
     """
 
     summary: str
@@ -47,8 +48,8 @@ Commands = Mapping[str, "Command | Commands"]
 def main(program: str, command: Command | Commands, argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command, or the one of several that `argv` names, and exit.
 
-    Exit codes: 0; 2 with one line on stderr for what the user can mend; 1 with a traceback for a defect of
-    ours; 130 when interrupted.
+    Exit codes: 0 for success; 2 for a mistake that the user can fix, with one line on stderr; 1 for a defect
+    of this project, with a traceback; 130 when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -67,9 +68,9 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command resumes from here", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # the reader (head, less) has seen enough
+    except BrokenPipeError:  # stdout was closed by its reader, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(0)
@@ -87,7 +88,7 @@ def _overview(program: str, commands: Commands) -> str:
 
 
 def _flags(program: str, command: Command, arguments: list[str]) -> dict[str, Any]:
-    """The options that fire reads from `arguments`; whatever it cannot place is refused."""
+    """The options that fire reads from `arguments`; what is no option of the command is refused."""
     import fire  # type: ignore[import-untyped]
     from fire.core import FireExit  # type: ignore[import-untyped]
 
@@ -103,21 +104,20 @@ def _flags(program: str, command: Command, arguments: list[str]) -> dict[str, An
             }
         )
 
-    _dress(collect, command)
+    _set_signature(collect, command)
     if any(argument in ("-h", "--help") for argument in arguments):
         print(_help(program, command))
         sys.exit(0)
     _refuse_unknown(program, command, arguments)
-    complaints = io.StringIO()
+    fire_output = io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaints), contextlib.redirect_stdout(complaints):
+        with contextlib.redirect_stderr(fire_output), contextlib.redirect_stdout(fire_output):
             fire.Fire(collect, command=arguments, name=program, serialize=lambda _: None)
     except FireExit as exit:
         if exit.code:
-            said = next(
-                (line for line in complaints.getvalue().splitlines() if "ERROR" in line), "ERROR: bad usage"
-            )
-            raise UserError(f"{said.split('ERROR: ')[-1]} (see {program} --help)") from None
+            lines = fire_output.getvalue().splitlines()
+            message = next((line for line in lines if "ERROR" in line), "ERROR: bad usage")
+            raise UserError(f"{message.split('ERROR: ')[-1]} (see {program} --help)") from None
     return read
 
 
@@ -129,7 +129,7 @@ class _Unset:
 _UNSET = _Unset()
 
 
-def _dress(function: Callable[..., None], command: Command) -> None:
+def _set_signature(function: Callable[..., None], command: Command) -> None:
     """Give `function` the signature that fire reads."""
     fields = command.config.model_fields
     kinds: dict[str, Any] = dict.fromkeys(command.positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -140,13 +140,15 @@ def _dress(function: Callable[..., None], command: Command) -> None:
 
 
 def _refuse_unknown(program: str, command: Command, arguments: list[str]) -> None:
-    fields = command.config.model_fields
+    fields, renamed = command.config.model_fields, command.config.renamed
     switches = {f"no{name}" for name, field in fields.items() if field.annotation is bool}
     for argument in arguments:
         if argument.startswith("-") and not argument[1:2].isdigit() and argument[1:2] != ".":
-            name = argument.lstrip("-").split("=")[0].replace("-", "_")
+            flag = argument.split("=")[0]
+            name = flag.lstrip("-").replace("-", "_")
             if not argument.startswith("--") or name not in {*fields, *switches}:
-                raise unknown(f"flag of {program}", argument.split("=")[0], [_flag(name) for name in fields])
+                now = {flag: _flag(renamed[name])} if name in renamed else {}
+                raise unknown(f"flag of {program}", flag, [_flag(name) for name in fields], now)
 
 
 def _flag(name: str) -> str:
@@ -154,20 +156,27 @@ def _flag(name: str) -> str:
 
 
 def _help(program: str, command: Command) -> str:
-    """The page behind `--help`: usage, every option with its default and meaning, examples."""
-    import textwrap
-
+    """The page behind `--help`: usage, every option with its meaning, choices and default, examples."""
     usage = " ".join([program, *(f"[{name.upper()}]" for name in command.positional), "[--flag value ...]"])
     lines = [command.summary, "", f"usage: {usage}", "", "options:"]
     for name, field in command.config.model_fields.items():
-        default = (
-            "needed" if field.is_required() else f"default: {field.get_default(call_default_factory=True)}"
+        choices = [str(choice) for choice in _choices(field.annotation) if choice != ""]
+        allowed = f"choices: {', '.join(choices)}; " if choices else ""
+        default = field.get_default(call_default_factory=True)
+        text = (
+            f"{field.description} [{allowed}{'required' if field.is_required() else f'default: {default!s}'}]"
         )
-        text = f"{field.description or ''} [{default}]"
         lines += textwrap.wrap(text, 100, initial_indent=f"  {_flag(name):<22}", subsequent_indent=" " * 24)
     if command.examples:
         lines += ["", "examples:", *(f"  {example}" for example in command.examples)]
     return "\n".join(lines)
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """The values that a Literal allows, also inside a union with None; empty for other types."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return tuple(choice for part in get_args(annotation) for choice in _choices(part))
 
 
 def _overrides(command: Command) -> dict[str, Any]:
@@ -176,5 +185,5 @@ def _overrides(command: Command) -> dict[str, Any]:
     for name in values:
         if name not in command.config.model_fields:
             known = list(command.config.model_fields)
-            raise unknown("option in the experiment's searchSpace", name, known)
+            raise unknown("option in the experiment's searchSpace", name, known, command.config.renamed)
     return values

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Gt
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, core_schema
 
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown
 
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
 
 
 def _count(value: Any) -> Any:
-    """A number with a unit, as 600M."""
+    """A number with a unit, such as 600M."""
     found = (
-        re.fullmatch(r"([\d.]+)([KMG]?)", value.strip(), re.IGNORECASE) if isinstance(value, str) else None
+        re.fullmatch(r"(\d+\.?\d*|\.\d+)([KMG]?)", value.strip(), re.IGNORECASE)
+        if isinstance(value, str)
+        else None
     )
     return round(float(found[1]) * _UNITS[found[2].upper()]) if found else value
 
@@ -30,7 +42,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 def _device(name: str) -> str:
     if name != "auto" and name.split(":")[0] not in DEVICES:
-        raise ValueError("must be auto, cpu, cuda, cuda:N, mps or xpu")
+        raise UserError("must be auto, cpu, cuda, cuda:N, mps or xpu")
     return name
 
 
@@ -38,17 +50,40 @@ DeviceName = Annotated[str, AfterValidator(_device)]
 """What `--device` takes; whether the machine has it shows when it is used."""
 
 
+@dataclass(frozen=True)
+class FromText:
+    """Annotation of an option that is read from a text and travels as an object from then on.
+
+    Attributes:
+        parse: makes the object; raises UserError where the text does not fit. The object has an attribute
+            `text`, which is what files show of it.
+    """
+
+    parse: Callable[[str], Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if hasattr(value, "text") else self.parse(str(value)),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.text),
+        )
+
+
 class Config(BaseModel):
     """Base of every set of options.
 
-    A field's `Field(description=...)` is what `--help` shows. Options are checked when they are made, so
-    that nothing starts with a bad one.
+    A field's `Field(description=...)` is what `--help` shows. Options are checked when they are made, so that
+    nothing starts with a bad one.
+
+    Attributes:
+        renamed: options of version 0.1 with what they are called now.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+
     @classmethod
-    def create(cls, options: dict[str, Any]) -> Self:
+    def create(cls, options: Mapping[str, Any]) -> Self:
         """Make the config from `options`.
 
         Raises:
@@ -57,11 +92,27 @@ class Config(BaseModel):
         try:
             return cls(**options)
         except ValidationError as error:
-            first = error.errors()[0]
-            flag = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
-            message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            if first["type"] == "missing":
-                raise UserError(f"{flag} is needed") from None
-            if not first["loc"]:
-                raise UserError(message) from None
-            raise UserError(f"{flag}: {message} (got {first['input']!r})") from None
+            raise _explained(error, cls) from None
+
+    @classmethod
+    def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as version 0.1 wrote them, by their names of today."""
+        return {cls.renamed.get(name, name): value for name, value in options.items()}
+
+
+def _explained(error: ValidationError, config: type[Config]) -> UserError:
+    """What is wrong with the first option that does not fit; a defect of ours is raised as it is."""
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if cause is not None and not isinstance(cause, UserError):
+        raise cause
+    flag = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+    if first["type"] == "missing":
+        return UserError(f"{flag} is needed")
+    if first["type"] == "extra_forbidden":
+        return unknown("option", first["loc"][-1], list(config.model_fields), config.renamed)
+    if cause is not None:
+        given = first["input"]
+        is_shown = first["loc"] and isinstance(given, str | int | float | tuple | list)
+        return UserError(f"{flag}: {cause} (got {given!r})" if is_shown else str(cause))
+    return UserError(f"{flag}: {first['msg']} (got {first['input']!r})")

@@ -33,7 +33,7 @@ _SYNONYMS = {
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "target")
 
 
-def load(name: str, split: str = "train") -> ImageSet:
+def load(name: Source | str, split: str = "train") -> ImageSet:
     """Open one split of an image set.
 
     Args:
@@ -44,7 +44,7 @@ def load(name: str, split: str = "train") -> ImageSet:
     Raises:
         UserError: the set, the split or a column is not there; says what is, or how to get the set.
     """
-    source = check(name)
+    source = check(name) if isinstance(name, str) else name
     folder = local_folder(source)
     if folder is not None:
         images = _from_folder(source, folder, split)
@@ -57,9 +57,9 @@ def load(name: str, split: str = "train") -> ImageSet:
     return images
 
 
-def splits(name: str) -> tuple[str, ...]:
+def splits(name: Source | str) -> tuple[str, ...]:
     """Which of train, validation and test the set has, without opening them."""
-    source = check(name)
+    source = check(name) if isinstance(name, str) else name
     folder = local_folder(source)
     if folder is not None:
         found = _local_splits(folder)

@@ -14,6 +14,7 @@ from nastransfer_nni.data.image_set import ImageSet
 from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 MAX_PIXELS = 64
@@ -75,6 +76,10 @@ class InMemoryImages:
 
         chosen = torch.as_tensor(rows)
         return InMemoryImages(self.images[chosen], self.labels[chosen], self.classes)
+
+    def to(self, device: torch.device | str) -> InMemoryImages:
+        """The same images on `device`; themselves where they are there already."""
+        return InMemoryImages(self.images.to(device), self.labels.to(device), self.classes)
 
     @staticmethod
     def fits(images: ImageSet, pixels: tuple[int, int] | None = None) -> bool:

@@ -45,6 +45,7 @@ class Source:
         validation_classes: how many classes have validation images, where not all have.
         instructions: how to get a set that is not on the Hub.
         gigabytes: its size, where the Hub does not say it.
+        text: the name as it was given, with what stands behind an `@`.
         stream: whether to read the set over instead of keeping it, as is done where it does not fit the disk.
     """
 
@@ -66,6 +67,7 @@ class Source:
     instructions: str = ""
     gigabytes: int = 0
     stream: bool = False
+    text: str = ""
 
     @property
     def how_to_get(self) -> str:
@@ -210,7 +212,7 @@ def check(name: str) -> Source:
         UserError: `name` is no known set, no `owner/name` on the Hub and no folder, or the set must be
             fetched by hand first.
     """
-    source = parse(name)
+    source = replace(parse(name), text=name)
     if local_folder(source) is not None or source.name == "digits":
         return source
     if source.name.startswith((".", "/", "~")):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nastransfer_nni.architecture.file import Architecture, from_contract
+from nastransfer_nni.architecture.file import Architecture, from_dict
 from nastransfer_nni.base import torch_io
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.training.checkpoints import BEST, LAST
@@ -122,7 +122,7 @@ def _exported(path: Path) -> Trained:
 
 def _from_card(card: dict[str, Any], weights: dict[str, Tensor], result: dict[str, Any]) -> Trained:
     return Trained(
-        from_contract(card["architecture"], card["name"]),
+        from_dict(card["architecture"], name=card["name"]),
         card["model"],
         card["input"],
         tuple(card["classes"]),

@@ -91,7 +91,7 @@ class ServiceExperiment(PatientStart, _Experiment):
         evaluator: trains one, in its trial.
         strategy: a multi-trial strategy.
         folder: of NNI's own files.
-        workers: trials at a time.
+        concurrency: trials at a time.
         service: file that describes the training service; None for this machine.
     """
 
@@ -101,7 +101,8 @@ class ServiceExperiment(PatientStart, _Experiment):
         evaluator: Any,
         strategy: Strategy,
         folder: Path,
-        workers: int,
+        *,
+        concurrency: int,
         service: str | None,
     ) -> None:
         described = read_service(service)
@@ -116,7 +117,7 @@ class ServiceExperiment(PatientStart, _Experiment):
         config.experiment_name = "nastransfer-search"
         config.experiment_working_directory = str(folder.absolute())
         config.trial_code_directory = str(self._code)
-        config.trial_concurrency = workers
+        config.trial_concurrency = concurrency
         config.nni_manager_ip = described.get("nniManagerIp")
         config._trial_command_params = {
             "envs": " ".join(f"{name}={shlex.quote(value)}" for name, value in shared.items()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.memory import report_bad_images
+from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import by_label, spec
 from nastransfer_nni.proxy.by_label import Pool
 from nastransfer_nni.proxy.manifest import INLINE, ClassRecord, ImageFile, Manifest, SourceRecord
@@ -22,7 +22,7 @@ from search_spaces.errors import UserError
 SPLIT = "train"  # a proxy never touches the images that a target is judged by
 
 
-def resolve(proxy: str, source: str, seed: int = 0) -> tuple[ImageSet, Manifest]:
+def resolve(proxy: spec.ProxySpec, source: Source | str, seed: int = 0) -> tuple[ImageSet, Manifest]:
     """The images that a search works on, in an order that does not depend on how the set is stored.
 
     Args:
@@ -33,11 +33,10 @@ def resolve(proxy: str, source: str, seed: int = 0) -> tuple[ImageSet, Manifest]
     Raises:
         UserError: what cannot be chosen, or a manifest that does not fit the source.
     """
-    spec.check(proxy)
-    if not spec.is_manifest(proxy):
-        return make(load(source, SPLIT), spec.parse(proxy), seed)
-    manifest = Manifest.read(proxy)
-    return manifest.apply(load(source, manifest.source.split), Path(proxy).parent).fetched(), manifest
+    if proxy.manifest is None:
+        return make(load(source, SPLIT), proxy.steps, seed)
+    manifest = Manifest.read(proxy.manifest)
+    return manifest.apply(load(source, manifest.source.split), proxy.manifest.parent).fetched(), manifest
 
 
 def make(
@@ -201,7 +200,7 @@ class _Choice:
             if spec.is_manifest(step.like):
                 size = len(Manifest.read(step.like))
             else:
-                size = len(_Choice(self.images, self.seed, self.left_out).run(spec.parse(step.like))[0])
+                size = len(_Choice(self.images, self.seed, self.left_out).run(spec.parse_steps(step.like))[0])
         elif step.amount is None:
             return None
         else:

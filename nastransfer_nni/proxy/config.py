@@ -50,7 +50,7 @@ class _Make(Config):
         if self.kind in spec.KINDS:
             steps: tuple[spec.Step, ...] = (spec.make_step(self.kind, given),)
         else:
-            steps = spec.parse(self.kind)
+            steps = spec.parse_steps(self.kind)
             if given:
                 flag = next(iter(given)).replace("_", "-")
                 raise UserError(f"--{flag} goes with one kind; a short form has it as kind:...,name=value")
@@ -81,7 +81,7 @@ class ShowConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        spec.check(self.proxy)
+        spec.parse(self.proxy)
         if self.source is not None:
             sources.check(self.source)
         elif not spec.is_manifest(self.proxy):

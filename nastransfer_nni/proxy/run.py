@@ -12,7 +12,7 @@ from rich.table import Table
 
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
-from nastransfer_nni.proxy import choose
+from nastransfer_nni.proxy import choose, spec
 from nastransfer_nni.proxy import manifest as manifests
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.picture import draw_grid
@@ -43,7 +43,7 @@ def show(config: ShowConfig) -> None:
     """Print counts and class balance, and draw a grid of images."""
     path = Path(config.proxy)
     source = config.source or Manifest.read(path).source.name
-    chosen, manifest = choose.resolve(config.proxy, source, config.seed)
+    chosen, manifest = choose.resolve(spec.parse(config.proxy), source, config.seed)
     _console.print(_summary(manifest))
     _console.print(
         f"from {manifest.source.name} {manifest.source.split} ({manifest.source.images:,} images, "

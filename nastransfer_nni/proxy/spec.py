@@ -8,6 +8,7 @@ with the list before it (`classes:names=cat,dog`). Nothing heavy is imported her
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -96,7 +97,7 @@ class Sized(Step):
             choices = "amount, like" + (" or per_class" if hasattr(self, "per_class") else "")
             raise ValueError(f"{self.kind} takes exactly one of {choices}")
         if self.like is not None and not self.like.endswith(".json"):
-            parse(self.like)
+            parse_steps(self.like)
         return self
 
 
@@ -234,7 +235,7 @@ def make_step(kind: str, options: Mapping[str, Any]) -> Step:
         raise UserError(f"proxy {kind}: {error}") from None
 
 
-def parse(text: str) -> tuple[Step, ...]:
+def parse_steps(text: str) -> tuple[Step, ...]:
     """The steps of a short form.
 
     Raises:
@@ -262,21 +263,41 @@ def parse(text: str) -> tuple[Step, ...]:
 
 
 def text_of(steps: tuple[Step, ...]) -> str:
-    """The short form of steps: `parse(text_of(steps)) == steps`."""
+    """The short form of steps: `parse_steps(text_of(steps)) == steps`."""
     return "+".join(step.text for step in steps)
 
 
-def check(proxy: str) -> None:
-    """Refuse, before anything heavy is imported, what can be neither a manifest nor a short form.
+@dataclass(frozen=True)
+class ProxySpec:
+    """A proxy set as `--proxy` names it: steps that select images, or a manifest that lists them.
+
+    Attributes:
+        text: the text that it was read from.
+        steps: the steps, in order; empty where a manifest is named.
+        manifest: the manifest's file; None where steps are given.
+    """
+
+    text: str
+    steps: tuple[Step, ...] = ()
+    manifest: Path | None = None
+
+    @property
+    def depends_on_seed(self) -> bool:
+        """Whether another proxy seed selects other images."""
+        return any(step.kind != "all" for step in self.steps)
+
+
+def parse(text: str) -> ProxySpec:
+    """Read what `--proxy` takes.
 
     Raises:
-        UserError: a missing file, or what `parse` says.
+        UserError: a missing file, or what `parse_steps` says.
     """
-    if is_manifest(proxy):
-        if not Path(proxy).is_file():
-            raise UserError(f"no proxy manifest {proxy!r}")
-    else:
-        parse(proxy)
+    if not is_manifest(text):
+        return ProxySpec(text, steps=parse_steps(text))
+    if not Path(text).is_file():
+        raise UserError(f"no proxy manifest {text!r}")
+    return ProxySpec(text, manifest=Path(text))
 
 
 def is_manifest(proxy: str) -> bool:

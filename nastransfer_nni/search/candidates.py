@@ -1,96 +1,101 @@
-"""How a search judges a candidate: by training it from scratch, here or in a trial of its own.
+"""How a search evaluates a candidate: it trains the network from scratch, here or in an NNI trial.
 
-A trial gets the options of the search and rebuilds its data from them: an evaluator holds nothing that is
-large.
+A trial gets the options of the search and builds its data from them, so that little is sent to it.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 
 from nastransfer_nni.base.distributed import DistributedContext, pick_device
+from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.proxy.choose import resolve
 from nastransfer_nni.search.config import SearchConfig
-from nastransfer_nni.search.data import batches, halves, side, stem
-from nastransfer_nni.training.loop import train
+from nastransfer_nni.search.data import image_size, make_batches, split_images
+from nastransfer_nni.training.loop import TrainingDiverged, train
 from nastransfer_nni.training.observer import Observer, Result
-from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.training.target import Loaders
 from search_spaces import Genotype
-from search_spaces.errors import UserError
 from search_spaces.nni_api import nni
 from strategies.multitrial import CandidateEvaluator
 
-if TYPE_CHECKING:
-    from nastransfer_nni.data.image_set import ImageSet
-
 
 class ScratchEvaluator(CandidateEvaluator):
-    """Trains a candidate on the weights half with the options of the search, and scores it on the other half.
+    """Trains a candidate with the options of the search and scores it on the alpha split.
 
-    All candidates start from the same seed. One whose loss is not finite scores 0.
+    It is trained on the weight split. All candidates start from the same seed.
 
     Args:
-        config: the options of the search.
+        config: options of the search.
+        images: the proxy set; None: it is opened when the first candidate needs it, as in a trial.
+        processes: this process and its device; None: the device that the options name.
     """
 
-    def __init__(self, config: SearchConfig) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        images: ImageSet | None = None,
+        processes: DistributedContext | None = None,
+    ) -> None:
         self.config = config
-        self.workers = max(1, config.workers)
-        # A trial works in a folder of its own: paths must not depend on this process's.
-        paths = {name: Path(getattr(config, name)) for name in ("source", "proxy")}
-        self._absolute = {name: str(path.absolute()) for name, path in paths.items() if path.exists()}
+        self.workers = max(1, config.concurrency)
+        self._given_images, self._given_processes = images, processes
 
     def _dump(self) -> dict[str, Any]:
-        """What NNI sends to a trial."""
-        return {"config": self.config.model_dump(mode="json") | self._absolute}
+        """What NNI sends to a trial. A trial has a working directory of its own, so paths become absolute."""
+        options = self.config.model_dump(mode="json")
+        paths = {name: Path(options[name]) for name in ("source", "proxy")}
+        absolute = {name: str(path.absolute()) for name, path in paths.items() if path.exists()}
+        return {"config": options | absolute}
 
     @classmethod
     def _load(cls, config: dict[str, Any]) -> Self:
         """The evaluator in a trial."""
-        return cls(SearchConfig(**config))
+        return cls(SearchConfig.create(config))
 
     @property
-    def samples(self) -> int:  # type: ignore[override]
-        """Images that pass with a gradient when a candidate is trained."""
-        return self.config.epochs * len(halves(self._images, self.config)[0])
+    def training_images(self) -> int:  # type: ignore[override]
+        """Images that are backpropagated when one candidate is trained."""
+        return self.config.epochs * len(split_images(self._images, self.config)[0])
 
     def evaluate(self, model: Any) -> None:
-        """Train NNI's current candidate and report its figures; the network that NNI has built is not used.
+        """Train NNI's current candidate and report its accuracy; one whose training diverges scores 0.
 
-        It was built from whatever state the generator of random numbers was in.
+        The network that NNI has built is not used: it was built from whatever state the random generator was
+        in.
         """
+        metrics: dict[str, float] = {"samples": self.training_images}
         try:
             result = self.train(Genotype.from_sample(nni.get_current_parameter().sample), _Reporter())
-            top1, seconds = result.final.top1, result.seconds
-        except UserError:
-            top1, seconds = 0.0, 0.0
-        nni.report_final_result({"default": top1, "samples": self.samples, "seconds": seconds})
+            metrics |= {"default": result.final.top1, "seconds": result.seconds}
+        except TrainingDiverged:
+            metrics |= {"default": 0.0, "seconds": 0.0, "diverged": True}
+        nni.report_final_result(metrics)
 
     def train(self, genotype: Genotype, observer: Observer | None = None) -> Result:
         """Train the network of a genotype from scratch.
 
         Raises:
-            UserError: the loss is not finite.
+            TrainingDiverged: the loss is not finite.
         """
-        config = self.config
+        config, size = self.config, image_size(self._images, self.config)
         torch.manual_seed(config.seed)
         network = DartsModel(
             genotype,
             width=config.width,
             layers=config.layers,
             num_classes=len(self._images.classes),
-            stem=stem(self._images, config),
+            stem=config.stem_for(size),
         )
         return train(
             network.to(self._processes.device),
             self._loaders,
-            self._protocol,
+            config.candidate_recipe(size),
             seed=config.seed,
             processes=self._processes,
             observer=observer,
@@ -98,33 +103,18 @@ class ScratchEvaluator(CandidateEvaluator):
 
     @cached_property
     def _processes(self) -> DistributedContext:
-        return DistributedContext(device=pick_device(self.config.device))
+        return self._given_processes or DistributedContext(device=pick_device(self.config.device))
 
     @cached_property
     def _images(self) -> ImageSet:
+        if self._given_images is not None:
+            return self._given_images
         return resolve(self.config.proxy, self.config.source, self.config.proxy_seed)[0]
 
     @cached_property
     def _loaders(self) -> Loaders:
-        weights, _, validation = batches(self._images, self.config, self._processes)
-        return Loaders(weights, validation)
-
-    @property
-    def _protocol(self) -> Recipe:
-        config = self.config
-        return Recipe(
-            protocol="search",
-            width=config.width,
-            layers=config.layers,
-            img_size=side(self._images, config),
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            lr=config.learning_rate,
-            min_lr=config.learning_rate_min,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            clip_grad=config.gradient_clip,
-        )
+        batches = make_batches(self._images, self.config, self._processes)
+        return Loaders(batches.weights, batches.validation)
 
 
 class _Reporter(Observer):

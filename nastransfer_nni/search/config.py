@@ -2,114 +2,173 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, InstanceOf, model_validator
 
 import strategies
-from nastransfer_nni.base.config import Config, Count, DeviceName
+from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
+from nastransfer_nni.base.renames import SEARCH_OPTIONS
 from nastransfer_nni.data import sources
+from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import spec
+from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.training import recipes
-from search_spaces.geometry import geometries
+from nastransfer_nni.training.recipes import ColorJitter, Recipe
+from search_spaces.errors import UserError
+from search_spaces.geometry import default_stem, geometries
+from strategies import StrategySpec
+
+NON_IDENTIFYING_OPTIONS = ("device", "workers", "training_service", "port")
+"""Options that may change when a search is resumed, since its result does not depend on them."""
 
 
 class SearchConfig(Config):
     """Options of a search."""
 
-    source: str = Field("digits", description="image set to search on: a known name, a Hub name or a folder")
-    proxy: str = Field("all", description="which images: all, classes:100, images:0.1, ..., or a manifest")
-    proxy_seed: int = Field(0, ge=0, description="of a proxy's random choices; a manifest has its own")
-    pixels: int | None = Field(None, ge=8, description="side that images are brought to; None: as they are")
-    strategy: str = Field("darts", description="strategy, with options as in darts:alpha_learning_rate=6e-4")
-    seed: int = Field(0, ge=0, description="of weights, splits, batches and the strategy's draws")
-    epochs: int = Field(50, ge=1, description="passes over the weights half")
-    batch_size: int = Field(64, ge=1, description="images of a batch, over all processes")
-    width: int = Field(16, ge=1, description="channels of the supernet's first cell")
-    layers: int = Field(8, ge=1, description="cells of the supernet")
-    stem: Literal["auto", "cifar", "imagenet"] = Field("auto", description="auto: cifar up to 64 px")
-    learning_rate: float = Field(0.025, gt=0, description="of the shared weights' SGD, at the start")
-    learning_rate_min: float = Field(0.001, ge=0, description="where its cosine ends")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of the shared weights' SGD")
-    weight_decay: float = Field(3e-4, ge=0, description="of the shared weights")
-    gradient_clip: float = Field(5.0, gt=0, description="largest norm of the weights' gradient")
-    weights_share: float = Field(0.5, gt=0, lt=1, description="share of each class that trains the weights")
-    alphas_share: float = Field(0.5, gt=0, lt=1, description="share of each class that trains the alphas")
+    renamed: ClassVar[Mapping[str, str]] = SEARCH_OPTIONS
+
+    source: Annotated[InstanceOf[Source], FromText(sources.check)] = Field(
+        "digits",
+        validate_default=True,
+        description="image set to search on: a known name, a Hub name (owner/name) or a folder",
+    )
+    proxy: Annotated[InstanceOf[ProxySpec], FromText(spec.parse)] = Field(
+        "all",
+        validate_default=True,
+        description="images that the search uses: all, classes:100, images:0.1, ..., or a manifest",
+    )
+    proxy_seed: int = Field(
+        0, ge=0, description="random seed with which the proxy set is drawn; a manifest brings its own"
+    )
+    img_size: int | None = Field(
+        None, ge=8, description="height and width in px that images are resized to; None: their own size"
+    )
+    strategy: Annotated[InstanceOf[StrategySpec], FromText(strategies.parse)] = Field(
+        "darts",
+        validate_default=True,
+        description="strategy, with options as in darts:order=2,alpha_lr=6e-4, or package.module:Class",
+    )
+    seed: int = Field(
+        0, ge=0, description="random seed of initial weights, data splits, batches and the strategy's draws"
+    )
+    epochs: int = Field(
+        50, ge=1, description="epochs over the weight split, for the supernet or for each candidate"
+    )
+    batch_size: int = Field(64, ge=1, description="images per batch, over all processes")
+    width: int = Field(16, ge=1, description="channels of a node in the supernet's first cell")
+    layers: int = Field(8, ge=1, description="number of cells of the supernet")
+    stem: Literal["auto", "cifar", "imagenet"] = Field(
+        "auto", description="layers before the first cell; auto: cifar up to 64 px, imagenet above"
+    )
+    lr: float = Field(0.025, gt=0, description="initial learning rate of the shared weights' SGD")
+    min_lr: float = Field(0.001, ge=0, description="learning rate at the end of the cosine schedule")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum of the shared weights' SGD")
+    weight_decay: float = Field(3e-4, ge=0, description="weight decay of the shared weights")
+    clip_grad: float = Field(5.0, gt=0, description="largest norm of the weights' gradient")
+    weights_share: float = Field(
+        0.5, gt=0, lt=1, description="fraction of each class that trains the weights (the weight split)"
+    )
+    alphas_share: float = Field(
+        0.5, gt=0, lt=1, description="fraction of each class that trains and validates the architecture"
+    )
+    color_jitter: ColorJitter | None = Field(
+        None,
+        description="brightness, contrast, saturation and, if given, hue; None: 0.4,0.4,0.4,0.2 above 64 px, "
+        "else none",
+    )
+    scale: tuple[float, float] = Field(
+        (0.08, 1.0), description="area of the random resized crop above 64 px, as fractions of the image"
+    )
     on_bad_image: Literal["skip", "stop"] = Field(
-        "skip", description="what to do about images that are broken"
+        "skip", description="what to do with images that cannot be decoded"
     )
-    loader_workers: int = Field(2, ge=0, description="processes that decode images above 64 px")
+    workers: int = Field(2, ge=0, description="data workers: processes that decode images above 64 px")
     budget: Count | None = Field(
-        None, description="images that may pass with a gradient, as 5M; sets the epochs, or the candidates"
+        None,
+        description="images that may be backpropagated, such as 5M; sets the number of epochs or candidates",
     )
-    max_mult_adds: Count | None = Field(None, description="what the final network may cost, as 600M")
+    max_mult_adds: Count | None = Field(
+        None, description="limit on the final network's multiply-adds per image, such as 600M"
+    )
     final_protocol: str = Field(
-        "", description="protocol whose network that is; by default the one for the source"
+        "", description="training protocol whose network --max-mult-adds refers to; default: the source's"
     )
-    final_classes: int | None = Field(None, ge=1, description="its classes; None: those of the proxy set")
-    workers: int = Field(
-        0, ge=0, description="candidates trained at once, as trials of NNI; 0: in this process, one by one"
+    final_classes: int | None = Field(
+        None, ge=1, description="number of classes of that network; None: classes of the proxy set"
+    )
+    concurrency: int = Field(
+        0,
+        ge=0,
+        description="candidates trained at a time as NNI trials; 0: one after the other in this process",
     )
     training_service: str | None = Field(
         None, description="YAML file with NNI's section trainingService; None: trials on this machine"
     )
-    port: int = Field(8080, ge=1024, le=65534, description="of NNI's web UI, where there are trials")
-    device: DeviceName = Field("auto", description="auto: a GPU where there is one")
+    port: int = Field(
+        8080, ge=1024, le=65534, description="port of NNI's web UI, where candidates are trials"
+    )
+    device: DeviceName = Field(
+        "auto", description="cpu, cuda, cuda:N, mps or xpu; auto: a GPU where there is one"
+    )
     out: str | None = Field(
         None, description="folder of the run; None: runs/search-..., named by the options"
     )
     overwrite: bool = Field(False, description="start anew where the folder holds another run")
 
-    @field_validator("source")
-    @classmethod
-    def _source_is_known(cls, name: str) -> str:
-        sources.check(name)
-        return name
-
-    @field_validator("proxy")
-    @classmethod
-    def _proxy_is_known(cls, proxy: str) -> str:
-        spec.check(proxy)
-        return proxy
-
-    @field_validator("strategy")
-    @classmethod
-    def _strategy_is_known(cls, text: str) -> str:
-        strategies.parse(text)
-        return text
-
-    @field_validator("final_protocol")
-    @classmethod
-    def _protocol_is_known(cls, name: str) -> str:
-        if name:
-            recipes.resolve(name, {})
-        return name
-
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.weights_share + self.alphas_share > 1 + 1e-9:
-            raise ValueError("--weights-share and --alphas-share add up to more than 1")
-        name, options = strategies.parse(self.strategy)
-        if self.is_distributed and options.shares_weights():
-            raise ValueError(
-                f"{name} shares weights between cells, in one process: --workers is for strategies that "
-                "train candidates (random:samples=N, evolution)"
+            raise UserError("--weights-share and --alphas-share add up to more than 1")
+        shares_weights = self.strategy.options.shares_weights
+        if self.is_distributed and shares_weights:
+            raise UserError(
+                f"{self.strategy.name} shares weights between cells, in one process: --concurrency is for "
+                "strategies that train candidates (random:candidates=N, evolution)"
             )
-        if not options.shares_weights() and self.layers < 3:
-            raise ValueError("--layers must be at least 3, or the cells of one kind would have no place")
+        if not shares_weights and self.layers < 3:
+            raise UserError("--layers must be at least 3, so that the network has cells of both kinds")
+        if self.final_protocol:
+            recipes.resolve(self.final_protocol, {})
         geometries(self.width, self.layers, "cifar" if self.stem == "auto" else self.stem)
         return self
+
+    @classmethod
+    def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as version 0.1 wrote them, by their names of today."""
+        upgraded = {**cls().model_dump(mode="json"), **super().upgrade(options)}
+        if isinstance(upgraded.get("strategy"), str):
+            upgraded["strategy"] = strategies.upgrade(upgraded["strategy"])
+        return upgraded
 
     @property
     def is_distributed(self) -> bool:
         """Whether candidates are trials over NNI's training service."""
-        return self.workers > 0 or self.training_service is not None
+        return self.concurrency > 0 or self.training_service is not None
+
+    def stem_for(self, img_size: int) -> str:
+        """The stem for images of `img_size` pixels."""
+        return default_stem(img_size) if self.stem == "auto" else self.stem
 
     def setting(self) -> dict[str, Any]:
-        """How it was trained, where not by the defaults: tells uses of a strategy apart in the analysis."""
-        named = {"source", "proxy", "proxy_seed", "strategy", "seed", "workers", "out", "overwrite", *ASIDE}
-        return self.model_dump(mode="json", exclude_defaults=True, exclude=named)
+        """The options that are not at their defaults: they tell uses of a strategy apart in a report."""
+        named = {"source", "proxy", "proxy_seed", "strategy", "seed", "concurrency", "out", "overwrite"}
+        exclude = {*named, *NON_IDENTIFYING_OPTIONS}
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
 
-
-ASIDE = ("device", "loader_workers", "training_service", "port")
-"""Options that a run may be resumed with other values of."""
+    def candidate_recipe(self, img_size: int) -> Recipe:
+        """How a candidate is trained from scratch on images of `img_size` pixels."""
+        return Recipe(
+            protocol="search",
+            width=self.width,
+            layers=self.layers,
+            img_size=img_size,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            min_lr=self.min_lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            clip_grad=self.clip_grad,
+        )

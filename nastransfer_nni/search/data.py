@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.data import splits
 from nastransfer_nni.data.augmentation import Augmentation
@@ -9,86 +11,120 @@ from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.decoding_loader import ImageBatches
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.memory import InMemoryImages
+from nastransfer_nni.data.photo_transform import PhotoTransform
 from nastransfer_nni.search.config import SearchConfig
-from nastransfer_nni.training import recipes
-from search_spaces.geometry import default_stem
 
 Stream = BatchLoader | ImageBatches
-"""Batches of one part of the set, in memory or decoded as they are needed."""
+"""Batches of one split, from memory or decoded as they are needed."""
 
 LARGE_PIXELS = 224
-"""What images of many sizes are brought to where no size is asked for."""
+"""Size that images of many sizes are resized to where `img_size` is not given."""
+
+PHOTO_COLOR_JITTER = (0.4, 0.4, 0.4, 0.2)
+"""Colour jitter of images above 64 px where none is given (Yang, Esperanca and Carlucci, ICLR 2020)."""
 
 
-def side(images: ImageSet, config: SearchConfig) -> int:
-    """Side of the square images that the supernet sees, in pixels."""
-    return config.pixels or max(images.pixels or (LARGE_PIXELS,))
+@dataclass(frozen=True)
+class SearchBatches:
+    """The three streams of a search.
+
+    Attributes:
+        weights: augmented batches of the weight split.
+        alphas: augmented batches of the alpha split.
+        validation: the alpha split without augmentation, in one fixed shuffled order, so that a few of its
+            batches are a sample of all classes.
+    """
+
+    weights: Stream
+    alphas: Stream
+    validation: Stream
 
 
-def stem(images: ImageSet, config: SearchConfig) -> str:
-    """The stem for images of this size, unless the options say which."""
-    return default_stem(side(images, config)) if config.stem == "auto" else config.stem
+def image_size(images: ImageSet, config: SearchConfig) -> int:
+    """Height and width of the images that the supernet sees, in pixels."""
+    return config.img_size or max(images.pixels or (LARGE_PIXELS,))
 
 
-def halves(images: ImageSet, config: SearchConfig) -> tuple[ImageSet, ImageSet]:
-    """The part that trains the weights and the part that trains the architecture: disjoint, stratified."""
+def split_images(images: ImageSet, config: SearchConfig) -> tuple[ImageSet, ImageSet]:
+    """The weight split and the alpha split: disjoint, stratified by class."""
     shares = (config.weights_share, config.alphas_share)
     weights, alphas = splits.split(images.labels, shares, config.seed)
     return images.select(weights), images.select(alphas)
 
 
-def batches(
-    images: ImageSet, config: SearchConfig, processes: DistributedContext
-) -> tuple[Stream, Stream, Stream]:
-    """Batches of the weights half, of the alphas half, and of the alphas half as it is, for validation.
+def make_batches(images: ImageSet, config: SearchConfig, processes: DistributedContext) -> SearchBatches:
+    """Batches of the weight split, of the alpha split, and of the alpha split for validation.
 
-    The processes of `processes` share every batch. Small images stay in memory and are augmented in batches
-    (random crops; mirror images where the classes allow them); larger ones are decoded in workers under
-    random resized crops. Validation keeps one mixed order: a few of its batches are a sample of all classes.
+    The processes share every batch. Images up to 64 px stay in memory and are augmented batch by batch
+    (padded random crops; mirror images where the classes allow them); larger ones are decoded by data
+    workers, under random resized crops.
     """
-    weights, alphas = halves(images, config)
-    make = _small if InMemoryImages.fits(images, (side(images, config),) * 2) else _large
-    seeds = (2 * config.seed, 2 * config.seed + 1)  # the halves must not share their draws
-    return (
-        make(weights, config, processes, seeds[0], True),
-        make(alphas, config, processes, seeds[1], True),
-        make(alphas, config, processes, seeds[1], False),
+    weights, alphas = split_images(images, config)
+    weight_seed, alpha_seed = 2 * config.seed, 2 * config.seed + 1  # the splits must not share their draws
+    size = image_size(images, config)
+    if InMemoryImages.fits(images, (size, size)):
+        return _in_memory(weights, alphas, config, processes, size=size, seeds=(weight_seed, alpha_seed))
+    return SearchBatches(
+        weights=_decoded(weights, config, processes, size=size, seed=weight_seed, is_training=True),
+        alphas=_decoded(alphas, config, processes, size=size, seed=alpha_seed, is_training=True),
+        validation=_decoded(alphas, config, processes, size=size, seed=alpha_seed, is_training=False),
     )
 
 
-def _small(
-    images: ImageSet, config: SearchConfig, processes: DistributedContext, seed: int, augmented: bool
+def _in_memory(
+    weights: ImageSet,
+    alphas: ImageSet,
+    config: SearchConfig,
+    processes: DistributedContext,
+    *,
+    size: int,
+    seeds: tuple[int, int],
+) -> SearchBatches:
+    brightness, contrast, saturation, hue = (*(config.color_jitter or ()), 0.0, 0.0, 0.0, 0.0)[:4]
+    jitter = (brightness, contrast, saturation, hue)
+    augmented = replace(Augmentation.standard(weights.source, pixels=size), jitter=jitter)
+    plain = Augmentation.none(weights.source)
+
+    def loader(content: InMemoryImages, augmentation: Augmentation, seed: int) -> BatchLoader:
+        return BatchLoader(
+            content,
+            config.batch_size // processes.world_size,
+            augmentation,
+            seed=seed,
+            device=processes.device,
+            rank=processes.rank,
+            world_size=processes.world_size,
+        )
+
+    # decoded once, and kept once on the device, for both streams
+    alpha_images = InMemoryImages.of(alphas, (size, size), config.on_bad_image).to(processes.device)
+    return SearchBatches(
+        weights=loader(InMemoryImages.of(weights, (size, size), config.on_bad_image), augmented, seeds[0]),
+        alphas=loader(alpha_images, augmented, seeds[1]),
+        validation=loader(alpha_images, plain, seeds[1]),
+    )
+
+
+def _decoded(
+    images: ImageSet,
+    config: SearchConfig,
+    processes: DistributedContext,
+    *,
+    size: int,
+    seed: int,
+    is_training: bool,
 ) -> Stream:
-    pixels = side(images, config)
-    kind = (
-        Augmentation.standard(images.source, pixels=pixels) if augmented else Augmentation.none(images.source)
-    )
-    content = InMemoryImages.of(images, (pixels, pixels), config.on_bad_image)
-    return BatchLoader(
-        content,
-        config.batch_size // processes.world_size,
-        kind,
-        seed=seed,
-        device=processes.device,
-        rank=processes.rank,
-        world_size=processes.world_size,
-    )
-
-
-def _large(
-    images: ImageSet, config: SearchConfig, processes: DistributedContext, seed: int, augmented: bool
-) -> Stream:
-    if not augmented:
-        order = splits.split(images.labels, (1.0,), seed)[0]
-        images = images.select(order)
+    if not is_training:  # one fixed shuffled order
+        images = images.select(splits.split(images.labels, (1.0,), seed)[0])
+    jitter = PHOTO_COLOR_JITTER if config.color_jitter is None else config.color_jitter
     return ImageBatches(
         images,
-        recipes.resolve("yang-224", {}).photo_transform,
-        side(images, config),
+        PhotoTransform(scale=config.scale, color_jitter=jitter),
+        size,
         config.batch_size // processes.world_size,
-        is_training=augmented,
+        is_training=is_training,
         seed=seed,
-        workers=config.loader_workers,
+        workers=config.workers,
         processes=processes,
         on_bad_image=config.on_bad_image,
     )

@@ -13,8 +13,8 @@ from search_spaces import Genotype
 from search_spaces.genotype import KINDS
 from strategies.interfaces import Tables
 
-EVERY_EPOCH = "architectures.jsonl"
-"""One line an epoch, or a candidate: the genotype it stands at, and a mixture's weights."""
+GENOTYPES_FILE = "architectures.jsonl"
+"""One line per epoch, or per candidate: the current genotype, and the weights of its mixture."""
 
 
 class SearchRecorder:
@@ -29,7 +29,7 @@ class SearchRecorder:
 
     def __init__(self, run: Run, tracker: Tracker, progress: EpochProgress, epochs_done: int) -> None:
         self.tracker = tracker
-        self._path, self._progress = (run.path / EVERY_EPOCH).absolute(), progress
+        self._path, self._progress = (run.path / GENOTYPES_FILE).absolute(), progress
         self._is_main = run.is_main
         if self._is_main:
             lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.exists() else []

@@ -203,7 +203,7 @@ class Study(Config):
 
 def is_random(proxy: str) -> bool:
     """Whether another proxy seed chooses other images."""
-    return not spec.is_manifest(proxy) and any(step.kind != "all" for step in spec.parse(proxy))
+    return not spec.is_manifest(proxy) and any(step.kind != "all" for step in spec.parse_steps(proxy))
 
 
 def slug(words: tuple[str, ...]) -> str:

@@ -218,7 +218,7 @@ def _proxy_size(config: SearchConfig) -> int:
 
         return sum(record.images for record in Manifest.read(config.proxy).classes.values())
     size, classes = float(_length(config.source)), _classes(config.source)
-    for step in spec.parse(config.proxy):
+    for step in spec.parse_steps(config.proxy):
         wanted = getattr(step, "num_classes", None)
         if wanted is not None:
             size, classes = size * wanted / classes, wanted

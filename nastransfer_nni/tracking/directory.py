@@ -20,7 +20,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -30,11 +30,16 @@ import yaml
 from filelock import FileLock, Timeout
 
 from nastransfer_nni.base import files, provenance
-from nastransfer_nni.base.config import Config
 from nastransfer_nni.base.launch import global_rank
 from search_spaces.errors import UserError
 
 Status = Literal["running", "completed", "failed", "interrupted"]
+
+Upgrade = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Brings options as version 0.1 wrote them to their names of today."""
+
+VERSION = 2
+"""Version of config.yaml; that of version 0.1 has no number and other names for some options."""
 
 LOCK = ".lock"
 CLEARING = ".clearing"
@@ -82,13 +87,15 @@ class Run:
     def open(
         cls,
         command: str,
+        *,
         names: Sequence[str],
-        config: Config,
+        options: dict[str, Any],
         out: str | Path | None = None,
         overwrite: bool = False,
-        aside: Collection[str] = (),
+        non_identifying: Collection[str] = (),
+        upgrade: Upgrade = dict,
     ) -> Iterator[Self]:
-        """Open the run of `command` with the options `config`, hold it for the block, note how it ends.
+        """Open the run of `command` with these options, hold it for the block, note how it ends.
 
         A run that is complete comes back with `finished` set and is left as it is. SIGTERM raises
         KeyboardInterrupt, as Ctrl-C does.
@@ -96,18 +103,19 @@ class Run:
         Args:
             command: the command's name.
             names: what the run is about, for the default folder's name.
-            config: every option, resolved.
+            options: every option, resolved, as JSON values.
             out: the folder; by default `runs/<command>-<names>-<hash of the options>`, where the
                 environment variable NASTRANSFER_RUNS replaces `runs`.
             overwrite: start anew whatever the folder's earlier run was.
-            aside: options that do not change the result, left out of the hash and of the comparison.
+            non_identifying: options that do not change the result, left out of the hash and the comparison.
+            upgrade: brings the options of a run of version 0.1 to their names of today.
 
         Raises:
             UserError: the folder is in use, holds another run or something else, or cannot be written.
         """
-        options = config.model_dump(mode="json")
-        compared = {key: value for key, value in options.items() if key not in {"out", "overwrite", *aside}}
-        path = Path(out) if out is not None else _default_folder(command, names, compared)
+        ignored = {"out", "overwrite", *non_identifying}
+        compared = {name: value for name, value in options.items() if name not in ignored}
+        path = Path(out) if out is not None else _default_folder(command, names, compared, upgrade)
         if global_rank() != 0:
             yield cls(path, is_main=False)
             return
@@ -115,10 +123,14 @@ class Run:
             try:
                 _refuse_strangers(path)
                 if not overwrite:
-                    _refuse_other_options(path, command, compared)
+                    _refuse_other_options(path, command, compared, upgrade)
                 path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(_locked(path))
-                run = cls._prepare(path, command, options, compared, overwrite)
+                if overwrite or (path / CLEARING).exists():
+                    _clear(path)
+                else:  # again: it may have appeared before the lock
+                    _refuse_other_options(path, command, compared, upgrade)
+                run = cls._prepare(path, command, options, compared)
             except OSError as error:
                 raise UserError(f"cannot write to the folder {path}: {error.strerror or error}") from None
             if run.finished is None:
@@ -126,13 +138,7 @@ class Run:
             yield run
 
     @classmethod
-    def _prepare(
-        cls, path: Path, command: str, options: dict[str, Any], compared: dict[str, Any], overwrite: bool
-    ) -> Self:
-        if overwrite or (path / CLEARING).exists():
-            _clear(path)
-        else:
-            _refuse_other_options(path, command, compared)  # again: it may have appeared before the lock
+    def _prepare(cls, path: Path, command: str, options: dict[str, Any], compared: dict[str, Any]) -> Self:
         for scratch in [*path.glob(".*.*"), *(path / "checkpoints").glob(".*.*")]:
             scratch.unlink()  # half-written when an earlier process was killed
         config = _read(path)
@@ -142,7 +148,13 @@ class Run:
             return run
         start = provenance.here()
         if config is None:
-            config = {"command": command, "options": options, "compared": sorted(compared), **start}
+            config = {
+                "version": VERSION,
+                "command": command,
+                "options": options,
+                "compared": sorted(compared),
+                **start,
+            }
         else:
             config.setdefault("continued", []).append(start)
         files.write_text(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
@@ -266,10 +278,25 @@ def read_status(path: Path) -> Status | None:
     return status
 
 
-def _default_folder(command: str, names: Sequence[str], compared: dict[str, Any]) -> Path:
+def runs_folder() -> Path:
+    """The folder of runs that are given none: `$NASTRANSFER_RUNS`, by default `runs`."""
+    return Path(os.environ.get("NASTRANSFER_RUNS", "runs"))
+
+
+def _default_folder(command: str, names: Sequence[str], compared: dict[str, Any], upgrade: Upgrade) -> Path:
     words = [re.sub(r"[^A-Za-z0-9._]+", "_", str(name)).strip("_.") for name in (command, *names)]
-    folder = "-".join([*filter(None, words), files.digest(compared)])
-    return Path(os.environ.get("NASTRANSFER_RUNS", "runs")) / folder
+    stem = "-".join(filter(None, words))
+    folder = runs_folder() / f"{stem}-{files.digest(compared)}"
+    if not folder.exists():  # version 0.1 had other names for some options, and so another digest
+        for other in sorted(runs_folder().glob(f"{stem}-*")):
+            config = _read(other)
+            if (
+                config is not None
+                and "version" not in config
+                and not _differences(config, command, compared, upgrade)
+            ):
+                return other
+    return folder
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -291,17 +318,27 @@ def _refuse_strangers(path: Path) -> None:
             raise UserError(f"--out {path} holds other files ({others[0]}, ...); name a new folder")
 
 
-def _refuse_other_options(path: Path, command: str, compared: dict[str, Any]) -> None:
+def _refuse_other_options(path: Path, command: str, compared: dict[str, Any], upgrade: Upgrade) -> None:
     config = _read(path)
     if config is None:
         return
-    before = {"command": config.get("command"), **(config.get("options") or {})}
+    differences = _differences(config, command, compared, upgrade)
+    if differences:
+        shown = ", ".join(f"{name}: {before!r} there, {now!r} here" for name, before, now in differences[:3])
+        raise UserError(f"{path} holds a run with other options ({shown}); name another --out or --overwrite")
+
+
+def _differences(
+    config: dict[str, Any], command: str, compared: dict[str, Any], upgrade: Upgrade
+) -> list[tuple[str, Any, Any]]:
+    """Options that differ between a run's config.yaml and those of today: name, value there, value here."""
+    options = config.get("options") or {}
+    before = {"command": config.get("command"), **(options if "version" in config else upgrade(options))}
     now = json.loads(json.dumps({"command": command, **compared}))
-    names = [*now, *(name for name in config.get("compared", []) if name not in now)]
-    other = [name for name in names if before.get(name) != now.get(name)]
-    if other:
-        told = ", ".join(f"{name}: {before.get(name)!r} there, {now.get(name)!r} here" for name in other[:3])
-        raise UserError(f"{path} holds a run with other options ({told}); name another --out or --overwrite")
+    gone = [name for name in config.get("compared", []) if "version" in config and name not in now]
+    return [
+        (name, before.get(name), now.get(name)) for name in [*now, *gone] if before.get(name) != now.get(name)
+    ]
 
 
 def _clear(path: Path) -> None:

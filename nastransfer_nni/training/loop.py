@@ -36,6 +36,10 @@ CHECK_STEPS = 20
 """Steps between two looks at what would make a GPU or another process wait: the loss, and interruptions."""
 
 
+class TrainingDiverged(UserError):
+    """The training loss is not finite."""
+
+
 @dataclass(frozen=True)
 class Execution:
     """How training is computed; none of it changes what is computed, but for rounding.
@@ -286,11 +290,13 @@ class _Loop:
         if self.processes.any(is_bad):
             parts, progress = self.recipe.grad_accum_steps, self.state.progress
             if not is_bad:
-                raise UserError(f"another process met a loss that is not finite in epoch {progress.epoch}")
+                raise TrainingDiverged(
+                    f"another process met a loss that is not finite in epoch {progress.epoch}"
+                )
             number = int((~finite).nonzero()[0])
             step = progress.step - (len(self.losses) - number + parts - 1) // parts
             where = self.loaders.describe(step * parts + number % parts)
-            raise UserError(
+            raise TrainingDiverged(
                 f"the loss is {float(self.losses[number])} at epoch {progress.epoch}, step {step} of "
                 f"{self.steps} (images: {where}); the last checkpoint is from before; try a lower --lr or "
                 "--clip-grad"

@@ -34,6 +34,9 @@ def _policy(text: str) -> str:
     return text
 
 
+ColorJitter = Annotated[tuple[Annotated[float, Ge(0)], ...], BeforeValidator(_jitter)]
+"""Strengths of brightness, contrast, saturation and, if given, hue; one number stands for the first three."""
+
 Share = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[int, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
@@ -88,9 +91,7 @@ class Recipe(Config):
         "", description="timm's AutoAugment or RandAugment string, as rand-m6-mstd0.5-inc1"
     )
     cutout: Annotated[int, Ge(0)] = Field(0, description="side of the square that is cut out, in px")
-    color_jitter: Annotated[tuple[NotNegative, ...], BeforeValidator(_jitter)] = Field(
-        (), description="brightness, contrast, saturation and, if given, hue"
-    )
+    color_jitter: ColorJitter = Field((), description="brightness, contrast, saturation and, if given, hue")
     reprob: Share = Field(0.0, description="chance of random erasing")
     remode: Literal["const", "rand", "pixel"] = Field("pixel", description="what is put in its place")
     scale: tuple[float, float] = Field((0.08, 1.0), description="area of a random resized crop")

@@ -17,6 +17,7 @@ from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.decoding_loader import ImageBatches
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.memory import InMemoryImages
+from nastransfer_nni.data.sources import Source
 from nastransfer_nni.training.recipes import Recipe
 from search_spaces.errors import UserError
 
@@ -85,7 +86,7 @@ class Loaders:
 
 
 def open_target(
-    name: str,
+    name: Source | str,
     recipe: Recipe,
     *,
     train_split: str = "train",
@@ -128,7 +129,9 @@ def _here(images: ImageSet) -> ImageSet:
         raise UserError(f"cannot bring the images of {images.name} here: {error.strerror or error}") from None
 
 
-def part_to_evaluate(name: str, *, split: str, train_split: str, share: float, seed: int) -> ImageSet:
+def part_to_evaluate(
+    name: Source | str, *, split: str, train_split: str, share: float, seed: int
+) -> ImageSet:
     """The part of a target that training evaluates on.
 
     Args:

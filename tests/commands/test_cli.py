@@ -55,7 +55,7 @@ def test_a_mistyped_flag_is_refused_in_one_line(capsys, path):
         (["search", "--source", "./nowhere"], "no folder"),
         (["search", "--strategy", "dart"], "did you mean 'darts'?"),
         (["search", "--strategy", "darts:speed=9"], "darts has no option 'speed'"),
-        (["search", "--strategy", "darts:alpha_learning_rate=fast"], "alpha_learning_rate"),
+        (["search", "--strategy", "darts:alpha_lr=fast"], "alpha_lr"),
         (["search", "--proxy", "clases:3"], "did you mean 'classes'?"),
         (["search", "--epochs", "0"], "--epochs: Input should be greater than or equal to 1 (got 0)"),
         (["search", "--epochs", "many"], "--epochs"),
@@ -63,11 +63,11 @@ def test_a_mistyped_flag_is_refused_in_one_line(capsys, path):
         (["search", "--device", "tpu"], "must be auto, cpu"),
         (["search", "stray"], "stray"),
         (["transfer"], "--arch is needed"),
-        (["transfer", "--arch", "DARTS_V3"], "did you mean DARTS_V2?"),
+        (["transfer", "--arch", "DARTS_V3"], "did you mean 'DARTS_V2'?"),
         (["transfer", "--arch", "DARTS_V2", "--target", "nowhere"], "nowhere"),
         (["transfer", "--arch", "DARTS_V2", "--protocol", "mine"], "mine"),
         (["architecture", "describe", "DARTS_V2", "--width", "-3"], "--width"),
-        (["architecture", "describe", "DARTS_V2", "--width", "15", "--image-size", "224"], "even width"),
+        (["architecture", "describe", "DARTS_V2", "--width", "15", "--img-size", "224"], "even width"),
     ],
 )
 def test_mistakes_are_one_line_that_says_what_is_allowed(capsys, tmp_path, monkeypatch, argv, complaint):
@@ -81,7 +81,7 @@ def test_mistakes_are_one_line_that_says_what_is_allowed(capsys, tmp_path, monke
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--strategy", "random:samples=4"], "leave torchrun out; --workers N trains N at a time"),
+        (["--strategy", "random:candidates=4"], "leave torchrun out; --workers N trains N at a time"),
         (["--batch-size", "33"], "--batch-size 33 cannot be shared evenly by 2 processes"),
     ],
 )

@@ -54,7 +54,7 @@ def pool():
 @pytest.mark.parametrize("kind", ["k-center", "herding"])
 def test_spread_goes_class_by_class(pool, kind):
     data = points(90)
-    rows = choose_spread(pool, spec.parse(f"{kind}:per_class=4")[0], None, data, seed=1)
+    rows = choose_spread(pool, spec.parse_steps(f"{kind}:per_class=4")[0], None, data, seed=1)
     first = np.argmin(np.where(pool.labels == 1, hashing.seeded(pool.keys, 1, "images"), 2**64 - 1))
     members = np.flatnonzero(pool.labels == 1)
     slow = slow_k_center if kind == "k-center" else lambda block, size, _: slow_herding(block, size)
@@ -67,7 +67,7 @@ def test_spread_across_classes_is_one_choice(pool):
     data = points(90)
     first = int(np.argmin(hashing.seeded(pool.keys, 1, "images")))
     for size in (2, 12):  # also fewer than there are classes
-        rows = choose_spread(pool, spec.parse(f"k-center:{size},across=true")[0], size, data, seed=1)
+        rows = choose_spread(pool, spec.parse_steps(f"k-center:{size},across=true")[0], size, data, seed=1)
         assert rows.tolist() == sorted(slow_k_center(data.astype(np.float64), size, first))
 
 
@@ -75,8 +75,8 @@ def test_clusters_give_as_much_as_they_have(pool):
     centres = np.array([[0, 0], [50, 0], [0, 50], [50, 50]], dtype=np.float32)
     member = np.repeat(np.arange(4), [3, 20, 27, 40])
     data = centres[member] + points(90, 2)
-    rows = choose_clusters(pool, spec.parse("cluster:30,clusters=4")[0], 30, data, seed=0)
+    rows = choose_clusters(pool, spec.parse_steps("cluster:30,clusters=4")[0], 30, data, seed=0)
     assert np.bincount(member[rows]).tolist() == [3, 9, 9, 9]
-    again = choose_clusters(pool, spec.parse("cluster:30,clusters=4")[0], 30, data, seed=0)
+    again = choose_clusters(pool, spec.parse_steps("cluster:30,clusters=4")[0], 30, data, seed=0)
     assert rows.tolist() == again.tolist()
-    assert len(choose_clusters(pool, spec.parse("cluster:31,clusters=4")[0], 31, data, seed=0)) == 31
+    assert len(choose_clusters(pool, spec.parse_steps("cluster:31,clusters=4")[0], 31, data, seed=0)) == 31

@@ -20,7 +20,7 @@ def pool_of(counts, seed=0):
 
 
 def choose(pool, text, seed=0, size=None):
-    (step,) = spec.parse(text)
+    (step,) = spec.parse_steps(text)
     if isinstance(step, spec.Classes):
         return by_label.choose_classes(pool, step, seed)
     if isinstance(step, spec.Balanced):

@@ -57,7 +57,7 @@ def score_file(digits, tmp_path_factory):
 def steps_of(text, score_file):
     return tuple(
         step.model_copy(update={"scores": str(score_file)}) if isinstance(step, spec.Scored) else step
-        for step in spec.parse(text)
+        for step in spec.parse_steps(text)
     )
 
 
@@ -68,7 +68,7 @@ def test_every_kind_round_trips_and_stays_in_the_training_split(digits, score_fi
     again, same = choose.make(shuffled, steps_of(text, score_file), seed=2)
     assert same == manifest and np.array_equal(again.keys, chosen.keys)
     manifests.write(manifest, chosen, tmp_path / "p.json")
-    opened, read = choose.resolve(str(tmp_path / "p.json"), "digits")
+    opened, read = choose.resolve(spec.parse(str(tmp_path / "p.json")), "digits")
     assert read == manifest
     assert np.array_equal(opened.keys, chosen.keys) and np.array_equal(opened.labels, chosen.labels)
     assert opened.pixels == chosen.pixels and opened.classes == chosen.classes
@@ -88,33 +88,36 @@ def test_every_kind_round_trips_and_stays_in_the_training_split(digits, score_fi
 
 
 def test_short_forms_resolve_like_their_manifests(digits):
-    chosen, manifest = choose.resolve("classes:4+images:0.5", "digits", seed=7)
-    made, same = choose.make(digits, spec.parse("classes:4+images:0.5"), seed=7)
+    chosen, manifest = choose.resolve(spec.parse("classes:4+images:0.5"), "digits", seed=7)
+    made, same = choose.make(digits, spec.parse_steps("classes:4+images:0.5"), seed=7)
     assert manifest == same and np.array_equal(chosen.keys, made.keys)
-    assert choose.resolve("classes:4+images:0.5", "digits", seed=8)[1].fingerprint != manifest.fingerprint
+    assert (
+        choose.resolve(spec.parse("classes:4+images:0.5"), "digits", seed=8)[1].fingerprint
+        != manifest.fingerprint
+    )
 
 
 def test_pairs_of_equal_size(digits):
-    by_class, _ = choose.resolve("classes:4", "digits", seed=1)
-    by_image, _ = choose.resolve("images:like=classes:4", "digits", seed=1)
+    by_class, _ = choose.resolve(spec.parse("classes:4"), "digits", seed=1)
+    by_image, _ = choose.resolve(spec.parse("images:like=classes:4"), "digits", seed=1)
     assert len(by_class) == len(by_image) and (len(by_class.classes), len(by_image.classes)) == (4, 10)
 
 
 def test_many_images_go_to_a_file_beside(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(choose, "INLINE", 100)
-    chosen, manifest = choose.make(digits, spec.parse("images:0.5"), seed=0)
+    chosen, manifest = choose.make(digits, spec.parse_steps("images:0.5"), seed=0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     assert (tmp_path / "p.images.parquet").is_file()
-    opened, read = choose.resolve(str(tmp_path / "p.json"), "digits")
+    opened, read = choose.resolve(spec.parse(str(tmp_path / "p.json")), "digits")
     assert np.array_equal(opened.keys, chosen.keys) and read.fingerprint == manifest.fingerprint
     (tmp_path / "p.images.parquet").unlink()
     with pytest.raises(UserError, match=r"p\.images\.parquet, which is missing"):
-        choose.resolve(str(tmp_path / "p.json"), "digits")
+        choose.resolve(spec.parse(str(tmp_path / "p.json")), "digits")
 
 
 @pytest.fixture
 def written(digits, tmp_path):
-    chosen, manifest = choose.make(digits, spec.parse("images:0.1"), seed=0)
+    chosen, manifest = choose.make(digits, spec.parse_steps("images:0.1"), seed=0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     return tmp_path / "p.json"
 
@@ -138,7 +141,7 @@ def test_manifests_that_do_not_fit_are_refused(written, edit, message):
     edit(content)
     written.write_text(json.dumps(content))
     with pytest.raises(UserError) as error:
-        choose.resolve(str(written), "digits")
+        choose.resolve(spec.parse(str(written)), "digits")
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
@@ -150,7 +153,7 @@ def test_other_files_are_no_manifests(tmp_path, text):
 
 
 def test_the_manifest_is_small_where_whole_classes_are_kept(digits, tmp_path):
-    chosen, manifest = choose.make(digits, spec.parse("classes:5"), seed=0)
+    chosen, manifest = choose.make(digits, spec.parse_steps("classes:5"), seed=0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     assert json.loads((tmp_path / "p.json").read_text())["images"] == "all"
     assert (tmp_path / "p.json").stat().st_size < 1500
@@ -158,7 +161,7 @@ def test_the_manifest_is_small_where_whole_classes_are_kept(digits, tmp_path):
 
 def test_a_proxy_of_one_class_is_refused(digits):
     with pytest.raises(UserError, match="a proxy needs at least 2 classes"):
-        choose.make(digits, spec.parse("classes:names=3"))
+        choose.make(digits, spec.parse_steps("classes:names=3"))
 
 
 @settings(max_examples=100, deadline=None)

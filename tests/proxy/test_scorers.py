@@ -21,7 +21,7 @@ def empty_cache(tmp_path, monkeypatch):
 
 
 def step_of(text):
-    return spec.parse(text)[0]
+    return spec.parse_steps(text)[0]
 
 
 def test_a_network_trained_here_scores_every_image(digits, monkeypatch):

@@ -58,7 +58,7 @@ def pool_of(count, classes=2):
 
 @pytest.mark.parametrize("kind", ["p1", "p3"])
 def test_images_are_drawn_as_numpy_draws_without_replacement(kind):
-    pool, step = pool_of(len(ENTROPIES)), spec.parse(f"entropy-{kind}:5,bin_width=0.5")[0]
+    pool, step = pool_of(len(ENTROPIES)), spec.parse_steps(f"entropy-{kind}:5,bin_width=0.5")[0]
     ours, theirs = np.zeros(len(pool)), np.zeros(len(pool))
     random = np.random.default_rng(0)
     chances = slowly(ENTROPIES, kind, 0.5)
@@ -71,7 +71,7 @@ def test_images_are_drawn_as_numpy_draws_without_replacement(kind):
 
 
 def test_all_images_can_be_drawn():
-    step = spec.parse("entropy-p2:1")[0]
+    step = spec.parse_steps("entropy-p2:1")[0]
     rows = choose_by_entropy(pool_of(15), step, 15, np.array(ENTROPIES), 0)
     assert rows.tolist() == list(range(15))
 
@@ -79,7 +79,7 @@ def test_all_images_can_be_drawn():
 @pytest.mark.parametrize(("kind", "reverse"), [("easy", False), ("hard", True)])
 def test_easiest_and_hardest_of_each_class(kind, reverse):
     pool, loss = pool_of(40, 4), np.random.default_rng(1).random(40)
-    rows = choose_ranked(pool, spec.parse(f"{kind}:0.3")[0], 12, loss)
+    rows = choose_ranked(pool, spec.parse_steps(f"{kind}:0.3")[0], 12, loss)
     expected = []
     for label in range(4):
         members = [row for row in range(40) if pool.labels[row] == label]

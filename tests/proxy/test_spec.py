@@ -31,10 +31,10 @@ SHORT_FORMS = (
 
 @pytest.mark.parametrize("text", SHORT_FORMS)
 def test_short_forms_come_back(text):
-    steps = spec.parse(text)
-    assert spec.parse(spec.text_of(steps)) == steps
-    assert spec.text_of(spec.parse(spec.text_of(steps))) == spec.text_of(steps)
-    spec.check(text)
+    steps = spec.parse_steps(text)
+    assert spec.parse_steps(spec.text_of(steps)) == steps
+    assert spec.text_of(spec.parse_steps(spec.text_of(steps))) == spec.text_of(steps)
+    spec.parse(text)
 
 
 def test_every_kind_is_tried():
@@ -43,13 +43,13 @@ def test_every_kind_is_tried():
 
 
 def test_a_list_goes_on_behind_commas():
-    (step,) = spec.parse("classes:names=cat,dog,per_class=10")
+    (step,) = spec.parse_steps("classes:names=cat,dog,per_class=10")
     assert (step.names, step.per_class) == (("cat", "dog"), 10)
 
 
 def test_names_may_stand_in_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("cat\n\ndog\n")
-    (step,) = spec.parse(f"classes:names={tmp_path / 'names.txt'}")
+    (step,) = spec.parse_steps(f"classes:names={tmp_path / 'names.txt'}")
     assert step.names == ("cat", "dog")
 
 
@@ -85,6 +85,6 @@ def test_names_may_stand_in_a_file(tmp_path):
 )
 def test_bad_short_forms_say_what_is_allowed(text, message):
     with pytest.raises(UserError) as error:
-        spec.check(text)
+        spec.parse(text)
     assert message in str(error.value)
     assert "\n" not in str(error.value)

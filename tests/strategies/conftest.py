@@ -68,8 +68,7 @@ class Records:
 def run_supernet(text, context=None, epochs=2, stop_at=None, kept=None):
     """Run a supernet strategy on made data; `kept` carries the state from one process to the next."""
     kept = {} if kept is None else kept
-    name, options = strategies.parse(text)
-    strategy = strategies.create(name, **options.model_dump())
+    strategy = strategies.parse(text).create()
     records = Records(stop_at=stop_at)
     torch.manual_seed(0)
     evaluator = SupernetEvaluator(

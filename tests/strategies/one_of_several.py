@@ -67,8 +67,7 @@ if __name__ == "__main__":
     labels = torch.arange(32) % 10
     images = torch.randn(32, 3, 8, 8) + labels[:, None, None, None] / 5
     space = DartsSpace(4, 3, 10)
-    kind, options = strategies.parse(name)
-    strategy = strategies.create(kind, **options.model_dump())
+    strategy = strategies.parse(name).create()
     with distributed_context(torch.device("cpu")) as processes:
         weights, alphas = (
             Share(images[half], labels[half], processes) for half in (slice(16), slice(16, 32))
@@ -88,7 +87,7 @@ if __name__ == "__main__":
         found = {
             "genotype": str(strategy.result.genotype),
             "score": strategy.result.score,
-            "samples": strategy.result.samples,
+            "samples": strategy.result.training_images,
             "weights": dict(strategy.supernet.named_parameters()),
             "own": strategy.own_state(),
         }

@@ -13,7 +13,7 @@ from strategies.options import DartsOptions
 
 def test_alphas_rest_in_the_first_epochs(supernet):
     found = supernet("darts:frozen_epochs=2", epochs=3)
-    assert found.result.samples == 24 + 24 + 48
+    assert found.result.training_images == 24 + 24 + 48
     fresh = supernet("darts:frozen_epochs=3", epochs=3).strategy.alphas
     never = supernet("darts:frozen_epochs=1", epochs=1).strategy.alphas
     for kind in KINDS:
@@ -46,7 +46,7 @@ def test_stops_once_there_are_too_many_skips(supernet, monkeypatch, course, epoc
         return figures
 
     monkeypatch.setattr(Darts, "train_epoch", scripted)
-    found = supernet("darts:stop_skips=2,alpha_learning_rate=1e-9", epochs=4)
+    found = supernet("darts:stop_skips=2,alpha_lr=1e-9", epochs=4)
     assert found.result.epochs == epochs
     assert sum(name == "skip_connect" for name, _ in found.result.genotype.normal) == course[epochs - 1]
 

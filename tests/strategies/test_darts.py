@@ -127,7 +127,7 @@ def search(images, labels, epochs=1, width=4, layers=3, **options):
     torch.manual_seed(0)
     half = len(labels) // 2
     weights, alphas = Images(images[:half], labels[:half]), Images(images[half:], labels[half:])
-    strategy = strategies.create("darts", alpha_learning_rate=3e-2, **options)
+    strategy = strategies.create("darts", alpha_lr=3e-2, **options)
     evaluator = SupernetEvaluator(
         weights, alphas, alphas, Schedule(epochs=epochs), Silent(), context=SearchContext()
     )
@@ -157,7 +157,7 @@ def test_a_search_is_the_same_with_both_cells(order, recompute):
     plain = search(images, labels, order=order, cell="plain")
     fast = search(images, labels, order=order, cell="fast", recompute=recompute)
     assert_same_search(fast, plain)
-    assert plain.result.samples == fast.result.samples == (32 if order == 1 else 32 + 3 * 16)
+    assert plain.result.training_images == fast.result.training_images == (32 if order == 1 else 32 + 3 * 16)
 
 
 @pytest.mark.usefixtures("double")

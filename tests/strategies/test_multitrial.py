@@ -18,7 +18,7 @@ from strategies.options import EvolutionOptions
 from strategies.proposers import RegularizedEvolution, Told
 
 TEXTS = [
-    "random:samples=12",
+    "random:candidates=12",
     "evolution:population=4,tournament=3,candidates=16",
     "evolution:population=4,tournament=3,candidates=16,ahead=3",
     "evolution:selection=nsga2,population=6,offspring=4,generations=3",
@@ -87,8 +87,7 @@ class News:
 
 
 def run(text, context, records, service=None, **judge):
-    name, options = strategies.parse(text)
-    strategy = strategies.create(name, **options.model_dump())
+    strategy = strategies.parse(text).create()
     engine = service or SequentialExecutionEngine()
     if service:
         strategy._news = News(service)
@@ -153,7 +152,7 @@ def test_a_failed_candidate_is_trained_again_and_again_before_it_ends_the_search
 
 def test_one_random_cell_needs_no_training(records):
     found = run("random", SearchContext(seed=5), records, stop_at=0)
-    assert found.result.samples == found.result.candidates == 0 and math.isnan(found.result.score)
+    assert found.result.training_images == found.result.candidates == 0 and math.isnan(found.result.score)
     assert Genotype.from_sample(next(found.list_models(limit=1)).sample) == found.result.genotype
     assert found.result.genotype != run("random", SearchContext(seed=6), type(records)()).result.genotype
 
@@ -162,7 +161,7 @@ def test_one_random_cell_needs_no_training(records):
 def test_the_budget_pays_for_whole_candidates(text, costs, records):
     found = run(text, SearchContext(mult_adds=costs, budget=799), records)
     assert found.result.candidates == 7 == records.expected
-    assert (found.result.samples, found.result.seconds) == (700, 14.0)
+    assert (found.result.training_images, found.result.seconds) == (700, 14.0)
     with pytest.raises(ValueError, match="less than one candidate"):
         run(text, SearchContext(mult_adds=costs, budget=99), records)
 
@@ -225,7 +224,7 @@ def test_the_knee_is_where_little_cost_has_bought_much():
         ("evolution:selection=nsga2,tournament=3", "no option of selection=nsga2"),
         ("evolution:population=10", "needs as large a population"),
         ("evolution:selection=best", "selection"),
-        ("random:samples=0", "samples"),
+        ("random:candidates=0", "samples"),
         ("enas:hiden=3", "did you mean 'hidden'"),
     ],
 )

@@ -53,7 +53,7 @@ def test_the_limit_is_kept(supernet, costs, text):
 def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
     found = supernet(text, SearchContext(mult_adds=costs, budget=3 * 48 + 47))
     epochs = {"darts": [48] * 3, SEARCHES[1]: [24, 48, 48, 48]}.get(text, [24] * 7)
-    assert found.result.samples == sum(epochs[: found.result.epochs])
+    assert found.result.training_images == sum(epochs[: found.result.epochs])
     assert found.result.epochs == len(epochs) or "stop_skips" in text
     assert found.records.expected == len(epochs)
     with pytest.raises(ValueError, match="less than one epoch"):
