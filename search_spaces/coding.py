@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from search_spaces.errors import UserError
 from search_spaces.nni_api import Categorical
 from search_spaces.space import DistinctInputs
 
@@ -78,7 +79,7 @@ class Coding:
         """The coding of a space, from what `simplify()` of an NNI space gives.
 
         Raises:
-            ValueError: a kind of choice that it does not know.
+            UserError: a kind of choice that it does not know.
         """
         paired = {
             choice.label: mutable
@@ -94,7 +95,7 @@ class Coding:
             elif isinstance(mutable, Categorical):
                 genes.append(Choice(label, list(mutable.values)))
             elif label not in paired:
-                raise ValueError(f"{label} is a {type(mutable).__name__}, which no coding is known for")
+                raise UserError(f"{label} is a {type(mutable).__name__}, which no coding is known for")
         return cls(tuple(genes))
 
     @property

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from search_spaces.errors import UserError
+
 OPERATIONS = (
     "max_pool_3x3",
     "avg_pool_3x3",
@@ -136,7 +138,7 @@ class Genotype:
         An input may be a number or a list of one.
 
         Raises:
-            ValueError: names the label that is missing, unknown or does not fit.
+            UserError: names the label that is missing, unknown or does not fit.
         """
         labels = [
             f"{kind}/{what}_{n}_{k}"
@@ -146,15 +148,15 @@ class Genotype:
             for what in ("op", "input")
         ]
         if unknown := sorted(set(sample) - set(labels)):
-            raise ValueError(f"unknown label {unknown[0]!r} in the sample")
+            raise UserError(f"unknown label {unknown[0]!r} in the sample")
         if missing := [label for label in labels if label not in sample]:
-            raise ValueError(f"the sample lacks {missing[0]!r}")
+            raise UserError(f"the sample lacks {missing[0]!r}")
 
         def state(label: str) -> Any:
             value = sample[label]
             if isinstance(value, Sequence) and not isinstance(value, str):
                 if len(value) != 1:
-                    raise ValueError(f"{label} must name one state, not {value!r}")
+                    raise UserError(f"{label} must name one state, not {value!r}")
                 return value[0]
             return value
 
@@ -183,19 +185,19 @@ class Genotype:
         """Read the JSON form; `*_concat` may be left out.
 
         Raises:
-            ValueError: names the part that is missing, unknown or does not fit.
+            UserError: names the part that is missing, unknown or does not fit.
         """
         allowed = {*KINDS, *(f"{kind}_concat" for kind in KINDS)}
         if unknown := sorted(set(value) - allowed):
-            raise ValueError(
+            raise UserError(
                 f"unknown key {unknown[0]!r} in the genotype; allowed: {', '.join(sorted(allowed))}"
             )
         for kind in KINDS:
             if kind not in value:
-                raise ValueError(f"the genotype lacks {kind!r}")
+                raise UserError(f"the genotype lacks {kind!r}")
             concat = value.get(f"{kind}_concat", CONCAT)
             if not isinstance(concat, Sequence) or tuple(concat) != CONCAT:
-                raise ValueError(f"{kind}_concat must be {list(CONCAT)}, not {concat!r}")
+                raise UserError(f"{kind}_concat must be {list(CONCAT)}, not {concat!r}")
         return cls(normal=value["normal"], reduce=value["reduce"])
 
     def __str__(self) -> str:
@@ -211,21 +213,21 @@ class Genotype:
         The text is parsed, never evaluated.
 
         Raises:
-            ValueError: says what does not read as a genotype.
+            UserError: says what does not read as a genotype.
         """
         start, end = text.find("Genotype("), text.rfind(")")
         if start < 0 or end < start:
-            raise ValueError("no Genotype(...) in the text")
+            raise UserError("no Genotype(...) in the text")
         try:
             call = ast.parse(text[start : end + 1], mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ValueError("the text after 'Genotype(' is not a single well-formed call") from None
+            raise UserError("the text after 'Genotype(' is not a single well-formed call") from None
         if (
             not isinstance(call, ast.Call)
             or call.args
             or any(keyword.arg is None for keyword in call.keywords)
         ):
-            raise ValueError("Genotype(...) must have named parts only: normal=..., reduce=...")
+            raise UserError("Genotype(...) must have named parts only: normal=..., reduce=...")
         return cls.from_dict(
             {str(keyword.arg): _literal(str(keyword.arg), keyword.value) for keyword in call.keywords}
         )
@@ -242,26 +244,26 @@ def _literal(name: str, node: ast.expr) -> Any:
             return list(range(*arguments)) if node.func.id == "range" else list(*arguments)
         return ast.literal_eval(node)
     except (ValueError, TypeError, OverflowError, MemoryError):
-        raise ValueError(f"{name} is not a plain list of (operation, state) pairs") from None
+        raise UserError(f"{name} is not a plain list of (operation, state) pairs") from None
 
 
 def _checked(kind: str, edges: Any) -> tuple[Edge, ...]:
     """The edges as a tuple of (operation, state), or a ValueError that says where and why not."""
     if not isinstance(edges, Sequence) or isinstance(edges, str) or len(edges) != 2 * NODES:
         count = len(edges) if isinstance(edges, Sequence) and not isinstance(edges, str) else repr(edges)
-        raise ValueError(f"the {kind} cell must have {2 * NODES} (operation, state) pairs, not {count}")
+        raise UserError(f"the {kind} cell must have {2 * NODES} (operation, state) pairs, not {count}")
     checked: list[Edge] = []
     for index, edge in enumerate(edges):
         node = INPUTS + index // 2
         where = f"{kind} cell, node {node}"
         if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 2:
-            raise ValueError(f"{where}: {edge!r} is not an (operation, state) pair")
+            raise UserError(f"{where}: {edge!r} is not an (operation, state) pair")
         operation, state = edge
         if operation not in OPERATIONS:
-            raise ValueError(f"{where}: unknown operation {operation!r}; known: {', '.join(OPERATIONS)}")
+            raise UserError(f"{where}: unknown operation {operation!r}; known: {', '.join(OPERATIONS)}")
         if isinstance(state, bool) or not isinstance(state, int | np.integer) or not 0 <= state < node:
-            raise ValueError(f"{where}: reads state {state!r}; it may read 0 to {node - 1}")
+            raise UserError(f"{where}: reads state {state!r}; it may read 0 to {node - 1}")
         if index % 2 and state == checked[-1][1]:
-            raise ValueError(f"{where}: reads state {state} twice; its two inputs must differ")
+            raise UserError(f"{where}: reads state {state} twice; its two inputs must differ")
         checked.append((operation, int(state)))
     return tuple(checked)

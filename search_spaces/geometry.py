@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from search_spaces.errors import UserError
 from search_spaces.genotype import NODES
 
 STEMS = ("cifar", "imagenet")
@@ -48,15 +49,15 @@ def geometries(width: int, layers: int, stem: str) -> list[CellGeometry]:
     """The cells of a network of `layers` cells, `width` channels in the first.
 
     Raises:
-        ValueError: width or layers below 1, an unknown stem, or an odd width under the ImageNet stem, which
+        UserError: width or layers below 1, an unknown stem, or an odd width under the ImageNet stem, which
             halves it.
     """
     if layers < 1 or width < 1:
-        raise ValueError(f"width and layers must be at least 1, not {width} and {layers}")
+        raise UserError(f"width and layers must be at least 1, not {width} and {layers}")
     if stem not in STEMS:
-        raise ValueError(f"unknown stem {stem!r}; known: {', '.join(STEMS)}")
+        raise UserError(f"unknown stem {stem!r}; known: {', '.join(STEMS)}")
     if stem == "imagenet" and width % 2:
-        raise ValueError(f"the imagenet stem needs an even width, not {width}")
+        raise UserError(f"the imagenet stem needs an even width, not {width}")
     before, previous = (3 * width, 3 * width) if stem == "cifar" else (width, width)
     reduced, channels, cells = stem == "imagenet", width, []
     for index in range(layers):

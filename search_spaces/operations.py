@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from search_spaces.errors import UserError
 from search_spaces.genotype import OPERATIONS
 
 
@@ -88,10 +89,10 @@ def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.
     """Build the operation `name`: [B, channels, H, W] -> [B, channels, ceil(H / stride), ceil(W / stride)].
 
     Raises:
-        ValueError: the name is not one of `OPERATIONS`.
+        UserError: the name is not one of `OPERATIONS`.
     """
     if name not in OPERATIONS:
-        raise ValueError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
+        raise UserError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
     if name == "skip_connect":
         return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
     family, kernel = name.rsplit("_", 1)[0], int(name[-1])

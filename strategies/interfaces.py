@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from search_spaces import Genotype
+from search_spaces.errors import UserError
 
 Tables = dict[str, list[list[float]]]
 """Weights [14, 8] of the candidates on every edge of `normal` and `reduce` cells; empty where a strategy has
@@ -77,10 +78,10 @@ class SearchContext:
         """Mult_adds of the final network.
 
         Raises:
-            ValueError: no counter was given.
+            UserError: no counter was given.
         """
         if self.mult_adds is None:
-            raise ValueError("this search needs to count mult_adds, and was given no counter")
+            raise UserError("this search needs to count mult_adds, and was given no counter")
         return self.mult_adds(architecture)
 
     def first_fit(
@@ -89,13 +90,13 @@ class SearchContext:
         """Draw until the limit is kept: rejection, which leaves the draws within the limit as they were.
 
         Raises:
-            ValueError: no draw of very many keeps the limit.
+            UserError: no draw of very many keeps the limit.
         """
         for _ in range(DRAWS):
             drawn = draws()
             if self.fits(decode(drawn)):
                 return drawn
-        raise ValueError(
+        raise UserError(
             f"none of {DRAWS:,} draws keeps within max_mult_adds = {self.max_mult_adds:,}; allow more"
         )
 
@@ -103,10 +104,10 @@ class SearchContext:
         """How many things of `samples` images each the budget pays for; None without a budget.
 
         Raises:
-            ValueError: it pays for none.
+            UserError: it pays for none.
         """
         if self.budget is None:
             return None
         if self.budget < samples:
-            raise ValueError(f"a budget of {self.budget:,} samples is less than one {what} ({samples:,})")
+            raise UserError(f"a budget of {self.budget:,} samples is less than one {what} ({samples:,})")
         return self.budget // samples

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from search_spaces.errors import UserError
+
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
 
@@ -70,9 +72,9 @@ class DartsOptions(Options):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.recompute and self.cell == "plain":
-            raise ValueError("recompute is no option of cell=plain")
+            raise UserError("recompute is no option of cell=plain")
         if self.partial_channels > 1 and (self.recompute or self.cell == "plain"):
-            raise ValueError("partial_channels has a cell of its own: leave cell and recompute alone")
+            raise UserError("partial_channels has a cell of its own: leave cell and recompute alone")
         return self
 
     def implementation(self) -> str:
@@ -176,9 +178,9 @@ class EvolutionOptions(Options):
         }[self.selection]
         for name in other:
             if name in self.changed():
-                raise ValueError(f"{name} is no option of selection={self.selection}")
+                raise UserError(f"{name} is no option of selection={self.selection}")
         if self.selection == "regularized" and self.tournament > self.population_size:
-            raise ValueError(f"a tournament of {self.tournament} needs as large a population")
+            raise UserError(f"a tournament of {self.tournament} needs as large a population")
         return self
 
     @property
@@ -254,17 +256,17 @@ def check(name: str, options: dict[str, Any]) -> Options:
     """The options of the strategy `name`, defaults filled in.
 
     Raises:
-        ValueError: says in one line what is not known or out of range, and what is allowed.
+        UserError: says in one line what is not known or out of range, and what is allowed.
     """
     if name not in STRATEGIES:
-        raise ValueError(
+        raise UserError(
             f"unknown strategy {name!r}{_near(name, list(STRATEGIES))}; known: {', '.join(STRATEGIES)}"
         )
     model = STRATEGIES[name].options
     known = list(model.model_fields)
     for option in options:
         if option not in known:
-            raise ValueError(
+            raise UserError(
                 f"{name} has no option {option!r}{_near(option, known)}; it has: {', '.join(known)}"
             )
     try:
@@ -273,21 +275,21 @@ def check(name: str, options: dict[str, Any]) -> Options:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
         where = f"{name}:{first['loc'][0]}" if first["loc"] else name
-        raise ValueError(f"{where}: {message} (got {first['input']!r})") from None
+        raise UserError(f"{where}: {message} (got {first['input']!r})") from None
 
 
 def parse(text: str) -> StrategySpec:
     """Read `name` or `name:option=value,option=value`.
 
     Raises:
-        ValueError: as `check`, or the text is not of that form.
+        UserError: as `check`, or the text is not of that form.
     """
     name, colon, rest = text.partition(":")
     options: dict[str, str] = {}
     for part in rest.split(",") if colon else []:
         option, equals, value = part.partition("=")
         if not equals or not option.strip():
-            raise ValueError(f"{text!r}: after the colon come option=value pairs, not {part!r}")
+            raise UserError(f"{text!r}: after the colon come option=value pairs, not {part!r}")
         options[option.strip()] = value.strip()
     return StrategySpec(text, name, check(name, options))
 

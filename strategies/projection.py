@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search_spaces import OPERATIONS, Genotype
+from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, KINDS, Edge
 from search_spaces.sizes import CellCosts
 
@@ -28,10 +29,10 @@ def heaviest(normal: Weights, reduce: Weights, costs: CellCosts, limit: int) -> 
         limit: mult_adds that the final network may have.
 
     Raises:
-        ValueError: even pooling everywhere costs more.
+        UserError: even pooling everywhere costs more.
     """
     if costs.base > limit:
-        raise ValueError(
+        raise UserError(
             f"max_mult_adds = {limit:,} is out of reach: stem, preprocessing and classifier of the final "
             f"network alone cost {costs.base:,}"
         )

@@ -259,7 +259,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         if epochs := sum(1 for _ in paid):
             return epochs
         first = self.samples_of(0) * size
-        raise ValueError(f"a budget of {budget:,} samples is less than one epoch ({first:,})")
+        raise UserError(f"a budget of {budget:,} samples is less than one epoch ({first:,})")
 
     def _epoch(self, epoch: int) -> None:
         evaluator, result, began = self.evaluator, self.result, time.perf_counter()

@@ -177,7 +177,7 @@ class DartsModel(DartsNetwork):
             The features and the list of maps, or the list alone.
         """
         if output_fmt != "NCHW":
-            raise ValueError(f"output_fmt must be NCHW, not {output_fmt!r}")
+            raise UserError(f"output_fmt must be NCHW, not {output_fmt!r}")
         taken, last = feature_take_indices(len(self.feature_info), indices)
         maps: dict[str, Tensor] = {}
         for name, layer in self.stem.first.named_children():

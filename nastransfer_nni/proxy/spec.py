@@ -68,11 +68,11 @@ class Classes(Step):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.num_classes is None and self.names is None and self.under is None:
-            raise ValueError("classes needs a number of classes, names=... or under=... with hierarchy=...")
+            raise UserError("classes needs a number of classes, names=... or under=... with hierarchy=...")
         if (self.under is None) != (self.hierarchy is None):
-            raise ValueError("under=SYNSET and hierarchy=FILE go together")
+            raise UserError("under=SYNSET and hierarchy=FILE go together")
         if self.hierarchy is not None and not Path(self.hierarchy).is_file():
-            raise ValueError(f"no hierarchy file {self.hierarchy!r}")
+            raise UserError(f"no hierarchy file {self.hierarchy!r}")
         return self
 
 
@@ -87,7 +87,7 @@ class Sized(Step):
     @classmethod
     def _check_amount(cls, value: float | None) -> float | None:
         if value is not None and not (0 < value <= 1 or (value >= 2 and value.is_integer())):
-            raise ValueError("must be a fraction above 0 and up to 1, or a whole number of images from 2 on")
+            raise UserError("must be a fraction above 0 and up to 1, or a whole number of images from 2 on")
         return value
 
     @model_validator(mode="after")
@@ -95,7 +95,7 @@ class Sized(Step):
         given = [name for name in ("amount", "like", "per_class") if getattr(self, name, None) is not None]
         if len(given) != 1:
             choices = "amount, like" + (" or per_class" if hasattr(self, "per_class") else "")
-            raise ValueError(f"{self.kind} takes exactly one of {choices}")
+            raise UserError(f"{self.kind} takes exactly one of {choices}")
         if self.like is not None and not self.like.endswith(".json"):
             parse_steps(self.like)
         return self
@@ -144,17 +144,17 @@ class Scored(Step):
     @classmethod
     def _check_scorer(cls, value: str) -> str:
         if value != "network" and not value.startswith("timm:"):
-            raise ValueError("must be network or timm:MODEL (as in timm:resnet18)")
+            raise UserError("must be network or timm:MODEL (as in timm:resnet18)")
         file = value.partition("@")[2]
         if file and not Path(file).is_file():
-            raise ValueError(f"no file {file!r} with weights")
+            raise UserError(f"no file {file!r} with weights")
         return value
 
     @field_validator("scores")
     @classmethod
     def _check_file(cls, value: str | None) -> str | None:
         if value is not None and not Path(value).is_file():
-            raise ValueError(f"no file {value!r}")
+            raise UserError(f"no file {value!r}")
         return value
 
 
@@ -180,7 +180,7 @@ class Spread(Scored, Stratified):
     @model_validator(mode="after")
     def _check_across(self) -> Self:
         if self.across and (self.per_class is not None or self.floor != 1):
-            raise ValueError("a choice across classes has neither per_class nor floor")
+            raise UserError("a choice across classes has neither per_class nor floor")
         return self
 
 

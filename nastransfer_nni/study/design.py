@@ -90,7 +90,7 @@ class Study(Config):
     def _no_repeats(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         for value in values:
             if values.count(value) > 1:
-                raise ValueError(f"{value!r} stands there twice")
+                raise UserError(f"{value!r} stands there twice")
         return values
 
     @field_validator("strategies")
@@ -99,7 +99,7 @@ class Study(Config):
         for value in values:
             strategies.parse(value)
             if value == BASELINE:
-                raise ValueError("the random baseline is part of every study; random_cells says how many")
+                raise UserError("the random baseline is part of every study; random_cells says how many")
         return values
 
     @field_validator("search", "transfer")
@@ -107,7 +107,7 @@ class Study(Config):
     def _options_are_shared_ones(cls, values: dict[str, Any], info: Any) -> dict[str, Any]:
         for name in values:
             if name in _SET_BY_THE_DESIGN[info.field_name]:
-                raise ValueError(f"{name!r} is set by the study's design")
+                raise UserError(f"{name!r} is set by the study's design")
         return values
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from nastransfer_nni.base.config import Config
 from nastransfer_nni.base.files import digest
 from nastransfer_nni.data.photo_transform import PhotoTransform
 from nastransfer_nni.data.sources import Source
-from search_spaces.errors import unknown
+from search_spaces.errors import UserError, unknown
 from search_spaces.geometry import SMALL_PIXELS, default_stem
 
 
@@ -30,7 +30,7 @@ def _jitter(value: Any) -> Any:
 
 def _policy(text: str) -> str:
     if not re.fullmatch(r"|(original|originalr|v0|v0r|3a|rand|augmix)(-[a-z]+\d[\d.]*)*", text):
-        raise ValueError("must be original, v0, 3a or as rand-m6-n2-mstd0.5-inc1 and augmix-m3-w3")
+        raise UserError("must be original, v0, 3a or as rand-m6-n2-mstd0.5-inc1 and augmix-m3-w3")
     return text
 
 
@@ -112,16 +112,16 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if len(self.color_jitter) not in (0, 3, 4):
-            raise ValueError("color_jitter takes one, three or four numbers")
+            raise UserError("color_jitter takes one, three or four numbers")
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
+            raise UserError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
         if self.batch_size % self.grad_accum_steps:
-            raise ValueError(
+            raise UserError(
                 f"batch_size ({self.batch_size}) must be a multiple of grad_accum_steps "
                 f"({self.grad_accum_steps})"
             )
         if self.is_mixed and (self.batch_size // self.grad_accum_steps) % 2:
-            raise ValueError("mixup and cutmix need an even batch")
+            raise UserError("mixup and cutmix need an even batch")
         return self
 
     @property

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import channel_shuffle, max_pool2d
 
 from search_spaces.cells.mixed import MixedCell, MixedOperation
+from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT
 from search_spaces.geometry import CellGeometry
 
@@ -26,7 +27,7 @@ class PartialEdge(nn.Module):
     def __init__(self, channels: int, stride: int, parts: int) -> None:
         super().__init__()
         if channels % parts:
-            raise ValueError(f"partial_channels = {parts} does not divide the {channels} channels of a cell")
+            raise UserError(f"partial_channels = {parts} does not divide the {channels} channels of a cell")
         self.stride, self.parts = stride, parts
         self.computed = channels // parts
         self.mixed = MixedOperation(self.computed, stride)

@@ -31,6 +31,7 @@ from search_spaces.cells.compiled.layout import (
     split,
     term,
 )
+from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, INPUTS
 
 
@@ -145,7 +146,7 @@ def _batches(norm: nn.BatchNorm2d) -> Tensor:
 def _update(norms: list[list[nn.BatchNorm2d]], sums: Tensor, pixels: int) -> None:
     """Running statistics after a batch: of means, and of unbiased variances."""
     if pixels == 1:
-        raise ValueError("BatchNorm needs more than one value per channel when training")
+        raise UserError("BatchNorm needs more than one value per channel when training")
     mean, variance = _moments(sums.flatten(0, 1), pixels)
     momentum = norms[0][0].momentum
     assert momentum is not None, "search-time BatchNorm forgets exponentially"
