@@ -41,6 +41,25 @@ Upgrade = Callable[[Mapping[str, Any]], dict[str, Any]]
 VERSION = 2
 """Version of config.yaml; that of version 0.1 has no number and other names for some options."""
 
+ENTRIES = (
+    "config.yaml",
+    "status.json",
+    "summary.json",
+    "metrics.jsonl",
+    "architecture.json",
+    "architectures.jsonl",
+    "candidates.jsonl",
+    "cell_normal.svg",
+    "cell_reduce.svg",
+    "proxy.json",
+    "proxy.images.parquet",
+    "checkpoints",
+    "front",
+    "nni",
+    "tensorboard",
+)
+"""All that a run writes into its folder, and so all that is ever removed from it."""
+
 LOCK = ".lock"
 CLEARING = ".clearing"
 """Beside what is left of a run that is being removed: whoever opens the folder next removes the rest."""
@@ -66,6 +85,7 @@ class Run:
     finished: dict[str, Any] | None = None
     _summary: dict[str, Any] | None = field(default=None, repr=False)
     _deferred: list[int] | None = field(default=None, repr=False)
+    _made: list[Path] = field(default_factory=list, repr=False)
 
     @property
     def checkpoints(self) -> Path:
@@ -124,6 +144,7 @@ class Run:
                 _refuse_strangers(path)
                 if not overwrite:
                     _refuse_other_options(path, command, compared, upgrade)
+                made = [folder for folder in (path, *path.parents) if not folder.exists()]
                 path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(_locked(path))
                 if overwrite or (path / CLEARING).exists():
@@ -131,6 +152,7 @@ class Run:
                 else:  # again: it may have appeared before the lock
                     _refuse_other_options(path, command, compared, upgrade)
                 run = cls._prepare(path, command, options, compared)
+                run._made = made
             except OSError as error:
                 raise UserError(f"cannot write to the folder {path}: {error.strerror or error}") from None
             if run.finished is None:
@@ -139,7 +161,7 @@ class Run:
 
     @classmethod
     def _prepare(cls, path: Path, command: str, options: dict[str, Any], compared: dict[str, Any]) -> Self:
-        for scratch in [*path.glob(".*.*"), *(path / "checkpoints").glob(".*.*")]:
+        for scratch in _scratch_files(path):
             scratch.unlink()  # half-written when an earlier process was killed
         config = _read(path)
         run = cls(path, is_resumed=config is not None)
@@ -205,9 +227,8 @@ class Run:
         except UserError as error:
             if self.is_resumed or self.metrics.exists():
                 self._write_status("failed", str(error))
-            else:  # a mistake that showed before the first figure: leave nothing to clean up
-                _clear(self.path)
-                shutil.rmtree(self.path)
+            else:  # a mistake that showed before the first metric: leave nothing to clean up
+                self._remove()
             raise
         except OSError as error:
             self._write_status("failed", f"{type(error).__name__}: {error}")
@@ -222,6 +243,14 @@ class Run:
             raise
         assert self._summary is not None, "a run that ends well has a summary"
         self._write_status("completed")
+
+    def _remove(self) -> None:
+        """Remove what this run has written, and the folders that it has made."""
+        _clear(self.path)
+        (self.path / LOCK).unlink()
+        for folder in self._made:  # the innermost first
+            with contextlib.suppress(OSError):  # something else has been put there
+                folder.rmdir()
 
     def _owns(self, name: object) -> bool:
         """Whether an OSError's file is one of this run's; one that names no file came from a write."""
@@ -347,10 +376,20 @@ def _clear(path: Path) -> None:
     mark.touch()
     for name in ("config.yaml", "status.json"):  # from here on nobody takes it for the run that it was
         (path / name).unlink(missing_ok=True)
-    for entry in path.iterdir():
-        if entry.name not in {LOCK, CLEARING}:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for scratch in _scratch_files(path):
+        scratch.unlink()
+    for entry in (path / name for name in ENTRIES):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
     mark.unlink()
+
+
+def _scratch_files(path: Path) -> list[Path]:
+    """Files that a killed process of this run had not finished writing."""
+    own = [scratch for name in ENTRIES for scratch in path.glob(f".{name}.*")]
+    return [*own, *(path / "checkpoints").glob(".*.*")]
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ def test_mistakes_are_one_line_that_says_what_is_allowed(capsys, tmp_path, monke
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
-        (["--strategy", "random:candidates=4"], "leave torchrun out; --workers N trains N at a time"),
+        (["--strategy", "random:candidates=4"], "leave torchrun out; --concurrency N trains N at a time"),
         (["--batch-size", "33"], "--batch-size 33 cannot be shared evenly by 2 processes"),
     ],
 )
@@ -121,7 +121,7 @@ def test_trial_parameters_override_flags(monkeypatch):
 BROKEN = {
     "not_json": ("{broken", "neither JSON"),
     "array": ("[1, 2]", "must hold a JSON object"),
-    "version": ({"version": 9}, "version is 9; this release reads 1"),
+    "version": ({"version": 9}, "version is 9; this release reads 2 or 1"),
     "format": ({"format": "other"}, "format is 'other'"),
     "space": ({"space": "nasnet"}, "space is 'nasnet'"),
     "operation": (("normal", 0, ["conv_1x1", 0]), "normal cell, node 2: unknown operation 'conv_1x1'"),

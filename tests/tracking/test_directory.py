@@ -25,7 +25,14 @@ class Options(Config):
 
 
 def opened(path, overwrite=False, **options):
-    return Run.open("demo", ["a", "b"], Options(**options), path, overwrite, aside=["workers"])
+    return Run.open(
+        "demo",
+        names=["a", "b"],
+        options=Options(**options).model_dump(mode="json"),
+        out=path,
+        overwrite=overwrite,
+        non_identifying=["workers"],
+    )
 
 
 def test_a_run_goes_from_running_to_completed_and_then_only_shows_its_summary(tmp_path):
@@ -132,7 +139,7 @@ class Options(Config):
     pass
 
 def work(config):
-    with Run.open("demo", [], config, sys.argv[1]) as run:
+    with Run.open("demo", names=[], options={}, out=sys.argv[1]) as run:
         with run.uninterrupted():
             (run.path / "started").touch()
             time.sleep(1.0)
@@ -171,13 +178,13 @@ def test_a_killed_run_counts_as_interrupted_and_lets_go_of_its_lock(process, tmp
     assert read_status(tmp_path / "run") == "running"
     with (
         pytest.raises(UserError, match=f"process {process.pid}"),
-        Run.open("demo", [], Config(), tmp_path / "run"),
+        Run.open("demo", names=[], options={}, out=tmp_path / "run"),
     ):
         pass
     process.kill()
     process.wait(30)
     assert read_status(tmp_path / "run") == "interrupted"
-    with Run.open("demo", [], Config(), tmp_path / "run") as run:
+    with Run.open("demo", names=[], options={}, out=tmp_path / "run") as run:
         assert run.is_resumed
         run.complete({})
 
@@ -195,19 +202,18 @@ DYING = """
 import signal, sys
 from pathlib import Path
 from benchmarks.killing import die_before_change, in_a_fork
-from nastransfer_nni.base.config import Config
 from search_spaces.errors import UserError
 from nastransfer_nni.tracking.directory import Run
 
 def whole(overwrite=False):
-    with Run.open("demo", [], Config(), path, overwrite) as run:
+    with Run.open("demo", names=[], options={}, out=path, overwrite=overwrite) as run:
         if run.finished is None:
             (run.checkpoints / "last.pt").touch()
             run.complete({"top1": 1.0})
 
 def refused():
     try:
-        with Run.open("demo", [], Config(), path):
+        with Run.open("demo", names=[], options={}, out=path):
             raise UserError("a mistake that shows late")
     except UserError:
         pass

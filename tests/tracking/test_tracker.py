@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nastransfer_nni.base.config import Config
 from nastransfer_nni.tracking.directory import Run
 from nastransfer_nni.tracking.tracker import Tracker
 
@@ -24,7 +23,7 @@ def scalars(run):
 
 
 def test_metrics_reach_the_file_and_tensorboard_under_the_same_names(tmp_path):
-    with Run.open("demo", [], Config(), tmp_path / "run") as run:
+    with Run.open("demo", names=[], options={}, out=tmp_path / "run") as run:
         with Tracker(run) as tracker:
             tracker.log("train", step=10, epoch=0, loss=2.0, lr=0.1)
             tracker.log("validation", step=10, epoch=0, loss=float("nan"), top1=50.0)
@@ -40,14 +39,17 @@ def test_metrics_reach_the_file_and_tensorboard_under_the_same_names(tmp_path):
 
 
 def test_a_resumed_run_shows_each_epoch_once(tmp_path):
-    with pytest.raises(ZeroDivisionError), Run.open("demo", [], Config(), tmp_path / "run") as run:
+    with (
+        pytest.raises(ZeroDivisionError),
+        Run.open("demo", names=[], options={}, out=tmp_path / "run") as run,
+    ):
         with Tracker(run) as tracker:
             for epoch in range(3):
                 tracker.log("train", step=epoch, epoch=epoch, loss=1.0)
         with run.metrics.open("a") as file:
             file.write('{"step": 3, "epo')  # killed while writing
         1 / 0  # noqa: B018
-    with Run.open("demo", [], Config(), tmp_path / "run") as run:
+    with Run.open("demo", names=[], options={}, out=tmp_path / "run") as run:
         with Tracker(run, epochs_done=2) as tracker:
             for epoch in range(2, 4):
                 tracker.log("train", step=epoch, epoch=epoch, loss=2.0)
@@ -63,7 +65,7 @@ def test_hparams_of_two_kinds_of_run_share_one_table(tmp_path):
         "a": {"strategy": "darts", "seed": 1},
         "b": {"strategy": "random", "proxy": {"kind": "all"}},
     }.items():
-        with Run.open("demo", [], Config(), tmp_path / name) as run:
+        with Run.open("demo", names=[], options={}, out=tmp_path / name) as run:
             with Tracker(run) as tracker:
                 tracker.hparams(**values, absent=None)
                 tracker.final(top1=1.0)
@@ -100,7 +102,7 @@ def test_inside_a_trial_nni_hears_through_the_channel_of_the_start(tmp_path, mon
     monkeypatch.setenv("NNI_TRIAL_JOB_ID", "job")
     monkeypatch.setattr(nni.trial, "_params", {"parameter_id": 7, "parameters": {}})
     monkeypatch.setattr(channels, "_channel", outer)
-    with Run.open("demo", [], Config(), tmp_path / "run") as run:
+    with Run.open("demo", names=[], options={}, out=tmp_path / "run") as run:
         with Tracker(run) as tracker:
             monkeypatch.setattr(channels, "_channel", None)  # as an inner experiment does
             tracker.log("train", step=5, epoch=0, top1=10.0)

@@ -18,8 +18,9 @@ from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.training.recipes import PRESETS
 from nastransfer_nni.training.target import Target
 from nastransfer_nni.transfer.__main__ import COMMAND
-from nastransfer_nni.transfer.config import TransferConfig
-from nastransfer_nni.transfer.run import auxiliary_note, fitting_width, transfer
+from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
+from nastransfer_nni.transfer.network import auxiliary_note, fitting_width
+from nastransfer_nni.transfer.run import transfer
 from search_spaces import sizes
 from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
@@ -137,7 +138,7 @@ def test_the_checkpoint_carries_the_network(finished):
     [
         (["--target", "digitz"], "unknown image set 'digitz' (did you mean 'digits'?)"),
         (["--target", "./nowhere"], "no folder './nowhere'"),
-        (["--arch", "DARTS_V3"], "no architecture 'DARTS_V3' (did you mean DARTS_V"),
+        (["--arch", "DARTS_V3"], "unknown architecture 'DARTS_V3' (did you mean 'DARTS_V"),
         (["--protocol", "darts"], "unknown protocol 'darts'"),
         (["--epochz", "3"], "unknown flag"),
         (["--epochs", "0"], "--epochs: Input should be greater than 0"),
@@ -172,11 +173,8 @@ def test_what_cannot_be_is_one_line_and_nothing_written(arguments, said, tmp_pat
 
 def test_only_what_changes_the_result_names_the_folder():
     def hashed(**options):
-        from nastransfer_nni.transfer.config import ASIDE
-
-        return {
-            k: v for k, v in config(**options).resolved().model_dump().items() if k not in {*ASIDE, "out"}
-        }
+        resolved = config(**options).resolved()
+        return {name: resolved[name] for name in resolved if name not in {*NON_IDENTIFYING_OPTIONS, "out"}}
 
     same = hashed()
     assert hashed(workers=3, device="auto", channels_last=False, protocol="digits") == same
@@ -187,8 +185,7 @@ def test_a_budget_narrows_to_the_widest_network_that_keeps_it(photo_like):
     whole = config(target="imagenet1k", protocol="large-batch-imagenet", epochs=9, width=48, layers=14)
     target = Target(photo_like, photo_like, 224)
     for budget in (600_000_000, 500_000_000, 100_000_000):
-        resolved = whole.model_copy(update={"max_mult_adds": budget}).resolved()
-        width = fitting_width(resolved, target)
+        width = fitting_width(whole.model_copy(update={"max_mult_adds": budget}), target)
 
         def cost(width):
             model = DartsModel("DARTS_V2", width=width, layers=14, num_classes=3)
@@ -196,7 +193,7 @@ def test_a_budget_narrows_to_the_widest_network_that_keeps_it(photo_like):
 
         assert width % 2 == 0 and cost(width) <= budget
         assert width == 48 or cost(width + 2) > budget
-    assert fitting_width(whole.model_copy(update={"max_mult_adds": 600_000_000}).resolved(), target) == 48
+    assert fitting_width(whole.model_copy(update={"max_mult_adds": 600_000_000}), target) == 48
 
 
 @pytest.fixture
@@ -219,7 +216,7 @@ def test_the_auxiliary_head_is_adapted_where_its_pooling_does_not_fit_and_that_i
     note = auxiliary_note(model, pixels)
     assert (note == "") == fits
     if note:
-        assert f"maps are {seen[0]}x{seen[0]}" in note
+        assert f"its input is {seen[0]}x{seen[0]}" in note
 
 
 def test_nothing_is_lost_on_a_full_disk(tmp_path, monkeypatch):
