@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY)  ## make .venv with everything in it
 
 demo: $(READY)   ## a small study on bundled real data, and its report
-	$(BIN)/python -m nastransfer_nni.study run experiments/study_digits.yml --workers 2
+	$(BIN)/python -m nastransfer_nni.study run experiments/study_digits.yml --concurrency 2
 	$(BIN)/python -m nastransfer_nni.report runs/study-digits --out report
 	@echo "open report/index.html, or watch all runs: $(BIN)/tensorboard --logdir runs"
 

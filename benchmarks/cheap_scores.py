@@ -30,12 +30,13 @@ from scipy import stats
 
 from benchmarks.nas_bench_201 import Silence
 from nastransfer_nni.base import torch_io
+from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.base.files import write_json
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment
 from nastransfer_nni.proxy.choose import resolve
 from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.config import SearchConfig
-from nastransfer_nni.search.data import batches
+from nastransfer_nni.search.data import make_batches
 from nastransfer_nni.tracking.journal import FileJournal
 from search_spaces import DartsSpace, Genotype
 from strategies.interfaces import SearchContext
@@ -85,12 +86,13 @@ def under_shared_weights(config: SearchConfig, cells: list[Genotype], out: Path)
     """Top-1 of every cell under one set of shared weights."""
     images, _ = resolve(config.proxy, config.source, config.proxy_seed)
     torch.manual_seed(config.seed)
+    batches = make_batches(images, config, DistributedContext())
     state, journal = out / "shared.pt", FileJournal(out / "shared.jsonl")
     evaluator = SupernetEvaluator(
         batches.weights,
         batches.alphas,
         batches.validation,
-        Schedule(epochs=config.epochs, lr=config.learning_rate),
+        Schedule(epochs=config.epochs, lr=config.lr),
         Lines(),
         resume=torch_io.load(state),
         save=lambda value: torch_io.save(state, value),

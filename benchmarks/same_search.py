@@ -24,10 +24,9 @@ import strategies
 from benchmarks.fresh import machine
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.base.files import write_json
-from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.proxy.choose import resolve
 from nastransfer_nni.search.config import SearchConfig
-from nastransfer_nni.search.data import batches
+from nastransfer_nni.search.data import make_batches
 from search_spaces import DartsSpace, Genotype
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from strategies.interfaces import SearchContext, Tables
@@ -79,7 +78,8 @@ def search(cell: str, order: int, config: SearchConfig) -> tuple[Epochs, dict[st
     """A whole search in float64; its epochs, its weights in the end, and the seconds it took."""
     torch.manual_seed(config.seed)
     images, _ = resolve(config.proxy, config.source, config.proxy_seed)
-    parts: tuple[BatchLoader, ...] = batches(images, config, DistributedContext())  # type: ignore[assignment]
+    batches = make_batches(images, config, DistributedContext())
+    parts = (batches.weights, batches.alphas, batches.validation)
     epochs, schedule = Epochs(), Schedule(epochs=config.epochs)
     evaluator = SupernetEvaluator(
         *map(Doubled, parts), schedule, epochs, context=SearchContext(seed=config.seed)

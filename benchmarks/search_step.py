@@ -86,7 +86,7 @@ def our_step(setting: Setting) -> Callable[[], None]:
     strategy.start()
     schedule = evaluator.schedule
     strategy.optimizer = torch.optim.SGD(
-        space.parameters(), schedule.learning_rate, schedule.momentum, weight_decay=schedule.weight_decay
+        space.parameters(), schedule.lr, schedule.momentum, weight_decay=schedule.weight_decay
     )
 
     def step() -> None:

@@ -35,14 +35,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--study", default="experiments/study_digits.yml")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     draws = random.Random(options.seed)
 
     def command(root: Path) -> list[str]:
         run = [sys.executable, "-m", "nastransfer_nni.study", "run", options.study, "--out", str(root)]
-        return [*run, "--workers", str(options.workers)]
+        return [*run, "--concurrency", str(options.concurrency)]
 
     with tempfile.TemporaryDirectory() as folder:
         # Runs are named by their study's folder: it must have the same name in both places.

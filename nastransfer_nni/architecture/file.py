@@ -103,7 +103,7 @@ def _parse(content: str, *, name: str, text: str) -> Architecture:
     except RecursionError:
         raise UserError("is nested too deeply to be an architecture") from None
     if not isinstance(value, dict):
-        raise UserError("must be a JSON object: an architecture, a genotype or an NNI sample")
+        raise UserError("must hold a JSON object: an architecture, a genotype or an NNI sample")
     if "format" in value or "genotype" in value:
         return from_dict(value, name=name, text=text)
     if any("/" in key for key in value):

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from nastransfer_nni.base.config import Config
-from nastransfer_nni.tracking import directory
 from nastransfer_nni.tracking.directory import Run, read_status
 from search_spaces.errors import UserError
 
@@ -155,7 +154,7 @@ cli.main("demo", cli.Command("", Options, "work:work"), [])
 def process(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    environment = {**os.environ, "PYTHONPATH": str(Path(directory.__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(
         [sys.executable, script, tmp_path / "run"], env=environment, stderr=subprocess.PIPE
     ) as started:
@@ -240,7 +239,7 @@ print(changes - 1)
 def test_killed_before_any_change_to_a_file_the_same_command_goes_on(tmp_path, scenario):
     script = tmp_path / "dying.py"
     script.write_text(DYING)
-    environment = {**os.environ, "PYTHONPATH": str(Path(directory.__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     ran = subprocess.run(
         [sys.executable, script, tmp_path, scenario], env=environment, capture_output=True, text=True
     )

@@ -224,7 +224,7 @@ def test_nothing_is_lost_on_a_full_disk(tmp_path, monkeypatch):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "nastransfer_nni.transfer", "--arch", "DARTS_V2", "--out", str(out)]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
 
     def limit():
         import signal
@@ -257,7 +257,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path):
     command = [sys.executable, "-m", "nastransfer_nni.transfer", "--arch", "DARTS_V2", "--device", "cpu"]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "device"]
     command += ["--out", str(tmp_path / "killed")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     environment["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     dice, kills = random.Random(0), 0
     for _ in range(KILLS):
