@@ -128,7 +128,7 @@ def written(digits, tmp_path):
         (lambda m: m.update(version=2), "is no proxy manifest: version"),
         (lambda m: m.update(format="x"), "is no proxy manifest: format"),
         (lambda m: m.pop("classes"), "is no proxy manifest: classes is needed"),
-        (lambda m: m.update(extra=1), "is no proxy manifest: extra"),
+        (lambda m: m.update(extra=1), "is no proxy manifest: unknown option 'extra'"),
         (lambda m: m["classes"]["3"].update(label=7), "labels of its classes must be 0 to 9"),
         (lambda m: m["source"].update(fingerprint="0" * 16), "its images are not the same"),
         (lambda m: m["images"]["3"].pop(), "its images are not the same"),
