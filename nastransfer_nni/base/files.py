@@ -7,26 +7,27 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+SCRATCH_MARK = ".nastransfer-"
+"""Part of the names of files that are being written."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a scratch file beside `path` that takes its place when the block ends well.
+    """Yield a scratch file next to `path` that replaces it when the block ends without an error.
 
-    The data reaches the disk before the name does, so that a crash leaves the old file or the new one.
+    The data reaches the disk before the name does: after a crash there is the old file or the new one.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    scratch = Path(name)
+    scratch = path.with_name(f".{path.name}{SCRATCH_MARK}{secrets.token_hex(4)}")
+    os.close(os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask decides who may read
     try:
         yield scratch
         with scratch.open("rb") as written:
             os.fsync(written.fileno())
-        scratch.chmod(0o644)
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches
 from nastransfer_nni.search.recorder import SearchRecorder
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.tracker import Tracker
@@ -183,7 +183,7 @@ def _export(
         "search_samples": result.training_images,
         "versions": provenance.versions(),
     }
-    architecture = Architecture(result.genotype, run.path.name, found_by)
+    architecture = Architecture(result.genotype, run.name, found_by)
     architecture.write(run.path / "architecture.json")
     drawing.save_cells(result.genotype, run.path)
     front = _write_front(architecture, result, run.path / PARETO_FOLDER) if result.front else {}

@@ -6,7 +6,7 @@ import json
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base import files
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.tracker import Tracker
 from search_spaces import Genotype

@@ -8,7 +8,7 @@ from nastransfer_nni.base.files import pretty
 from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.nni_engine.trial import report_finished
 from nastransfer_nni.search.config import NON_IDENTIFYING_OPTIONS, SearchConfig
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 from search_spaces.errors import UserError
 
 

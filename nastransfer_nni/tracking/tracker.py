@@ -12,7 +12,7 @@ from torch.utils.tensorboard.summary import hparams as hparams_summary
 
 from nastransfer_nni.base import files
 from nastransfer_nni.nni_engine.trial import Trial
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from typing import Any
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.architecture.file import Architecture
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.tracker import Tracker
 from nastransfer_nni.training.observer import Observer, Progress

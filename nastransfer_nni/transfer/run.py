@@ -7,7 +7,7 @@ from typing import Any
 from nastransfer_nni.base.files import pretty
 from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.nni_engine.trial import report_finished
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
 
 

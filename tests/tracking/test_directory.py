@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from nastransfer_nni.base.config import Config
-from nastransfer_nni.tracking.directory import Run, read_status
+from nastransfer_nni.tracking.directory import read_status
+from nastransfer_nni.tracking.run import Run
 from search_spaces.errors import UserError
 
 
@@ -132,7 +133,7 @@ import sys, time
 from pathlib import Path
 from nastransfer_nni.base import cli
 from nastransfer_nni.base.config import Config
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 
 class Options(Config):
     pass
@@ -190,7 +191,7 @@ def test_a_killed_run_counts_as_interrupted_and_lets_go_of_its_lock(process, tmp
 
 def test_half_written_files_of_a_killed_process_are_cleared(tmp_path):
     with pytest.raises(ZeroDivisionError), opened(tmp_path / "run") as run:
-        (run.checkpoints / ".last.pt.abc123").touch()
+        (run.checkpoints / ".last.pt.nastransfer-abc123").touch()
         1 / 0  # noqa: B018
     with opened(run.path) as run:
         assert list(run.checkpoints.iterdir()) == []
@@ -202,7 +203,7 @@ import signal, sys
 from pathlib import Path
 from benchmarks.killing import die_before_change, in_a_fork
 from search_spaces.errors import UserError
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 
 def whole(overwrite=False):
     with Run.open("demo", names=[], options={}, out=path, overwrite=overwrite) as run:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from nastransfer_nni.tracking.directory import Run
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 
 

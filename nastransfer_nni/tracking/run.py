@@ -1,0 +1,264 @@
+"""A run: one folder that holds all of it, how it starts, ends, and resumes after a kill.
+
+```
+config.yaml    every option resolved, command line, versions, git commit, host
+status.json    running | completed | failed | interrupted, and why
+metrics.jsonl  one line per epoch and split
+summary.json   final metrics and cost
+tensorboard/   checkpoints/
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import socket
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from nastransfer_nni.base import files, provenance
+from nastransfer_nni.base.launch import global_rank
+from nastransfer_nni.tracking import directory
+from nastransfer_nni.tracking.directory import FORMAT, VERSION, Status, read_config, read_status
+from nastransfer_nni.tracking.interruption import Interruption
+from search_spaces.errors import UserError
+
+Upgrade = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Brings options as version 0.1 wrote them to their names of today."""
+
+WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+"""Errors of the operating system that the user can fix, by making room or giving permission."""
+
+
+@dataclass
+class Run:
+    """An open run directory; made by `Run.open`.
+
+    Attributes:
+        path: folder of the run.
+        is_main: whether this process writes (rank 0 of a distributed run); the others write nothing.
+        is_resumed: whether an earlier process has worked on this run.
+        finished: summary of a run that was completed before; None for one with work left.
+    """
+
+    path: Path
+    is_main: bool = True
+    is_resumed: bool = False
+    finished: dict[str, Any] | None = None
+    _summary: dict[str, Any] | None = field(default=None, repr=False)
+    _interruption: Interruption = field(default_factory=Interruption, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the run's folder."""
+        return self.path.resolve().name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def metrics(self) -> Path:
+        """File with one line per epoch and split."""
+        return self.path / "metrics.jsonl"
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(
+        cls,
+        command: str,
+        *,
+        names: Sequence[str],
+        options: dict[str, Any],
+        out: str | Path | None = None,
+        overwrite: bool = False,
+        non_identifying: Collection[str] = (),
+        upgrade: Upgrade = dict,
+    ) -> Iterator[Self]:
+        """Open the run of `command` with these options, hold it for the block, and write how it ends.
+
+        A run that is complete comes back with `finished` set and is left as it is. SIGTERM raises
+        KeyboardInterrupt, as Ctrl-C does.
+
+        Args:
+            command: name of the command.
+            names: words for the default folder's name, such as strategy and source.
+            options: every option, resolved, as JSON values.
+            out: folder of the run; None: `runs/<command>-<names>-<hash of the options>`, where the
+                environment variable NASTRANSFER_RUNS replaces `runs`.
+            overwrite: remove the run that the folder holds and start anew.
+            non_identifying: options that do not change the result, left out of the hash and the comparison.
+            upgrade: brings the options of a run of version 0.1 to their names of today.
+
+        Raises:
+            UserError: the folder is in use, holds another run or other files, or cannot be written.
+        """
+        ignored = {"out", "overwrite", *non_identifying}
+        compared = {name: value for name, value in options.items() if name not in ignored}
+        path = Path(out) if out is not None else _default_folder(command, names, compared, upgrade)
+        if global_rank() != 0:
+            yield cls(path, is_main=False)
+            return
+        with contextlib.ExitStack() as stack:
+            try:
+                directory.require_usable(path)
+                if not overwrite:
+                    _refuse_other_options(path, command, compared, upgrade)
+                made = [folder for folder in (path, *path.parents) if not folder.exists()]
+                path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(directory.locked(path))
+                if overwrite or (path / directory.REMOVING).exists():
+                    directory.clear(path)
+                else:  # again: the run may have appeared before the lock was taken
+                    _refuse_other_options(path, command, compared, upgrade)
+                run = cls._prepare(path, command, options, compared)
+            except OSError as error:
+                raise UserError(f"cannot write to the folder {path}: {error.strerror or error}") from None
+            if run.finished is None:
+                stack.enter_context(run._tracked(made))
+            yield run
+
+    @classmethod
+    def _prepare(cls, path: Path, command: str, options: dict[str, Any], compared: dict[str, Any]) -> Self:
+        directory.remove_scratch_files(path)
+        config = read_config(path)
+        run = cls(path, is_resumed=config is not None)
+        if config is not None and read_status(path) == "completed":
+            run.finished = directory.read_summary(path)
+            if run.finished is not None:
+                return run
+        start = provenance.here()
+        if config is None:
+            config = {
+                "format": FORMAT,
+                "version": VERSION,
+                "command": command,
+                "options": options,
+                "compared": sorted(compared),
+                **start,
+            }
+        else:
+            config.setdefault("continued", []).append(start)
+        files.write_text(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        run.checkpoints.mkdir(exist_ok=True)  # created after config.yaml, which marks the folder as a run
+        run.tensorboard.mkdir(exist_ok=True)
+        return run
+
+    def complete(self, summary: dict[str, Any]) -> None:
+        """Write the summary; the run counts as completed once its block has ended without an error."""
+        self._summary = summary
+        if self.is_main:
+            files.write_json(self.path / "summary.json", summary)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether SIGTERM or Ctrl-C waits for the end of an `uninterrupted` block."""
+        return self._interruption.is_pending
+
+    def uninterrupted(self) -> contextlib.AbstractContextManager[None]:
+        """Defer SIGTERM and Ctrl-C to the end of the block; a second signal does not wait."""
+        return self._interruption.deferred()
+
+    @contextlib.contextmanager
+    def _tracked(self, made: list[Path]) -> Iterator[None]:
+        """Keep status.json true to what happens in the block.
+
+        Args:
+            made: folders that were made for this run, innermost first.
+        """
+        self._write_status("running")
+        try:
+            with self._interruption.installed():
+                yield
+        except KeyboardInterrupt:
+            self._write_status("interrupted", "SIGINT or SIGTERM")
+            raise
+        except UserError as error:
+            if self.is_resumed or self.metrics.exists():
+                self._write_status("failed", str(error))
+            else:  # a mistake that showed before the first metric: leave nothing to clean up
+                directory.remove(self.path, made)
+            raise
+        except OSError as error:
+            self._write_status("failed", f"{type(error).__name__}: {error}")
+            if error.errno not in WRITE_ERRORS or not self._owns(error.filename):
+                raise
+            raise UserError(
+                f"cannot write to {self.path}: {error.strerror}; what was written before is intact, and the "
+                "same command resumes from there"
+            ) from None
+        except BaseException as error:
+            self._write_status("failed", f"{type(error).__name__}: {error}")
+            raise
+        assert self._summary is not None, "a run that ends without an error has a summary"
+        self._write_status("completed")
+
+    def _owns(self, name: object) -> bool:
+        """Whether an OSError's file is one of this run's; one that names no file came from a write."""
+        return name is None or self.path.absolute() in Path(str(name)).absolute().parents
+
+    def _write_status(self, status: Status, why: str = "") -> None:
+        value = {
+            "status": status,
+            "why": why,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "at": provenance.now(),
+        }
+        with contextlib.suppress(OSError) if status != "running" else contextlib.nullcontext():
+            files.write_json(self.path / "status.json", value)
+
+
+def runs_folder() -> Path:
+    """Folder of the runs that are given none: `$NASTRANSFER_RUNS`, by default `runs`."""
+    return Path(os.environ.get("NASTRANSFER_RUNS", "runs"))
+
+
+def _default_folder(command: str, names: Sequence[str], compared: dict[str, Any], upgrade: Upgrade) -> Path:
+    words = [re.sub(r"[^A-Za-z0-9._]+", "_", str(name)).strip("_.") for name in (command, *names)]
+    stem = "-".join(filter(None, words))
+    folder = runs_folder() / f"{stem}-{files.digest(compared)}"
+    if folder.exists():
+        return folder
+    for other in sorted(runs_folder().glob(f"{stem}-*")):
+        config = read_config(other)  # version 0.1 had other names for some options, and so another digest
+        if config and "version" not in config and not _differences(config, command, compared, upgrade):
+            return other
+    return folder
+
+
+def _refuse_other_options(path: Path, command: str, compared: dict[str, Any], upgrade: Upgrade) -> None:
+    config = read_config(path)
+    if config is None:
+        return
+    differences = _differences(config, command, compared, upgrade)
+    if differences:
+        shown = ", ".join(f"{name}: {before!r} there, {now!r} here" for name, before, now in differences[:3])
+        raise UserError(f"{path} holds a run with other options ({shown}); name another --out or --overwrite")
+
+
+def _differences(
+    config: dict[str, Any], command: str, compared: dict[str, Any], upgrade: Upgrade
+) -> list[tuple[str, Any, Any]]:
+    """Options that differ between a run's config.yaml and those of today: name, value there, value here."""
+    options = config["options"]
+    before = {"command": config.get("command"), **(options if "version" in config else upgrade(options))}
+    now = json.loads(json.dumps({"command": command, **compared}))
+    gone = [name for name in config.get("compared", []) if "version" in config and name not in now]
+    return [
+        (name, before.get(name), now.get(name)) for name in [*now, *gone] if before.get(name) != now.get(name)
+    ]
