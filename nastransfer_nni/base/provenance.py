@@ -1,4 +1,4 @@
-"""Where a number comes from: the versions, the commit, the command and the machine that made it."""
+"""Provenance of results: versions, commit, command, time and machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +18,41 @@ VERSIONED = ("nastransfer-nni", "torch", "torchvision", "timm", "nni", "numpy", 
 
 
 def now() -> str:
-    """The time, in UTC, as ISO 8601."""
+    """The current time in UTC, in ISO 8601 format."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that results depend on."""
+def versions(packages: Sequence[str] = VERSIONED) -> dict[str, str]:
+    """The versions of Python and of those `packages` that are installed."""
     found = {"python": platform.python_version()}
-    for package in VERSIONED:
+    for package in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[package] = importlib.metadata.version(package)
     return found
 
 
-def here() -> dict[str, Any]:
-    """Where, when and with what this process runs."""
+def here(packages: Sequence[str] = VERSIONED) -> dict[str, Any]:
+    """Provenance of this process: command line, time, host, commit and the versions of `packages`."""
     return {
-        "command_line": shlex.join(["python", *sys.argv]),
+        "command_line": command_line(),
         "at": now(),
         "host": socket.gethostname(),
         "git_commit": git_commit(),
-        "versions": versions(),
+        "versions": versions(packages),
     }
 
 
+def command_line() -> str:
+    """The command that started this process, as it would be typed again."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is None:
+        return shlex.join(["python", *sys.argv])
+    return shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]])
+
+
 def git_commit() -> str | None:
-    """The commit of this code, `-dirty` when files differ from it; None when it is no checkout."""
-    root = Path(__file__).resolve().parent.parent
+    """The commit of this code, with `-dirty` where files differ from it; None outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     describe = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
