@@ -1,4 +1,4 @@
-"""Pictures of cells."""
+"""Drawings of cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLORS = {
     "dil_conv_3x3": "#a7d8a0",
     "dil_conv_5x5": "#5fb760",
 }
-"""One hue a family: pooling, skip, separable, dilated."""
+"""One hue per family of operations: pooling, skip, separable and dilated convolutions."""
 
 
 def draw_cell(genotype: Genotype, kind: str) -> Figure:

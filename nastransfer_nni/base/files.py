@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Atomic writes, readable JSON and digests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def pretty(value: Any) -> str:
-    """`value` as indented JSON, with lists of plain values and of such lists on one line each."""
+    """The value as indented JSON, with lists of plain values, and lists of those, on one line each."""
     text = json.dumps(value, indent=2, allow_nan=False)
     flat = re.compile(r"\[\s+((?:[^\[\]{}\"]|\"(?:[^\"\\]|\\.)*\")*?)\s+\]")
     return flat.sub(lambda found: "[" + re.sub(r"\n\s+", " ", found[1]) + "]", text)
@@ -52,6 +52,6 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def digest(value: Any, length: int = 10) -> str:
-    """A short name for any JSON value: equal values have equal digests on every machine."""
+    """Hexadecimal digest of a JSON value; equal values have equal digests on every machine."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without unpickling objects."""
+"""Files of tensors: written atomically, read without unpickling objects."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, and lists and dicts of them) to `path`, atomically.
 
     Raises:
-        OSError: there is no room; the file that was there is left.
+        OSError: the disk is full; the previous file is left as it was.
     """
     with replacing(path) as scratch:
         try:
             torch.save(state, scratch)
-        except RuntimeError as error:  # what torch's writer makes of a disk that is full
+        except RuntimeError as error:  # what torch's writer raises when the disk is full
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def load(path: Path) -> dict[str, Any] | None:
-    """Read what `save` wrote, onto the CPU; None where there is no file.
+    """Read what `save` has written, onto the CPU; None where there is no file.
 
     Raises:
         UserError: the file is not such a checkpoint.
@@ -36,6 +36,6 @@ def load(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is not its own
+    except Exception as error:  # torch raises many types for a file that is not its own
         raise UserError(f"{path} is not a checkpoint: {str(error).splitlines()[0]}") from None
     return state

@@ -23,9 +23,9 @@ from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches
 from nastransfer_nni.search.recorder import SearchRecorder
-from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from nastransfer_nni.training import recipes
 from search_spaces import DartsSpace
@@ -68,7 +68,7 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
         budget=config.budget,
         mult_adds=costs,
         max_mult_adds=config.max_mult_adds,
-        journal=FileJournal(run.path / JOURNAL_FILE, run.is_main),
+        journal=FileJournal(run.path / JOURNAL_FILE, is_written=run.is_main),
     )
     shares_weights = config.strategy.options.shares_weights
     prepare = _supernet_evaluator if shares_weights else _candidate_evaluator

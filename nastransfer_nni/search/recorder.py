@@ -1,4 +1,4 @@
-"""Where a search reports to: files, TensorBoard, NNI and the screen."""
+"""Reports of a search: to files, TensorBoard, NNI and the screen."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base import files
-from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.progress_bar import EpochProgress
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from search_spaces import Genotype
 from search_spaces.genotype import KINDS
@@ -18,13 +18,13 @@ GENOTYPES_FILE = "architectures.jsonl"
 
 
 class SearchRecorder:
-    """Writes what a strategy reports: to the tracker, to the screen and to a line an epoch of its own.
+    """Writes what a strategy reports: to the tracker, to the screen and to a file with one line per epoch.
 
     Args:
-        run: the open run; nothing is written where it is not this process that writes.
-        tracker: of the run.
-        progress: shown on the screen.
-        epochs_done: epochs whose records are kept; later ones run again.
+        run: the open run; only its main process writes.
+        tracker: tracker of the run.
+        progress: progress bar of the run.
+        epochs_done: number of epochs whose lines are kept; later epochs run again.
     """
 
     def __init__(self, run: Run, tracker: Tracker, progress: EpochProgress, epochs_done: int) -> None:
@@ -35,21 +35,20 @@ class SearchRecorder:
             lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.exists() else []
             files.write_text(self._path, "".join(lines[:epochs_done]))
         self._drawn: Genotype | None = None
-        self._figures: dict[str, float] = {}
+        self._shown: dict[str, float] = {}
 
     def expect(self, total: int) -> None:
-        """How many epochs, or candidates, there will be."""
+        """Set the number of epochs, or of candidates."""
         self._progress.expect(total)
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
-        """Figures of a split."""
+        """Write the metrics of a split at the end of `epoch`, after `step` steps in all."""
         self.tracker.log(split, step, epoch, **values)
-        self._figures |= {
-            f"{split}_{name}": values[name] for name in ("loss", "top1", "best_top1") if name in values
-        }
+        shown = [name for name in ("loss", "top1", "best_top1") if name in values]
+        self._shown |= {f"{split}_{name}": values[name] for name in shown}
 
     def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
-        """The architecture of an epoch; a cell is drawn in TensorBoard when it changes."""
+        """Write the genotype of an epoch; it is drawn in TensorBoard where it has changed."""
         if not self._is_main:
             return
         line = {
@@ -66,8 +65,8 @@ class SearchRecorder:
             for kind in KINDS:
                 self.tracker.figure(f"cell/{kind}", drawing.draw_cell(genotype, kind), epoch)
             self._drawn = genotype
-        self._progress.epoch(epoch, **self._figures)
+        self._progress.epoch(epoch, **self._shown)
 
     def advance(self, epoch: int, done: int, total: int) -> None:
-        """Steps within an epoch."""
+        """Show that `done` of `total` steps of `epoch` have been taken."""
         self._progress.advance(epoch, done, total)

@@ -1,4 +1,4 @@
-"""What a long run shows while it runs: a bar on a terminal, a line an epoch anywhere else."""
+"""The progress of a long run: a bar on a terminal, one line per epoch anywhere else."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class EpochProgress:
-    """Shows epochs and the steps within one.
+    """Shows epochs and the steps within them.
 
     Args:
-        title: what runs.
-        epochs: how many epochs there are.
-        unit: what they are called.
-        enabled: False on ranks that should stay silent.
+        title: text next to the bar.
+        epochs: number of epochs.
+        enabled: whether anything is shown; False on ranks other than 0.
+        unit: word for an epoch, such as `candidate`.
     """
 
     def __init__(self, title: str, epochs: int, enabled: bool = True, unit: str = "epoch") -> None:
@@ -35,12 +35,12 @@ class EpochProgress:
         self._task = self._bar.add_task(title, total=epochs)
 
     def expect(self, total: int) -> None:
-        """There will be `total` epochs."""
+        """Set the number of epochs."""
         self._epochs = total
         self._bar.update(self._task, total=total)
 
     def advance(self, epoch: int, done: int, total: int) -> None:
-        """`done` of `total` steps of `epoch` (from 0) have been taken."""
+        """Move the bar: `done` of `total` steps of `epoch` (counted from 0) have been taken."""
         self._bar.update(self._task, completed=round(epoch + done / total, 2))
 
     def line(self, text: str) -> None:
@@ -49,9 +49,9 @@ class EpochProgress:
             self._console.print(text, markup=False)
 
     def epoch(self, epoch: int, **values: float) -> None:
-        """The figures of a finished epoch, on one line."""
-        figures = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
-        self.line(f"{self._unit} {epoch + 1:>{len(str(self._epochs))}}/{self._epochs}  {figures}")
+        """Print the metrics of a finished epoch (counted from 0) on one line."""
+        metrics = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items())
+        self.line(f"{self._unit} {epoch + 1:>{len(str(self._epochs))}}/{self._epochs}  {metrics}")
 
     def __enter__(self) -> Self:
         self._bar.start()

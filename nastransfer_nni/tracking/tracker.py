@@ -1,4 +1,4 @@
-"""The one tracker: every metric goes to metrics.jsonl, to TensorBoard and, inside an NNI trial, to NNI."""
+"""Metrics of a run: all go to metrics.jsonl, to TensorBoard and, inside an NNI trial, to NNI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from nastransfer_nni.tracking.run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WATCHED = "validation"  # the split whose top1 NNI's web UI shows
+REPORTED_SPLIT = "validation"
+"""The split whose top1 NNI's web UI shows."""
 
 
 class Tracker:
@@ -27,8 +28,8 @@ class Tracker:
 
     Args:
         run: the open run.
-        epochs_done: the epochs (counted from 0) that a resumed run keeps; what was written of later ones
-            is dropped, since they run again.
+        epochs_done: number of epochs whose metrics a resumed run keeps; those of later epochs are dropped,
+            since these epochs run again.
     """
 
     def __init__(self, run: Run, epochs_done: int = 0) -> None:
@@ -42,11 +43,11 @@ class Tracker:
         self._writer = SummaryWriter(str(run.tensorboard.absolute()), purge_step=purge_step)
         self._trial = Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
         self._last_epoch = max(epochs_done - 1, 0)
-        for line in kept:  # a trial that is tried again shows the whole curve
+        for line in kept:  # so that a resumed trial shows the whole curve
             self._report(**line)
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
-        """Write one line: `values` of `split` at the end of `epoch` (from 0), after `step` steps in all."""
+        """Write one line: the metrics of `split` at the end of `epoch` (from 0), after `step` steps."""
         if not self._is_main:
             return
         line: dict[str, Any] = {"step": step, "epoch": epoch, "split": split}
@@ -60,20 +61,20 @@ class Tracker:
         self._report(**line)
 
     def figure(self, tag: str, figure: Figure, epoch: int = 0) -> None:
-        """Show a matplotlib figure among TensorBoard's images."""
+        """Add a matplotlib figure to TensorBoard's images."""
         if self._is_main:
             self._writer.add_figure(tag, figure, epoch)
 
     def text(self, tag: str, text: str, epoch: int = 0) -> None:
-        """Show Markdown among TensorBoard's texts."""
+        """Add Markdown to TensorBoard's texts."""
         if self._is_main:
             self._writer.add_text(tag, text, epoch)
 
     def hparams(self, **values: Any) -> None:
-        """Say what sets this run apart, for the columns of TensorBoard's HParams table.
+        """Write hyper-parameters, the columns of TensorBoard's HParams table.
 
-        No experiment summary is written: with one, TensorBoard takes the columns of whichever run it meets
-        first; without one, it joins those of all runs.
+        No experiment summary is written: with one, TensorBoard takes the columns of the run that it reads
+        first; without one, it joins the columns of all runs.
         """
         if self._is_main:
             known = {
@@ -86,7 +87,7 @@ class Tracker:
             self._writer._get_file_writer().add_summary(end)  # type: ignore[no-untyped-call]
 
     def final(self, **values: float) -> None:
-        """Write the run's final figures: as `final/...` to TensorBoard, and to NNI as the trial's result."""
+        """Write the run's final metrics: to TensorBoard as `final/...`, and to NNI as the trial's result."""
         if not self._is_main:
             return
         for name, value in values.items():
@@ -108,12 +109,12 @@ class Tracker:
         self.close()
 
     def _report(self, split: str, epoch: int, **values: Any) -> None:
-        if self._trial is not None and split == WATCHED and values.get("top1") is not None:
+        if self._trial is not None and split == REPORTED_SPLIT and values.get("top1") is not None:
             self._trial.send("PERIODICAL", epoch, values)
 
 
 def _lines(run: Run) -> list[dict[str, Any]]:
-    """The whole lines of metrics.jsonl; a process that was killed may have left half a line at the end."""
+    """The complete lines of metrics.jsonl; a killed process may have left an incomplete one at the end."""
     if not run.metrics.exists():
         return []
     text = run.metrics.read_text(encoding="utf-8")
@@ -121,5 +122,5 @@ def _lines(run: Run) -> list[dict[str, Any]]:
 
 
 def _plain(value: float) -> float | None:
-    """`value` as JSON has it, where there is no NaN and no infinity."""
+    """The value for JSON, which has neither NaN nor infinity: None stands for both."""
     return float(value) if math.isfinite(value) else None

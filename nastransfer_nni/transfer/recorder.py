@@ -1,4 +1,4 @@
-"""Where a transfer reports to: files, TensorBoard, NNI and the screen."""
+"""Reports of a transfer: to files, TensorBoard, NNI and the screen."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.architecture.file import Architecture
-from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.progress_bar import EpochProgress
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from nastransfer_nni.training.observer import Observer, Progress
 from search_spaces.genotype import KINDS
@@ -18,7 +18,7 @@ class Recorder(Observer):
 
     Args:
         run: the open run.
-        progress: shown on the screen.
+        progress: progress bar of the run.
     """
 
     def __init__(self, run: Run, progress: EpochProgress) -> None:
@@ -26,10 +26,10 @@ class Recorder(Observer):
         self._tracker: Tracker | None = None
 
     def started(self, progress: Progress, steps: int) -> None:
-        """Open the tracker where the run goes on."""
+        """Open the tracker at the epoch where training starts or resumes."""
         self._tracker = Tracker(self._run, progress.epoch)
         if self._run.is_resumed and (progress.epoch or progress.step):
-            self._progress.line(f"going on from epoch {progress.epoch + 1}, step {progress.step} of {steps}")
+            self._progress.line(f"resuming at epoch {progress.epoch + 1}, step {progress.step} of {steps}")
 
     def step_done(self, progress: Progress, steps: int) -> None:
         """Move the bar."""
@@ -38,7 +38,7 @@ class Recorder(Observer):
     def epoch_done(
         self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
     ) -> None:
-        """A line for each part of the target."""
+        """Write the metrics of the training and of the evaluation split."""
         assert self._tracker is not None
         self._tracker.log("train", step, epoch, **train)
         self._tracker.log("validation", step, epoch, **validation)
@@ -47,7 +47,7 @@ class Recorder(Observer):
         self._progress.epoch(epoch, **shown, images_per_second=train["images_per_second"])
 
     def finish(self, architecture: Architecture, summary: dict[str, Any]) -> None:
-        """The final figures, beside what sets this run apart, and the cells."""
+        """Write the final metrics, the hyper-parameters and the drawn cells."""
         assert self._tracker is not None
         for kind in KINDS:
             self._tracker.figure(f"cell/{kind}", drawing.draw_cell(architecture.genotype, kind))

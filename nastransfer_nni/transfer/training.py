@@ -11,8 +11,8 @@ import torch
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base.distributed import DistributedContext, distributed_context, pick_device
 from nastransfer_nni.base.launch import world_size
-from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.progress_bar import EpochProgress
+from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.loop import Execution, train
 from nastransfer_nni.training.objective import optimizer

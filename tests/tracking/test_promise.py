@@ -53,9 +53,7 @@ def content(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        found[name] = (
-            os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        )
+        found[name] = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
     return found
 
 
