@@ -73,7 +73,16 @@ def test_an_unfinished_search_of_version_0_1_resumes(is_named, tmp_path, monkeyp
     folder = tmp_path / ("mine" if is_named else "search-darts-digits-images_0.2-seed0-0123456789")
     folder.mkdir()
     ignored = {"out", "overwrite", "device", "loader_workers", "training_service", "port"}
-    old = {"command": "search", "options": OLD_OPTIONS, "compared": sorted(OLD_OPTIONS.keys() - ignored)}
+    old = {
+        "command": "search",
+        "options": OLD_OPTIONS,
+        "compared": sorted(OLD_OPTIONS.keys() - ignored),
+        "command_line": "python -m nastransfer_nni.search",
+        "at": "2026-11-01T00:00:00Z",
+        "host": "gone",
+        "git_commit": None,
+        "versions": {"nastransfer-nni": "0.1.0"},
+    }
     (folder / "config.yaml").write_text(yaml.safe_dump(old))
     (folder / "status.json").write_text(
         json.dumps({"status": "running", "why": "", "pid": 1, "host": "gone"})
