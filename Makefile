@@ -4,9 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test lint types bench clean
+.PHONY: help setup demo test test-all lint types bench clean
 help:            ## show this list
-	@sed -n 's/^\([a-z]*\): .*## /\1\t/p; s/^\([a-z]*\):  *## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p; s/^\([a-z-]*\):  *## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,7 +20,10 @@ demo: $(READY)   ## a small study on bundled real data, and its report
 	$(BIN)/python -m nastransfer_nni.report runs/study-digits --out report
 	@echo "open report/index.html, or watch all runs: $(BIN)/tensorboard --logdir runs"
 
-test: $(READY)   ## run the tests
+test: $(READY)   ## run the tests that take seconds each (five minutes in all)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)  ## run all tests, with kills, several processes and simulations (a quarter of an hour)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 lint: $(READY)   ## style and import rules

@@ -1,3 +1,3 @@
 """Does the cell that an architecture search found on cheap data carry over to the large target?"""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
