@@ -24,7 +24,8 @@ from scipy import stats
 
 from nastransfer_nni.base.files import write_json
 from nastransfer_nni.report.statistics.bootstrap import MIN_RUNS, MIN_UNITS, arm
-from nastransfer_nni.report.statistics.improvement import Comparison, Options, compare, relative_improvement
+from nastransfer_nni.report.statistics.improvement import Comparison, compare, relative_improvement
+from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.table import BASELINE, Setting
 
 Floats = NDArray[np.float64]
@@ -110,10 +111,10 @@ def _rows(strategy: str, shape: tuple[int, int, int]) -> pd.DataFrame:
     return frame.assign(target="t", strategy=strategy, **dict.fromkeys(names, ""))
 
 
-def run(design: Design, simulations: int, samples: int, seed: int) -> dict[str, Any]:
+def run(design: Design, simulations: int, replicates: int, seed: int) -> dict[str, Any]:
     """How often intervals cover, and tests refuse what is true, over `simulations` draws of `design`."""
     rng = np.random.default_rng(seed)
-    options = Options(samples=samples)
+    options = AnalysisOptions(replicates=replicates)
     shapes = {"searched": design.shape, BASELINE: (1, *design.random)}
     rows = {name: _rows(name, shape) for name, shape in shapes.items()}
     hits: dict[str, list[float]] = {}
@@ -124,14 +125,21 @@ def run(design: Design, simulations: int, samples: int, seed: int) -> dict[str, 
             BASELINE: MEAN + _nested(shapes[BASELINE], (0.0, *design.random_spread), design.noise, rng),
         }
         arms = [
-            arm(rows[name].assign(top1=values[name].ravel()), "top1", samples, index, name == BASELINE)
+            arm(rows[name].assign(top1=values[name].ravel()), "top1", replicates, index, name == BASELINE)
             for name in shapes
         ]
         setting = Setting("t", "", "")
         comparison = Comparison(
-            setting, "", "", "searched", rows["searched"], rows[BASELINE], arms[0], arms[1]
+            setting=setting,
+            source="",
+            proxy="",
+            strategy="searched",
+            rows=rows["searched"],
+            pool=rows[BASELINE],
+            searched=arms[0],
+            random=arms[1],
         )
-        low, high = np.quantile(comparison.draws, options.tails)
+        low, high = np.quantile(comparison.replicates, options.tails)
         below = comparison.probability_below(effect)
         found = {
             "report": low <= effect <= high,
@@ -153,12 +161,12 @@ def run(design: Design, simulations: int, samples: int, seed: int) -> dict[str, 
 
 
 def _others(
-    values: list[Floats], effect: float, options: Options, rng: np.random.Generator
+    values: list[Floats], effect: float, options: AnalysisOptions, rng: np.random.Generator
 ) -> dict[str, bool]:
     """Whether other intervals cover, from the means of the same independent units."""
     units = [each.mean((1, 2)) if len(each) > 1 else each[0].mean(1) for each in values]
     welch = stats.ttest_ind(*units, equal_var=False).confidence_interval(options.confidence)
-    picked = [each[rng.integers(len(each), size=(options.samples, len(each)))] for each in units]
+    picked = [each[rng.integers(len(each), size=(options.replicates, len(each)))] for each in units]
     means = [each.mean(1) for each in picked]
     percentile = np.quantile(100 * (means[0] / means[1] - 1), options.tails)
     gap = units[0].mean() - units[1].mean()
@@ -175,7 +183,7 @@ def _others(
     }
 
 
-def family(strategies: int, simulations: int, samples: int, seed: int) -> float:
+def family(strategies: int, simulations: int, replicates: int, seed: int) -> float:
     """How often any of several strategies as good as random differs from it after Holm's correction."""
     rng = np.random.default_rng(seed)
     shapes = {f"s{index}": (1, 8, 1) for index in range(strategies)} | {BASELINE: (1, 8, 1)}
@@ -183,7 +191,7 @@ def family(strategies: int, simulations: int, samples: int, seed: int) -> float:
     wrong = 0
     for index in range(simulations):
         table["top1"] = MEAN + DEVIATION * rng.normal(size=len(table))
-        options = Options(samples=samples, seed=index)
+        options = AnalysisOptions(replicates=replicates, seed=index)
         found = relative_improvement(compare(table, options), options)
         wrong += bool((found["p_holm"] < options.alpha).any())
     return wrong / simulations
@@ -195,17 +203,17 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--simulations", type=int, default=4000, help="studies drawn per design")
-    parser.add_argument("--samples", type=int, default=1000, help="bootstrap samples per study")
+    parser.add_argument("--replicates", type=int, default=1000, help="bootstrap replicates per study")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS / "coverage.json")
     asked = parser.parse_args(argv)
     with ProcessPoolExecutor(asked.jobs) as pool:
         jobs = [
-            pool.submit(run, design, asked.simulations, asked.samples, asked.seed + index)
+            pool.submit(run, design, asked.simulations, asked.replicates, asked.seed + index)
             for index, design in enumerate(DESIGNS)
         ]
-        whole = pool.submit(family, 5, asked.simulations // 4, asked.samples, asked.seed)
+        whole = pool.submit(family, 5, asked.simulations // 4, asked.replicates, asked.seed)
         rows = [job.result() for job in jobs]
         family_wise = whole.result()
     shares = ["report", "percentile", "Welch", "bootstrap-t", "type_1", "type_1_equivalence"]

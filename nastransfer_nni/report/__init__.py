@@ -1,1 +1,1 @@
-"""Reports: what runs add up to, as statistics, tables, figures and a page."""
+"""Reports on studies: statistics, tables, figures and a page, made from results alone."""

@@ -1,4 +1,4 @@
-"""`python -m nastransfer_nni.report`: the statistics of a folder of runs, or of a CSV, as one page.
+"""`python -m nastransfer_nni.report`: one page with the statistics, tables and figures of a study.
 
 python -m nastransfer_nni.report runs/study --out report
 python -m nastransfer_nni.report results.csv --out report --margin 0.3
@@ -10,13 +10,13 @@ from nastransfer_nni.base import cli
 from nastransfer_nni.report.config import ReportConfig
 
 COMMAND = cli.Command(
-    summary="the statistics of a folder of runs, or of a CSV, as one page with tables and figures",
+    summary="one page with the statistics, tables and figures of a folder of runs or a results table",
     config=ReportConfig,
     target="nastransfer_nni.report.run:report",
     positional=("input",),
     examples=(
         "python -m nastransfer_nni.report runs/study --out report",
-        "python -m nastransfer_nni.report collect.csv --out report --margin 0.3",
+        "python -m nastransfer_nni.report results.csv --out report --margin 0.3",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The results table of a folder of runs, and beside it where every row comes from."""
+"""Reading the results table of a folder of runs, and the provenance of each row."""
 
 from __future__ import annotations
 
@@ -16,119 +16,119 @@ from nastransfer_nni.tracking import directory
 from search_spaces.errors import UserError
 
 COMMAND = "transfer"
-FIGURES = ("top1", "top5", "params", "mult_adds", "parameter_free_share", "train_seconds")
+METRICS = ("top1", "top5", "params", "mult_adds", "parameter_free_share", "train_seconds")
 SETTING = ("target", "protocol", "protocol_hash", "train_seed")
-FOUND = ("strategy", "source", "proxy", "proxy_seed", "search_score", "source_top1", "search_seconds")
+FOUND_BY = ("strategy", "source", "proxy", "proxy_seed", "search_score", "source_top1", "search_seconds")
+PROVENANCE = ("command_line", "at", "host", "git_commit", "versions", "continued")
 
 
-def collect(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, Any]]:
+def collect(folder: Path) -> tuple[pd.DataFrame, list[str], dict[str, dict[str, Any]]]:
     """Read every finished transfer below `folder`.
 
     Returns:
-        The results table, remarks on what was left out, and for each run of the table where it comes from:
-        command, time, host, versions, commit, fingerprints of data.
+        The results table with the columns of `table.COLUMNS`; notes on what was left out; for each run of the
+        table its provenance: command, time, host, commit, versions and fingerprints of its data.
 
     Raises:
         UserError: there is no finished transfer, or two runs are the same one.
     """
-    rows, provenance = [], {}
+    rows: list[dict[str, Any]] = []
+    provenance = {}
     left_out: Counter[str] = Counter()
     for path, config in _transfers(folder):
         status = directory.read_status(path) or "interrupted"
         if status != "completed":
             left_out[status] += 1
             continue
-        name = path.relative_to(folder).as_posix()
-        try:
-            row = _row(path, config)
-        except (OSError, ValueError, KeyError, TypeError):
+        files = _read_files(path)
+        if files is None:
             left_out["damaged"] += 1
             continue
-        rows.append({**row, "run": name})
-        provenance[name] = _provenance(path, config)
-    told = ", ".join(f"{count} {status}" for status, count in sorted(left_out.items()))
+        summary, architecture = files
+        name = path.relative_to(folder).as_posix()
+        rows.append({**_row(path, config, summary, architecture), "run": name})
+        provenance[name] = _provenance(config, summary, architecture)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(left_out.items()))
     if not rows:
-        raise UserError(f"no finished transfer below {folder}" + (f" ({told})" if told else ""))
-    _tell_settings_apart(rows)
-    checked, remarks = table.check(pd.DataFrame(rows, columns=[*table.COLUMNS]))
+        raise UserError(f"no finished transfer below {folder}" + (f" ({counts})" if counts else ""))
+    _add_varied_settings(rows)
+    checked, notes = table.check(pd.DataFrame(rows, columns=[*table.COLUMNS]))
     checked["source_top1"] = _source_top1(checked)
-    return checked, [*([f"Runs left out: {told}."] if told else []), *remarks], provenance
+    return checked, [*([f"Runs left out: {counts}."] if counts else []), *notes], provenance
 
 
-def provenance_beside(csv: Path) -> dict[str, Any]:
-    """Where the runs of a results table come from, as the report that wrote the table noted beside it.
+def provenance_of(csv: Path) -> dict[str, dict[str, Any]]:
+    """The provenance of each run of a results table, from the provenance.json in the table's folder.
+
+    It is empty if there is no such file.
 
     Raises:
-        UserError: the file provenance.json beside the table is not such a note.
+        UserError: the file is damaged or is something else.
     """
     path = csv.with_name("provenance.json")
-    try:
-        runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
-        return {str(name): dict(run) for name, run in runs.items()}
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path} does not say where runs come from; move it elsewhere") from None
+    content = _read_object(path)
+    runs = content.get("runs") if content is not None else None
+    if not isinstance(runs, dict) or not all(_is_provenance(run) for run in runs.values()):
+        raise UserError(f"{path} is not the provenance of runs that a report writes; move it elsewhere")
+    return runs
 
 
-def _tell_settings_apart(rows: list[dict[str, Any]]) -> None:
-    """Count among a strategy's options those of its searches that differ from row to row.
-
-    Epochs or width that all searches of a strategy share say nothing; others make it another strategy. Where
-    nothing was trained (the random baseline) they do not matter.
-    """
-    for strategy in {row["strategy"] for row in rows}:
-        own = [row for row in rows if row["strategy"] == strategy]
-        seen = [row.pop("setting") for row in own]
-        names = {name for setting in seen for name in setting}
-        varied = [name for name in sorted(names) if len({str(setting.get(name)) for setting in seen}) > 1]
-        for row, setting in zip(own, seen, strict=True):
-            if row["search_samples"]:
-                row["strategy_options"] |= {name: setting.get(name, "default") for name in varied}
-            row["strategy_options"] = json.dumps(row["strategy_options"], sort_keys=True, default=str)
-
-
-def _source_top1(results: pd.DataFrame) -> pd.Series:
-    """The accuracy of every cell on the source that it was found on, from the trainings there.
-
-    It is the mean over training seeds, where all trainings on a source followed one protocol. A row whose
-    target is the source has none: it would be compared with itself.
-    """
-    cell = ["strategy", "strategy_options", "source", "proxy", "proxy_seed", "search_seed", "genotype"]
-    at_home = results["target"] == results["source"]
-    trained = results[at_home]
-    protocols = trained.groupby("target")["protocol_hash"].transform("nunique")
-    means = trained[protocols == 1].groupby(cell)["top1"].mean().rename("mean").reset_index()
-    found = results[cell].merge(means, on=cell, how="left")["mean"].set_axis(results.index)
-    return results["source_top1"].fillna(found.mask(at_home))
+def _is_provenance(run: Any) -> bool:
+    return isinstance(run, dict) and isinstance(run.get("versions", {}), dict)
 
 
 def _transfers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folder and config.yaml of every transfer below `folder`, whatever its status."""
     for path in sorted(folder.rglob("config.yaml")):
         try:
             config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue
         if isinstance(config, dict) and config.get("command") == COMMAND:
             yield path.parent, config
 
 
-def _row(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-    architecture = json.loads((path / "architecture.json").read_text(encoding="utf-8"))
+def _read_files(path: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """summary.json and architecture.json of a run; None if one is missing or lacks what the table needs."""
+    summary, architecture = _read_object(path / "summary.json"), _read_object(path / "architecture.json")
+    if summary is None or architecture is None:
+        return None
+    found_by = architecture.get("found_by") or {}
+    is_complete = (
+        summary.get("top1") is not None
+        and summary.get("target") is not None
+        and "genotype" in architecture
+        and isinstance(found_by, dict)
+        and isinstance(found_by.get("options") or {}, dict)
+        and isinstance(found_by.get("setting") or {}, dict)
+    )
+    return (summary, architecture) if is_complete else None
+
+
+def _read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None if the file is missing or holds something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _row(
+    path: Path, config: dict[str, Any], summary: dict[str, Any], architecture: dict[str, Any]
+) -> dict[str, Any]:
+    """One row of the results table, with the options of the strategy and of the search not yet as text."""
     found = dict(architecture.get("found_by") or {})
-    if found.get("strategy") in (
-        None,
-        "published",
-    ):  # a cell that no search of ours found is its own strategy
-        found = {"strategy": Path(str((config.get("options") or {}).get("arch") or path.name)).stem}
+    if found.get("strategy") in (None, "published"):  # no search of ours found it: the cell is the strategy
+        options = config.get("options")
+        arch = options.get("arch") if isinstance(options, dict) else None
+        found = {"strategy": Path(str(arch or path.name)).stem}
     options = dict(found.get("options") or {})
-    proxy_seed = options.pop("proxy_seed", None)
-    row = {name: summary.get(name) for name in (*FIGURES, *SETTING)} | {
-        name: found.get(name) for name in FOUND
-    }
-    if row["top1"] is None or row["target"] is None:
-        raise KeyError("top1 and target")
+    proxy_seed = options.pop("proxy_seed", None)  # files of 0.1 may list it there
+    row = {name: summary.get(name) for name in (*METRICS, *SETTING)}
+    row |= {name: found.get(name) for name in FOUND_BY}
     if row["proxy_seed"] is None:
         row["proxy_seed"] = proxy_seed
     return row | {
@@ -140,19 +140,49 @@ def _row(path: Path, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _provenance(path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    names = ("command_line", "at", "host", "git_commit", "versions", "continued")
-    known = {name: config[name] for name in names if config.get(name) is not None}
-    sources = [config]
-    for file in ("summary.json", "architecture.json"):
-        sources.append(json.loads((path / file).read_text(encoding="utf-8")))
-    search = (sources[-1].get("found_by") or {}).get("versions")
-    fingerprints = sorted({text for source in sources for text in _fingerprints(source)})
-    return known | ({"search_versions": search} if search else {}) | {"fingerprints": fingerprints}
+def _add_varied_settings(rows: list[dict[str, Any]]) -> None:
+    """Add the settings in which the searches of a strategy differ to its options, and turn those into JSON.
+
+    Epochs or width that all searches of a strategy share do not distinguish them; others make them different
+    strategies. They do not matter to the random baseline, for which nothing was trained.
+    """
+    for strategy in {row["strategy"] for row in rows}:
+        own = [row for row in rows if row["strategy"] == strategy]
+        settings = [row.pop("setting") for row in own]
+        names = sorted({name for setting in settings for name in setting})
+        varied = [name for name in names if len({str(setting.get(name)) for setting in settings}) > 1]
+        for row, setting in zip(own, settings, strict=True):
+            if row["search_samples"]:
+                row["strategy_options"] |= {name: setting.get(name, "default") for name in varied}
+            row["strategy_options"] = json.dumps(row["strategy_options"], sort_keys=True, default=str)
+
+
+def _source_top1(results: pd.DataFrame) -> pd.Series:
+    """Top-1 of every cell on the source that it was found on, in percent, from the trainings there.
+
+    It is the mean over training seeds, if all trainings on the source followed one protocol. Rows whose
+    target is the source have none, since they would be compared with themselves.
+    """
+    cell = ["strategy", "strategy_options", "source", "proxy", "proxy_seed", "search_seed", "genotype"]
+    is_on_source = results["target"] == results["source"]
+    trained = results[is_on_source]
+    protocols = trained.groupby("target")["protocol_hash"].transform("nunique")
+    means = trained[protocols == 1].groupby(cell)["top1"].mean().rename("mean").reset_index()
+    found = results[cell].merge(means, on=cell, how="left")["mean"].set_axis(results.index)
+    return results["source_top1"].fillna(found.mask(is_on_source))
+
+
+def _provenance(
+    config: dict[str, Any], summary: dict[str, Any], architecture: dict[str, Any]
+) -> dict[str, Any]:
+    known = {name: config[name] for name in PROVENANCE if config.get(name) is not None}
+    search = (architecture.get("found_by") or {}).get("versions")
+    fingerprints = {text for content in (config, summary, architecture) for text in _fingerprints(content)}
+    return known | ({"search_versions": search} if search else {}) | {"fingerprints": sorted(fingerprints)}
 
 
 def _fingerprints(value: Any) -> Iterator[str]:
-    """Every fingerprint that is noted anywhere in a run's files."""
+    """Every fingerprint of data, at any depth of a run's file."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if "fingerprint" in str(name) and isinstance(inner, str):

@@ -1,308 +1,142 @@
-"""The report's figures, narrow enough to be read on a telephone."""
+"""The figures of a report: which there are, their captions, and their files."""
 
 from __future__ import annotations
 
-import io
-import textwrap
-from collections.abc import Sequence
-from typing import Any
+import html
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import matplotlib as mpl
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from nastransfer_nni.report.statistics.correlation import Correlation
-from nastransfer_nni.report.statistics.improvement import Options
-from nastransfer_nni.report.statistics.ranking import CriticalDifference, Ranking
-from nastransfer_nni.report.statistics.table import BASELINE
+from nastransfer_nni.architecture.drawing import draw_cell
+from nastransfer_nni.report import plots
+from nastransfer_nni.report.statistics.findings import Findings
+from nastransfer_nni.report.statistics.table import place_name
+from nastransfer_nni.report.tables.text import p_value
+from search_spaces import Genotype
+from search_spaces.errors import UserError
 
-INK = "#24292f"
-"""The one colour of text and axes; a page replaces it by its own."""
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7b61c4")
-"""Okabe & Ito's colours for the colour-blind, and two more."""
-VERDICT_COLORS = {"better": "#0072b2", "worse": "#d55e00", "equivalent": "#009e73"}
-GREY = "#8c959f"
-WIDTH = 4.6
-MOST_ROWS = 40
-MOST_PANELS = 8
-
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "nastransfer",
-    "text.parse_math": False,  # names come from the user
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
+MAX_CELLS = 6
+"""Strategies whose best cell is drawn."""
 
 
-def improvement_figure(rows: pd.DataFrame, options: Options) -> Figure:
-    """Relative improvement with its intervals, proxy by proxy; the band is the margin of equivalence."""
-    rows = rows[rows["relative_improvement"].notna()]
-    rows = rows.loc[rows["relative_improvement"].abs().nlargest(MOST_ROWS).index].sort_index(kind="stable")
-    placed: list[tuple[float, dict[Any, Any]]] = []
-    heads: list[tuple[float, str]] = []
-    y = 0.0
-    for (source, proxy), group in rows.groupby(["source", "proxy"], sort=False):
-        if where := " / ".join(filter(None, (str(source), str(proxy)))):
-            heads.append((y, where))
-            y += 1
-        for row in group.to_dict("records"):
-            placed.append((y, row))
-            y += 1
-    labels = [str(row["strategy"]) for _, row in placed]
-    figure, axes = _figure(0.9 + _pitch(labels) * y)
-    axes.axvspan(-options.margin, options.margin, color=GREY, alpha=0.15, lw=0)
-    axes.axvline(0, color=INK, lw=0.8)
-    for position, row in placed:
-        color = VERDICT_COLORS.get(row["verdict"], GREY)
-        face = "none" if row["verdict"] == "insufficient" else color
-        axes.plot(
-            [row["ci_low"], row["ci_high"]], [position] * 2, color=color, lw=1.8, solid_capstyle="round"
-        )
-        axes.plot([row["relative_improvement"]], [position], "o", ms=5, mec=color, mfc=face)
-    for position, where in heads:
-        axes.text(0.01, position, where, transform=axes.get_yaxis_transform(), weight="bold", va="center")
-    axes.spines["left"].set_visible(False)
-    axes.set_yticks([position for position, _ in placed], [_folded(label) for label in labels])
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(y - 0.4, -0.6)
-    _limit(axes, rows)
-    axes.set_xlabel(f"relative improvement over random, % ({options.confidence:.0%} interval)")
-    _keys(
-        axes,
-        [("better", VERDICT_COLORS["better"]), ("worse", VERDICT_COLORS["worse"])]
-        + [("equivalent", VERDICT_COLORS["equivalent"]), ("cannot tell", GREY)],
-    )
-    return figure
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the report.
+
+    Attributes:
+        name: name of its files in the folder `figures`, without extension.
+        caption: one or two sentences on what it shows.
+        svg: the figure as SVG.
+        png: the figure as PNG.
+    """
+
+    name: str
+    caption: str
+    svg: str
+    png: bytes
+
+    @property
+    def inline(self) -> str:
+        """The SVG as part of the page: it fills its column and has the colour of the page's text."""
+        return inline_svg(self.svg, self.caption)
 
 
-def ranking_figure(rankings: Sequence[Ranking]) -> Figure:
-    """The probability of each rank, a panel for each of the first proxies."""
-    shown = rankings[:MOST_PANELS]
-    sizes = [len(ranking.strategies) for ranking in shown]
-    pitch = _pitch([name for ranking in shown for name in ranking.strategies])
-    figure = Figure(figsize=(WIDTH, 0.45 + sum(pitch * size + 0.62 for size in sizes)), layout="constrained")
-    panels = figure.subplots(len(shown), 1, height_ratios=sizes, squeeze=False)[:, 0]
-    for axes, ranking in zip(panels, shown, strict=True):
-        image = ranking.probabilities
-        for (i, j), probability in np.ndenumerate(image):
-            axes.fill_between(
-                [j - 0.5, j + 0.5], i - 0.5, i + 0.5, color=PALETTE[0], alpha=0.85 * probability, lw=0
+def inline_svg(svg: str, caption: str) -> str:
+    """Turn an SVG file into an element of a page, without size, and with `caption` for screen readers."""
+    text = svg[svg.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    for attribute in ("height", "width"):
+        text = re.sub(rf'(<svg[^>]*?) {attribute}="[^"]*"', r"\1", text)
+    text = text.replace("<svg", f'<svg role="img" aria-label="{html.escape(caption)}"', 1)
+    return text.replace(plots.INK, "currentColor")
+
+
+def figures(findings: Findings, setting: str, prefix: str = "") -> list[ReportFigure]:
+    """Draw the figures of one setting.
+
+    Args:
+        findings: the statistics.
+        setting: target with its protocol, one of `findings.settings`.
+        prefix: start of the files' names.
+    """
+    return [
+        ReportFigure(f"{prefix}{name}", caption, plots.svg(figure), plots.png(figure))
+        for name, caption, figure in _figures(findings, setting)
+    ]
+
+
+def best_cells(summary: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Draw the best cell of each strategy.
+
+    Args:
+        summary: rows of one setting, as `summarise` returns them.
+
+    Returns:
+        For each of the `MAX_CELLS` best strategies its name, and the normal and reduction cell as inline SVG.
+    """
+    drawn = []
+    known = summary[summary["genotype"] != ""].sort_values("top1", ascending=False, kind="stable")
+    for row in known.drop_duplicates("strategy").head(MAX_CELLS).to_dict("records"):
+        genotype = _read_genotype(row["genotype"])
+        if genotype is not None:
+            place = place_name(row["source"], row["proxy"])
+            name = f"{row['strategy']} on {place}" if place else row["strategy"]
+            normal, reduction = (
+                inline_svg(plots.svg(draw_cell(genotype, kind)), f"{kind} cell of {name}")
+                for kind in ("normal", "reduce")
             )
-            if probability >= 0.005:
-                ink = "white" if probability > 0.6 else INK
-                axes.text(j, i, f"{100 * probability:.0f}", ha="center", va="center", color=ink, fontsize=8.5)
-        count = len(ranking.strategies)
-        axes.set_yticks(range(count), [_folded(name) for name in ranking.strategies])
-        axes.set_xticks(range(count), [str(rank) for rank in range(1, count + 1)])
-        axes.set_xlim(-0.5, count - 0.5)
-        axes.set_ylim(count - 0.5, -0.5)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        if ranking.where:
-            axes.set_title(ranking.where + ("" if ranking.sufficient else " (too few runs)"))
-    panels[-1].set_xlabel("rank; probability in %")
-    return figure
+            drawn.append((name, normal, reduction))
+    return drawn
 
 
-def movement_figure(rankings: Sequence[Ranking]) -> Figure:
-    """Expected rank of every strategy from proxy to proxy."""
-    shown = rankings[:MOST_PANELS]
-    names = list(dict.fromkeys(name for ranking in shown for name in ranking.strategies))
-    figure, axes = _figure(1.2 + 0.3 * len(names))
-    ends: list[tuple[float, int, str, str]] = []
-    for index, name in enumerate(names):
-        points = [
-            (x, float(ranking.probabilities[row] @ np.arange(1, len(ranking.strategies) + 1)))
-            for x, ranking in enumerate(shown)
-            for row in [ranking.strategies.index(name)]
-            if name in ranking.strategies
-        ]
-        color = PALETTE[index % len(PALETTE)]
-        axes.plot(*zip(*points, strict=True), "o-", color=color, lw=1.8, ms=5)
-        ends.append((points[-1][1], points[-1][0], name, color))
-    apart = 0.075 * max(len(names), 3)
-    lowest = -np.inf
-    for rank, x, name, color in sorted(ends):
-        lowest = max(rank, lowest + apart)
-        axes.annotate(
-            _folded(name), (x, lowest), xytext=(7, 0), textcoords="offset points", va="center", color=color
+def _figures(findings: Findings, setting: str) -> Iterator[tuple[str, str, Figure]]:
+    """Name, caption and drawing of each figure of a setting."""
+    options = findings.options
+    improvement = findings.improvement[findings.improvement["setting"] == setting]
+    if improvement["relative_improvement"].notna().any():
+        shown = f", the {plots.MAX_ROWS} largest of {len(improvement)}"
+        caption = (
+            f"Relative improvement over random cells{shown if len(improvement) > plots.MAX_ROWS else ''}. "
+            f"The band is the margin of {options.margin:g}%. Hollow dots have too few runs."
         )
-    axes.set_xticks(range(len(shown)), [_wrapped(ranking.where) for ranking in shown])
-    axes.set_xlim(-0.2, (len(shown) - 1) * 1.45 + 0.2)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.invert_yaxis()
-    axes.set_ylabel("expected rank")
-    return figure
+        yield "improvement", caption, plots.styled(plots.improvement_figure, improvement, options)
+    rankings = [each for each in findings.rankings if str(each.setting) == setting]
+    count = f", for the first {plots.MAX_PANELS} of {len(rankings)} proxies"
+    shown = count if len(rankings) > plots.MAX_PANELS else ""
+    if rankings:
+        caption = f"Probability of each rank by {rankings[0].measure}, from the bootstrap{shown}."
+        yield "ranks", caption, plots.styled(plots.ranking_figure, rankings)
+    if len(rankings) > 1:
+        caption = f"Expected rank on each proxy{shown}."
+        yield "movement", caption, plots.styled(plots.movement_figure, rankings)
+    for result in findings.critical_differences:
+        if str(result.setting) == setting:
+            caption = (
+                f"Critical differences: mean ranks over {result.blocks} matched proxy draws. A bar joins "
+                f"strategies that do not differ significantly (Friedman's test: p {p_value(result.p_value)})."
+            )
+            figure = plots.styled(plots.critical_difference_figure, result, options)
+            yield "critical_difference", caption, figure
+    correlations = [each for each in findings.correlations if str(each.setting) == setting]
+    for number, correlation in enumerate(correlations, start=1):
+        caption = "Accuracy on the source against accuracy on the target, one dot per cell."
+        yield f"correlation_{number}", caption, plots.styled(plots.correlation_figure, correlation)
+    cost = findings.cost[findings.cost["setting"] == setting]
+    if len(cost):
+        caption = "Search cost against accuracy on the target. Filled dots are on the Pareto front."
+        yield "cost", caption, plots.styled(plots.cost_figure, cost)
 
 
-def critical_difference_figure(result: CriticalDifference, options: Options) -> Figure:
-    """Mean ranks on a line; bars join the strategies that are not told apart."""
-    count = len(result.strategies)
-    bars = result.cliques
-    figure, axes = _figure(1.0 + 0.14 * count + 0.14 * len(bars))
-    left = (count + 1) // 2
-    top = 0.5 * len(bars) + 1
-    axes.set_ylim(top + 0.9 * left, -0.2)
-    edges = 1 - 0.04 * count, count + 0.04 * count
-    axes.set_xlim(*edges)
-    axes.xaxis.tick_top()
-    axes.xaxis.set_label_position("top")
-    axes.set_xticks(range(1, count + 1))
-    axes.set_yticks([])
-    axes.spines[["left", "bottom"]].set_visible(False)
-    axes.spines["top"].set_visible(True)
-    axes.set_xlabel(f"mean rank (critical difference {result.difference:.2f})")
-    for index, (start, end) in enumerate(bars):
-        span = [result.mean_ranks[start] - 0.03, result.mean_ranks[end] + 0.03]
-        axes.plot(span, [0.5 * index + 0.5] * 2, color=INK, lw=3.5, solid_capstyle="butt", zorder=3)
-    for index, (name, rank) in enumerate(zip(result.strategies, result.mean_ranks, strict=True)):
-        is_left = index < left
-        y = top + 0.9 * (index if is_left else count - 1 - index)
-        edge = edges[0] if is_left else edges[1]
-        axes.plot([rank, rank, edge], [0, y, y], color=PALETTE[index % len(PALETTE)], lw=1.3)
-        axes.annotate(
-            f"{_folded(name)} {rank:.2f}",
-            (edge, y),
-            xytext=(-4 if is_left else 4, 0),
-            textcoords="offset points",
-            ha="right" if is_left else "left",
-            va="center",
-        )
-    return figure
-
-
-def correlation_figure(result: Correlation) -> Figure:
-    """Source against target accuracy, a dot a cell."""
-    figure, axes = _figure(3.5)
-    names = list(dict.fromkeys(result.cells["strategy"]))
-    for index, name in enumerate(names):
-        cells = result.cells[result.cells["strategy"] == name]
-        is_random = name == BASELINE
-        color = GREY if is_random else PALETTE[index % len(PALETTE)]
-        marker = "x" if is_random else "o"
-        axes.plot(
-            cells["source_top1"],
-            cells["top1"],
-            marker,
-            ms=4.5,
-            color=color,
-            alpha=0.8,
-            label=_folded(name),
-            mew=1.2,
-        )
-    axes.set_xlabel(f"top-1 on the source{' ' + result.source if result.source else ''}, %")
-    axes.set_ylabel("top-1 on the target, %")
-    _legend(figure, names)
-    return figure
-
-
-def cost_figure(rows: pd.DataFrame) -> Figure:
-    """Search cost against target accuracy with the Pareto front; a line is random cells, which cost none."""
-    figure, axes = _figure(3.6)
-    axes.set_xscale("log")
-    searched = rows[rows["search_seconds"] > 0].assign(hours=lambda part: part["search_seconds"] / 3600)
-    free = rows[rows["search_seconds"] == 0]
-    for row in free.to_dict("records"):
-        axes.axhline(row["top1"], color=GREY, lw=1.2, ls="--")
-    if len(free):
-        axes.plot([], [], "--", color=GREY, lw=1.2, label=BASELINE)
-    front = searched[searched["on_front"]].sort_values("hours")
-    axes.step(front["hours"], front["top1"], where="post", color=INK, lw=1, alpha=0.6)
-    for index, (name, part) in enumerate(searched.groupby("strategy", sort=False)):
-        color = PALETTE[index % len(PALETTE)]
-        for is_front, points in part.groupby("on_front"):
-            face = color if is_front else "none"
-            axes.plot(points["hours"], points["top1"], "o", ms=5.5, mec=color, mfc=face)
-        axes.plot([], [], "o", ms=5.5, color=color, label=_folded(str(name)))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("search cost, hours")
-    axes.set_ylabel("mean top-1 on the target, %")
-    _legend(figure, list(searched["strategy"].unique()))
-    return figure
-
-
-def styled(draw: object, *arguments: object) -> Figure:
-    """The figure that the function `draw` makes of `arguments`, in the report's style."""
-    assert callable(draw)
-    with mpl.rc_context(STYLE):
-        figure = draw(*arguments)
-    assert isinstance(figure, Figure)
-    return figure
-
-
-def svg(figure: Figure) -> str:
-    """The figure as SVG, without background; equal figures give equal text."""
-    buffer = io.StringIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as PNG on white."""
-    buffer = io.BytesIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="png", bbox_inches="tight", dpi=160, facecolor="white")
-    return buffer.getvalue()
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _limit(axes: Axes, rows: pd.DataFrame) -> None:
-    """Keep one wide interval from flattening all others: it leaves the picture at the edge."""
-    shown = rows[["ci_low", "relative_improvement", "ci_high"]].to_numpy(float)
-    ends = np.nanmax(np.abs(shown), axis=1)
-    reach = max(1.3 * np.quantile(ends, 0.9), 1.15 * np.abs(shown[:, 1]).max(), 1e-6)
-    low, high = min(np.nanmin(shown), 0.0), max(np.nanmax(shown), 0.0)
-    axes.set_xlim(max(low, -reach) - 0.04 * reach, min(high, reach) + 0.04 * reach)
-
-
-def _keys(axes: Axes, keys: list[tuple[str, str]]) -> None:
-    for name, color in keys:
-        axes.plot([], [], "o", ms=5, color=color, label=name)
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
-    figure.legend(
-        loc="outside lower center", ncols=4, frameon=False, fontsize=8.5, handletextpad=0.1, columnspacing=1
-    )
-
-
-def _wrapped(where: str) -> str:
-    return where.replace(" / ", "\n")
-
-
-def _folded(name: str) -> str:
-    """A strategy's name with its options on lines of their own, where they would make it long."""
-    if len(name) <= 24 or " (" not in name:
-        return name
-    strategy, options = name.split(" (", 1)
-    return "\n".join([strategy, *textwrap.wrap(f"({options}", 26)])
-
-
-def _pitch(names: Sequence[str]) -> float:
-    """Height of a row of a figure, in inches, that the folded names fit."""
-    lines = max((_folded(name).count("\n") + 1 for name in names), default=1)
-    return 0.1 + 0.15 * lines
-
-
-def _legend(figure: Figure, names: Sequence[str]) -> None:
-    """A legend below the picture, in as many columns as fit."""
-    columns = 3 if max(map(len, names), default=0) <= 16 else 2
-    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handletextpad=0.3)
+def _read_genotype(text: str) -> Genotype | None:
+    """The genotype in the text; None for a cell of another search space, which has no drawing."""
+    try:
+        if "Genotype(" in text:
+            return Genotype.from_text(text)
+        value = json.loads(text)
+        return Genotype.from_dict(value) if isinstance(value, dict) else None
+    except (UserError, json.JSONDecodeError):
+        return None

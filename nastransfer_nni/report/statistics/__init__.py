@@ -1,1 +1,1 @@
-"""Statistics of transfer: pure functions on one results table, which never open a run."""
+"""Statistics of transfer: pure functions of one results table."""

@@ -1,14 +1,16 @@
-"""The hierarchical bootstrap: proxy draw > search > training, calibrated so that its intervals cover.
+"""A hierarchical bootstrap over proxy draws, searches and trainings, calibrated so that its intervals cover.
 
 A plain percentile bootstrap of eight runs is too narrow: resampling underestimates the variance by
-(n - 1) / n, a normal quantile stands in for Student's, and with nested levels the error has the other sign.
-So the resampled means of an arm keep their shape only; their spread is set to the standard error from the
-means of the arm's independent units (proxy draws, where there are several), and every sample is divided by
-the root of an independent chi-squared variable over its degrees of freedom. For normal data an arm's
-samples are then Student's t and the difference of two arms follows Behrens and Fisher's distribution. That
-distribution with n - 1 degrees of freedom covers too often; n degrees, between those and the n + 1 of the
-probability-matching prior (Ghosh & Kim 2001, Biometrika 88), came closest to nominal in simulation
-(docs/statistics.md).
+(n - 1) / n, and the tails are those of a normal distribution rather than of Student's t. With nested levels
+the error has the other sign. This bootstrap therefore takes only the shape of the distribution from the
+resampled means of an arm. Their spread is set to the standard error computed from the means of the arm's
+independent units (proxy draws, if there are several), and the spread of each replicate is multiplied by
+sqrt(n / chi2), where chi2 is a chi-squared variable with n degrees of freedom and n is the number of units.
+
+For normal data the replicates of an arm then follow Student's t, and the difference of two arms follows the
+Behrens-Fisher distribution. With n - 1 degrees of freedom that distribution covers too often; n degrees,
+between n - 1 and the n + 1 of the probability-matching prior (Ghosh & Kim, Biometrika 88, 2001), came closest
+to the nominal coverage in simulation (docs/statistics.md).
 """
 
 from __future__ import annotations
@@ -26,27 +28,27 @@ Floats = NDArray[np.float64]
 
 LEVELS = ("proxy draw", "search", "training")
 MIN_RUNS = 8
-"""Networks an arm needs for a finding: from here on the intervals' coverage is measured."""
+"""Trained networks that an arm needs before anything is concluded; coverage is measured from here on."""
 MIN_UNITS = 3
-"""Independent units and searches an arm needs for one: two proxy draws say next to nothing of a third."""
+"""Independent units, and searches, that an arm needs: two proxy draws say next to nothing about a third."""
 
 CHUNK = 2_000_000
-"""Resampled values held at a time."""
+"""Resampled values that are kept in memory at a time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Arm:
-    """One arm of a comparison: what its runs say about its mean.
+    """One side of a comparison: the runs of a strategy on a proxy, or a pool of random cells.
 
     Attributes:
-        n: networks trained.
-        searches: independent searches (cells) among them.
-        units: independent units, the members of the outermost level that has more than one.
-        level: that level's name.
-        mean: mean over proxy draws of the mean over searches of the mean over trainings.
-        se: standard error of the mean, from the units' means; NaN for one unit.
-        shapes: [samples] resampled means, centred and scaled to unit variance; empty for one unit.
-        spreads: [samples] standard errors drawn from their uncertainty; empty for one unit.
+        n: number of trained networks.
+        searches: number of independent searches (cells) among them.
+        units: number of independent units: members of the outermost level that has more than one.
+        level: name of that level, one of `LEVELS`.
+        mean: mean over proxy draws of the means over searches of the means over trainings.
+        se: standard error of the mean, computed from the means of the units; NaN for one unit.
+        shapes: resampled means, centred and scaled to unit variance, [replicates]; empty for one unit.
+        spreads: standard errors drawn from their uncertainty, [replicates]; empty for one unit.
     """
 
     n: int
@@ -60,45 +62,44 @@ class Arm:
 
     @property
     def is_sufficient(self) -> bool:
-        """Whether the runs are enough for a finding."""
+        """Whether there are enough runs to conclude anything."""
         return self.n >= MIN_RUNS and self.units >= MIN_UNITS and self.searches >= MIN_UNITS
 
     @property
-    def draws(self) -> Floats:
-        """[samples] the mean as far as the runs tell it; its quantiles are interval limits."""
+    def replicates(self) -> Floats:
+        """Bootstrap replicates of the mean, [replicates]; their quantiles are the limits of an interval."""
         return np.asarray(self.mean + self.shapes * self.spreads)
 
     def probability_below(self, limits: Floats) -> float:
-        """Probability that the mean is below a limit drawn from `limits` [samples].
+        """Probability that the mean is below a limit that is drawn from `limits`, [replicates].
 
-        The uncertainty of the spread is integrated rather than sampled, which resolves small
-        probabilities that counting samples cannot.
+        This is the share of replicates below their limits, except that the distribution of the spread is
+        integrated and not sampled. That resolves probabilities too small to be counted among the replicates:
+        `mean + shape * se * sqrt(n / chi2) < limit`, with n units, is solved for chi2, and the probability of
+        the solution is a value of the chi-squared distribution function.
         """
         gap = limits - self.mean
         with np.errstate(divide="ignore", invalid="ignore"):
-            needed = (
-                self.shapes * self.se / gap
-            )  # mean + shape * se * sqrt(n / chi2) < limit, solved for chi2
-        cut = special.gammainc(self.units / 2, self.units * needed**2 / 2)
-        above = np.where(
-            gap > 0, np.where(self.shapes > 0, 1 - cut, 1.0), np.where(self.shapes < 0, cut, 0.0)
-        )
-        at = (1 - np.sign(self.shapes)) / 2
-        return float(np.where(gap == 0, at, above).mean())
+            needed = self.shapes * self.se / gap
+        chi2_below = special.gammainc(self.units / 2, self.units * needed**2 / 2)
+        if_above = np.where(self.shapes > 0, 1 - chi2_below, 1.0)  # the limit is above the mean
+        if_below = np.where(self.shapes < 0, chi2_below, 0.0)
+        if_equal = (1 - np.sign(self.shapes)) / 2
+        return float(np.where(gap == 0, if_equal, np.where(gap > 0, if_above, if_below)).mean())
 
 
-def arm(rows: pd.DataFrame, column: str, samples: int, seed: int, is_random: bool = False) -> Arm:
-    """The arm made of `rows`: one strategy on one proxy, or a pool of random cells.
+def arm(rows: pd.DataFrame, column: str, replicates: int, seed: int, is_random: bool = False) -> Arm:
+    """Bootstrap the mean of `column` over `rows`: one strategy on one proxy, or a pool of random cells.
 
-    Arms of one source and proxy with the same proxy draws resample the same draws in every sample, so that
-    what a draw does to all strategies cancels in their comparison.
+    Strategies that were run on the same draws of a proxy resample the same draws in each replicate, so that
+    the effect of a draw on all of them cancels when they are compared.
 
     Args:
-        rows: rows of the results table that belong to one target and protocol.
-        column: the number to average, without gaps.
-        samples: bootstrap samples.
-        seed: of the resampling.
-        is_random: a random pool's cells do not depend on a proxy.
+        rows: rows of the results table that share a target and a training protocol.
+        column: column to average; it must have no missing values.
+        replicates: number of bootstrap replicates.
+        seed: random seed of the bootstrap.
+        is_random: whether the rows are a pool of random cells, which do not depend on a proxy.
     """
     keys = _keys(rows, is_random)
     n, searches = len(rows), len(np.unique(keys[1]))
@@ -108,34 +109,44 @@ def arm(rows: pd.DataFrame, column: str, samples: int, seed: int, is_random: boo
     )
     units = values.shape[0]
     unit_means = _nested_mean(values, searches_per_unit, trainings)
-    mean = float(unit_means.mean())
-    if units == 1:
-        nothing = np.empty(0)
-        return Arm(n, searches, 1, LEVELS[level], mean, float("nan"), nothing, nothing)
-    se = float(unit_means.std(ddof=1) / np.sqrt(units))
-    first = rows.iloc[0]
-    names = [first[name] for name in ("target", "protocol", "protocol_hash")]
-    own = [first["strategy"], first["strategy_options"]]
-    where = [] if is_random else [first["source"], first["proxy"]]
-    draws = sorted(set(rows["proxy_seed"])) if level == 0 else own
-    shared_rng = _generator(seed, *names, *where, *draws)
-    rng = _generator(seed, *names, *where, *own, "nested")
-    means = _resampled(values, searches_per_unit, trainings, samples, shared_rng, rng)
-    spread = means.std()
-    shapes = (means - means.mean()) / spread if spread > 0 else np.zeros(samples)
-    spreads = se * np.sqrt(units / rng.chisquare(units, samples))
-    return Arm(n, searches, units, LEVELS[level], mean, se, shapes, spreads)
+    mean, se = float(unit_means.mean()), float("nan")
+    shapes = spreads = np.empty(0)
+    if units > 1:
+        se = float(unit_means.std(ddof=1) / np.sqrt(units))
+        first = rows.iloc[0]
+        names = [first[name] for name in ("target", "protocol", "protocol_hash")]
+        strategy = [first["strategy"], first["strategy_options"]]
+        place = [] if is_random else [first["source"], first["proxy"]]
+        shared = sorted(set(rows["proxy_seed"])) if level == 0 else strategy
+        shared_rng = _generator(seed, *names, *place, *shared)
+        rng = _generator(seed, *names, *place, *strategy, "nested")
+        means = _resampled(
+            values, searches_per_unit, trainings, replicates=replicates, shared_rng=shared_rng, rng=rng
+        )
+        deviation = means.std()
+        shapes = (means - means.mean()) / deviation if deviation > 0 else np.zeros(replicates)
+        spreads = se * np.sqrt(units / rng.chisquare(units, replicates))
+    return Arm(
+        n=n,
+        searches=searches,
+        units=units,
+        level=LEVELS[level],
+        mean=mean,
+        se=se,
+        shapes=shapes,
+        spreads=spreads,
+    )
 
 
 def _generator(seed: int, *names: object) -> np.random.Generator:
-    """A stream of its own for each name: what other groups hold does not change a group's samples."""
+    """A random stream that depends on the names alone, so that no group changes the replicates of another."""
     return np.random.default_rng([seed, zlib.crc32("\0".join(map(str, names)).encode())])
 
 
 def _keys(rows: pd.DataFrame, is_random: bool) -> list[NDArray[np.int_]]:
-    """For each level a number per row that tells its members apart.
+    """For each level, a number per row that identifies the member that the row belongs to, [rows].
 
-    A search is told by its seed and cell; a row that has neither is a search of its own.
+    The seed and the cell identify a search; a row with neither counts as a search of its own.
     """
     draws = [""] * len(rows) if is_random else rows["proxy_seed"].tolist()
     seeds, cells = rows["search_seed"].tolist(), rows["genotype"].tolist()
@@ -148,55 +159,72 @@ def _keys(rows: pd.DataFrame, is_random: bool) -> list[NDArray[np.int_]]:
 
 
 def _codes(keys: list[Any]) -> NDArray[np.int_]:
-    """Numbers for keys, in the keys' order."""
+    """Number the distinct keys in ascending order; return the number of each key, [keys]."""
     code = {key: number for number, key in enumerate(sorted(set(keys)))}
     return np.array([code[key] for key in keys])
 
 
 def _nest(keys: list[NDArray[np.int_]], numbers: Floats) -> tuple[Floats, NDArray[np.int_], NDArray[np.int_]]:
-    """Numbers as [units, searches, trainings], padded with zeros, and the counts of the two inner levels.
+    """Arrange the numbers by level.
 
     Args:
-        keys: for each level, outermost first, the member that a number belongs to.
-        numbers: [rows].
+        keys: for each level, outermost first, the member that each number belongs to, [rows].
+        numbers: values of the rows, [rows].
+
+    Returns:
+        The numbers as [units, searches, trainings], padded with zeros; the number of searches per unit,
+        [units]; the number of trainings per search, [units, searches].
     """
     order = np.lexsort(keys[::-1])
     unit, search, numbers = keys[0][order], keys[1][order], numbers[order]
     starts = np.flatnonzero(np.r_[True, search[1:] != search[:-1]])
     per_search = np.diff(np.r_[starts, len(search)])
-    unit_of_search = unit[starts]
-    searches = np.bincount(unit_of_search)
-    index = np.arange(len(starts)) - (np.cumsum(searches) - searches)[unit_of_search]
+    search_unit = unit[starts]
+    searches = np.bincount(search_unit)
+    index = np.arange(len(starts)) - (np.cumsum(searches) - searches)[search_unit]
     training = np.arange(len(search)) - np.repeat(starts, per_search)
     values = np.zeros((len(searches), searches.max(), per_search.max()))
     values[unit, np.repeat(index, per_search), training] = numbers
     trainings = np.zeros(values.shape[:2], int)
-    trainings[unit_of_search, index] = per_search
+    trainings[search_unit, index] = per_search
     return values, searches, trainings
 
 
 def _nested_mean(values: Floats, searches: NDArray[np.int_], trainings: NDArray[np.int_]) -> Floats:
-    """Means [...] of padded values [..., searches, trainings]; the padding is zero."""
-    of_search = values.sum(-1) / np.maximum(trainings, 1)
-    return np.asarray(of_search.sum(-1) / searches)
+    """Means over searches of the means over trainings: [units, searches, trainings] -> [units].
+
+    The values are padded with zeros beyond the counts, as `_nest` returns them.
+    """
+    search_means = values.sum(-1) / np.maximum(trainings, 1)
+    return np.asarray(search_means.sum(-1) / searches)
 
 
 def _resampled(
     values: Floats,
     searches: NDArray[np.int_],
     trainings: NDArray[np.int_],
-    samples: int,
+    *,
+    replicates: int,
     shared_rng: np.random.Generator,
     rng: np.random.Generator,
 ) -> Floats:
-    """[samples] means of resampled units, of resampled searches in each, of resampled trainings in those."""
+    """Means after resampling units, searches within each unit and trainings within each search, [replicates].
+
+    Args:
+        values: accuracies, [units, searches, trainings], padded with zeros.
+        searches: number of searches per unit, [units].
+        trainings: number of trainings per search, [units, searches].
+        replicates: number of means to return.
+        shared_rng: random stream that picks the units.
+        rng: random stream that picks searches and trainings.
+    """
     units, most_searches, most_trainings = values.shape
     step = max(1, CHUNK // values.size)
-    means = np.empty(samples)
+    means = np.empty(replicates)
     leaves = values.ravel()
     is_ragged = bool((searches < most_searches).any() or (trainings < most_trainings).any())
-    for start in range(0, samples, step):
-        size = min(step, samples - start)
+    for start in range(0, replicates, step):
+        size = min(step, replicates - start)
         unit = (shared_rng.random((size, units)) * units).astype(np.intp)[..., None]
         searches_in: Any = searches[unit] if is_ragged else np.intp(most_searches)
         search = unit * most_searches + _pick(rng, searches_in, (size, units, most_searches))
@@ -206,13 +234,13 @@ def _resampled(
         picked = leaves.take(search * most_trainings + training)
         if is_ragged:
             picked *= np.arange(most_trainings) < trainings_in
-            of_search = picked.sum(-1) / trainings_in[..., 0] * (np.arange(most_searches) < searches_in)
-            means[start : start + size] = (of_search.sum(-1) / searches_in[..., 0]).mean(1)
+            search_means = picked.sum(-1) / trainings_in[..., 0] * (np.arange(most_searches) < searches_in)
+            means[start : start + size] = (search_means.sum(-1) / searches_in[..., 0]).mean(1)
         else:
             means[start : start + size] = picked.reshape(size, -1).mean(1)
     return means
 
 
 def _pick(rng: np.random.Generator, counts: NDArray[np.intp] | np.intp, shape: tuple[int, ...]) -> Any:
-    """Indices of the given shape, each below its count."""
+    """Random indices of the given shape, each below its count; 0 where the last level has one member."""
     return 0 if shape[-1] == 1 else (rng.random(shape) * counts).astype(np.intp)

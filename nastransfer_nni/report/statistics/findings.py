@@ -1,15 +1,17 @@
-"""Everything that a report says, made from one results table."""
+"""All statistics of a report, computed from one results table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from nastransfer_nni.report.statistics.answers import Answer, answer
 from nastransfer_nni.report.statistics.correlation import Correlation, correlations
 from nastransfer_nni.report.statistics.cost import cost_table
-from nastransfer_nni.report.statistics.improvement import Comparison, Options, compare, relative_improvement
+from nastransfer_nni.report.statistics.improvement import Comparison, compare, relative_improvement
+from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.ranking import (
     CriticalDifference,
     Ranking,
@@ -20,57 +22,64 @@ from nastransfer_nni.report.statistics.ranking import (
 from nastransfer_nni.report.statistics.summary import summarise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Findings:
-    """The statistics of one results table.
+    """The statistics of one results table, each computed when it is first asked for.
 
     Attributes:
-        table: the results table.
-        options: how the statistics were made.
-        comparisons: strategy by strategy and proxy by proxy, setting by setting.
-        summary: mean top1, sizes and costs of each.
-        improvement: relative improvement over random of each.
-        rankings: per setting and proxy.
-        movements: of the rankings, per pair of proxies.
-        critical_differences: per setting with enough matched runs.
-        correlations: of source and target accuracy, per setting and source.
-        cost: of search, against accuracy.
-        answers: to the three questions.
+        table: results table, as `table.check` returns it.
+        options: how the table is analysed.
     """
 
     table: pd.DataFrame
-    options: Options
-    comparisons: list[Comparison]
-    summary: pd.DataFrame
-    improvement: pd.DataFrame
-    rankings: list[Ranking]
-    movements: pd.DataFrame
-    critical_differences: list[CriticalDifference]
-    correlations: list[Correlation]
-    cost: pd.DataFrame
-    answers: list[Answer]
+    options: AnalysisOptions
 
     @property
     def settings(self) -> list[str]:
-        """Targets with their protocols, in the table's order."""
+        """Targets with their training protocols, in the order of the table."""
         return list(dict.fromkeys(str(comparison.setting) for comparison in self.comparisons))
 
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """Every strategy on every proxy, compared with random cells; grouped by setting."""
+        return compare(self.table, self.options)
 
-def analyse(table: pd.DataFrame, options: Options) -> Findings:
-    """Make every statistic of a checked results table."""
-    comparisons = compare(table, options)
-    improvement = relative_improvement(comparisons, options)
-    moved = movements(comparisons, options)
-    return Findings(
-        table,
-        options,
-        comparisons,
-        summarise(comparisons, options),
-        improvement,
-        rankings(comparisons),
-        moved,
-        critical_differences(comparisons, options),
-        correlations(table, options),
-        cost_table(comparisons),
-        answer(comparisons, improvement, moved, options),
-    )
+    @cached_property
+    def improvement(self) -> pd.DataFrame:
+        """Relative improvement over random cells, one row per comparison; see `relative_improvement`."""
+        return relative_improvement(self.comparisons, self.options)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """Accuracy, size and cost, one row per strategy and proxy; see `summarise`."""
+        return summarise(self.comparisons, self.options)
+
+    @cached_property
+    def rankings(self) -> list[Ranking]:
+        """Ranking of the strategies on each proxy."""
+        return rankings(self.comparisons)
+
+    @cached_property
+    def movements(self) -> pd.DataFrame:
+        """Agreement of the rankings on two proxies, one row per pair of proxies; see `movements`."""
+        return movements(self.comparisons, self.options)
+
+    @cached_property
+    def critical_differences(self) -> list[CriticalDifference]:
+        """Critical differences of the settings that have enough matched runs."""
+        return critical_differences(self.comparisons, self.options)
+
+    @cached_property
+    def correlations(self) -> list[Correlation]:
+        """Accuracy on the source against accuracy on the target, per setting and source."""
+        return correlations(self.table, self.options)
+
+    @cached_property
+    def cost(self) -> pd.DataFrame:
+        """Search cost against accuracy, one row per strategy and proxy; see `cost_table`."""
+        return cost_table(self.comparisons)
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The answers to the three questions in each setting."""
+        return answer(self.comparisons, self.improvement, self.movements, self.options)

@@ -1,4 +1,4 @@
-"""Relative improvement over random, with intervals, Holm's correction and equivalence tests.
+"""Relative improvement over random cells: intervals, tests with Holm's correction, equivalence tests.
 
 RI = 100 * (mean searched - mean random) / mean random (Yang, Esperanca & Carlucci, ICLR 2020).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -14,66 +15,54 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from nastransfer_nni.report.statistics.bootstrap import Arm, Floats, arm
+from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.table import (
     BASELINE,
     Setting,
     baseline_of,
     is_baseline,
     label,
+    place_name,
     settings,
-)
-
-VERDICTS = (
-    "better",
-    "worse",
-    "equivalent",
-    "undecided",
-    "insufficient",
-    "no searched runs",
-    "no random runs",
+    target_names,
 )
 
 
-@dataclass(frozen=True)
-class Options:
-    """How the statistics are made.
+class Verdict(Enum):
+    """Conclusion of a comparison with random cells; the value is its wording in reports."""
 
-    Attributes:
-        margin: relative improvements of less than this, in percent, count as equivalent.
-        samples: bootstrap samples.
-        seed: of the bootstrap.
-        confidence: of the intervals; 1 - confidence is the level of the tests.
-    """
+    BETTER = "better"
+    WORSE = "worse"
+    EQUIVALENT = "equivalent within {margin:g}%"
+    INCONCLUSIVE = "inconclusive"
+    INSUFFICIENT = "insufficient: too few runs"
+    NO_SEARCHED_RUNS = "no searched runs"
+    NO_RANDOM_RUNS = "no random runs"
 
-    margin: float = 0.5
-    samples: int = 10_000
-    seed: int = 0
-    confidence: float = 0.95
+    def text(self, margin: float, is_within_margin: bool = False) -> str:
+        """The wording.
 
-    @property
-    def alpha(self) -> float:
-        """The level of the tests."""
-        return 1 - self.confidence
-
-    @property
-    def tails(self) -> tuple[float, float]:
-        """The quantiles at which intervals end."""
-        return self.alpha / 2, 1 - self.alpha / 2
+        Args:
+            margin: margin of equivalence in percent.
+            is_within_margin: whether a difference that was found is also shown to be smaller than the margin.
+        """
+        is_small = is_within_margin and self in (Verdict.BETTER, Verdict.WORSE)
+        return self.value.format(margin=margin) + (f", by less than {margin:g}%" if is_small else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A strategy on a proxy, beside the random cells of the same target and protocol.
+    """A strategy on a proxy, compared with the random cells of the same target and training protocol.
 
     Attributes:
-        setting: target and protocol.
-        source: the data set searched on, may be empty.
-        proxy: the part of it, may be empty.
-        strategy: with its non-default options.
-        rows: the strategy's rows.
-        pool: the random rows that it is compared with.
-        searched: its arm; None without searched runs.
-        random: the random arm; None without random runs.
+        setting: target and training protocol.
+        source: data set that was searched on; may be empty.
+        proxy: subset of the source that was searched on; may be empty.
+        strategy: name of the strategy with its non-default options.
+        rows: rows of the strategy in the results table.
+        pool: random rows that the strategy is compared with.
+        searched: the strategy's arm; None without searched runs.
+        random: arm of the random pool; None without random runs.
     """
 
     setting: Setting
@@ -86,63 +75,135 @@ class Comparison:
     random: Arm | None
 
     @property
-    def where(self) -> str:
+    def place(self) -> str:
         """Source and proxy in one name."""
-        return " / ".join(filter(None, (self.source, self.proxy)))
+        return place_name(self.source, self.proxy)
 
     @property
     def is_sufficient(self) -> bool:
-        """Whether both arms have the runs that a finding needs."""
+        """Whether both arms have enough runs to conclude anything."""
         return all(side is not None and side.is_sufficient for side in (self.searched, self.random))
 
     @property
     def relative_improvement(self) -> float:
-        """RI in percent; NaN without one of the arms."""
+        """RI in percent; NaN if an arm is missing."""
         if self.searched is None or self.random is None or self.random.mean <= 0:
             return float("nan")
         return 100 * (self.searched.mean / self.random.mean - 1)
 
     @property
-    def draws(self) -> Floats:
-        """[samples] RI as far as the runs tell it; empty where an arm has a single unit or none."""
+    def replicates(self) -> Floats:
+        """Bootstrap replicates of RI in percent, [replicates]; empty if an arm has one unit or none."""
         if np.isnan(self.relative_improvement) or self.searched is None or self.random is None:
             return np.empty(0)
         if min(self.searched.units, self.random.units) < 2:
             return np.empty(0)
-        return 100 * (self.searched.draws / self.random.draws - 1)
+        return 100 * (self.searched.replicates / self.random.replicates - 1)
 
     def probability_below(self, improvement: float) -> float:
-        """Probability that RI is below `improvement` (percent); needs two units an arm."""
+        """Probability that RI is below `improvement` (percent); each arm must have two units or more."""
         assert self.searched is not None and self.random is not None
-        return self.searched.probability_below(self.random.draws * (1 + improvement / 100))
+        return self.searched.probability_below(self.random.replicates * (1 + improvement / 100))
 
 
-def compare(table: pd.DataFrame, options: Options) -> list[Comparison]:
-    """Every strategy on every source and proxy, beside its random cells, setting by setting.
+def compare(table: pd.DataFrame, options: AnalysisOptions) -> list[Comparison]:
+    """Compare every strategy on every source and proxy with the random cells of its setting.
 
     Args:
-        table: the results table, checked.
-        options: how to resample.
+        table: results table, as `table.check` returns it.
+        options: replicates and seed of the bootstrap.
+
+    Returns:
+        The comparisons, grouped by setting, in the order of the table.
     """
     found = []
     for setting, rows in settings(table):
         baselines: dict[str, pd.DataFrame] = {}
-        pools: dict[tuple[int, ...], Arm | None] = {}
-        for source, proxy, strategy, options_text, part in _groups(rows):
+        random_arms: dict[tuple[int, ...], Arm | None] = {}
+        for source, proxy, strategy, strategy_options, part in _groups(rows):
             if strategy not in baselines:
                 baselines[strategy] = baseline_of(rows, strategy)
             pool = baselines[strategy]
             key = tuple(pool.index)
-            if key not in pools:
-                pools[key] = arm(pool, "top1", options.samples, options.seed, is_random=True) if key else None
-            searched = arm(part, "top1", options.samples, options.seed) if len(part) else None
-            name = label(strategy, options_text)
-            found.append(Comparison(setting, source, proxy, name, part, pool, searched, pools[key]))
+            if key not in random_arms:
+                random_arms[key] = _arm(pool, options, is_random=True)
+            found.append(
+                Comparison(
+                    setting=setting,
+                    source=source,
+                    proxy=proxy,
+                    strategy=label(strategy, strategy_options),
+                    rows=part,
+                    pool=pool,
+                    searched=_arm(part, options),
+                    random=random_arms[key],
+                )
+            )
     return found
 
 
+def random_pools(comparisons: list[Comparison]) -> Iterator[tuple[str, Comparison]]:
+    """Each distinct pool of random cells once: its name and the first comparison that uses it."""
+    seen = set()
+    for comparison in comparisons:
+        key = (comparison.setting, *comparison.pool.index)
+        if comparison.random and key not in seen:
+            seen.add(key)
+            yield label(BASELINE, comparison.pool["strategy_options"].iloc[0]), comparison
+
+
+def relative_improvement(comparisons: list[Comparison], options: AnalysisOptions) -> pd.DataFrame:
+    """Relative improvement over random cells, one row per comparison.
+
+    Returns:
+        Columns:
+            setting, source, proxy, strategy: what is compared.
+            target: name of the target, with the protocol if the target occurs under several.
+            mean, random_mean: mean top-1 of the two arms in percent.
+            relative_improvement: RI in percent of the random mean [1]; NaN if an arm is missing.
+            ci_low, ci_high: bootstrap interval of RI at `options.confidence`; NaN with one unit in an arm.
+            probability_better: probability that RI is above 0.
+            p_value: two-sided p-value for RI = 0.
+            p_equivalent: p-value for |RI| >= `options.margin`, by two one-sided tests (TOST) [2].
+            p_holm, p_equivalent_holm: these p-values after Holm's correction over all comparisons of one
+                setting [3].
+            n, n_random: trained networks in the two arms.
+            searches, units, level: independent searches and units of the searched arm, and the level of the
+                units (see `Arm`).
+            sufficient: whether both arms have enough runs; p-values are NaN where they have not, and such
+                rows are no part of the corrections.
+            verdict: the conclusion, a `Verdict`.
+
+    References:
+        [1] Yang, Esperanca & Carlucci. NAS evaluation is frustratingly hard. ICLR 2020.
+        [2] Schuirmann. A comparison of the two one-sided tests procedure and the power approach for assessing
+            the equivalence of average bioavailability. J. Pharmacokinet. Biopharm. 15, 1987.
+        [3] Holm. A simple sequentially rejective multiple test procedure. Scand. J. Statist. 6, 1979.
+    """
+    names = target_names(comparison.setting for comparison in comparisons)
+    frame = pd.DataFrame(
+        [{"target": names[comparison.setting]} | _row(comparison, options) for comparison in comparisons]
+    )
+    for column, holm in (("p_value", "p_holm"), ("p_equivalent", "p_equivalent_holm")):
+        frame[holm] = float("nan")
+        for _, family in frame[frame[column].notna()].groupby("setting", sort=False):
+            frame.loc[family.index, holm] = multipletests(family[column], method="holm")[1]
+    verdicts = [_verdict(row, options) for row in frame.to_dict("records")]
+    frame["verdict"] = pd.Series(verdicts, dtype=object)
+    return frame
+
+
+def _arm(rows: pd.DataFrame, options: AnalysisOptions, is_random: bool = False) -> Arm | None:
+    if rows.empty:
+        return None
+    return arm(rows, "top1", replicates=options.replicates, seed=options.seed, is_random=is_random)
+
+
 def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFrame]]:
-    """The searched rows by source, proxy and strategy; random rows that stand alone get empty ones."""
+    """Source, proxy, strategy, strategy options and searched rows of each strategy on each proxy.
+
+    Random rows that no searched rows can be compared with form a group without searched rows.
+    """
     searched = rows[~is_baseline(rows)]
     columns = ["source", "proxy", "strategy", "strategy_options"]
     for (source, proxy, strategy, options), part in searched.groupby(columns, sort=False):
@@ -153,30 +214,14 @@ def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFra
             yield "", "", space or BASELINE, "", searched.iloc[:0]
 
 
-def relative_improvement(comparisons: list[Comparison], options: Options) -> pd.DataFrame:
-    """One row a comparison: RI in percent with its interval, p-values and what they amount to.
-
-    The p-value is of no difference from random; `p_equivalent` of a difference beyond the margin (two
-    one-sided tests). Both are corrected by Holm within one target and protocol. A comparison with too few
-    runs has an interval, but neither p-value nor place in the family.
-    """
-    rows = [_row(comparison, options) for comparison in comparisons]
-    frame = pd.DataFrame(rows)
-    for column, holm in (("p_value", "p_holm"), ("p_equivalent", "p_equivalent_holm")):
-        frame[holm] = float("nan")
-        for _, family in frame[frame[column].notna()].groupby("setting", sort=False):
-            frame.loc[family.index, holm] = multipletests(family[column], method="holm")[1]
-    frame["verdict"] = [_verdict(row, options) for row in frame.to_dict("records")]
-    return frame
-
-
-def _row(comparison: Comparison, options: Options) -> dict[str, object]:
+def _row(comparison: Comparison, options: AnalysisOptions) -> dict[str, object]:
+    """The columns of one comparison that do not depend on the other comparisons."""
     searched, random = comparison.searched, comparison.random
     nan = float("nan")
     low = high = p_value = p_equivalent = better = nan
-    draws = comparison.draws
-    if len(draws):
-        low, high = map(float, np.quantile(draws, options.tails))
+    replicates = comparison.replicates
+    if len(replicates):
+        low, high = map(float, np.quantile(replicates, options.tails))
         below = comparison.probability_below(0)
         better = 1 - below
         if comparison.is_sufficient:
@@ -207,15 +252,15 @@ def _row(comparison: Comparison, options: Options) -> dict[str, object]:
     }
 
 
-def _verdict(row: dict[Any, Any], options: Options) -> str:
+def _verdict(row: dict[Any, Any], options: AnalysisOptions) -> Verdict:
     if not row["n"]:
-        return "no searched runs"
+        return Verdict.NO_SEARCHED_RUNS
     if not row["n_random"]:
-        return "no random runs"
+        return Verdict.NO_RANDOM_RUNS
     if not row["sufficient"]:
-        return "insufficient"
+        return Verdict.INSUFFICIENT
     if row["p_holm"] < options.alpha:
-        return "better" if row["relative_improvement"] > 0 else "worse"
+        return Verdict.BETTER if row["relative_improvement"] > 0 else Verdict.WORSE
     if row["p_equivalent_holm"] < options.alpha:
-        return "equivalent"
-    return "undecided"
+        return Verdict.EQUIVALENT
+    return Verdict.INCONCLUSIVE

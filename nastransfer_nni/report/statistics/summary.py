@@ -1,4 +1,4 @@
-"""The results table in short: a row for each strategy and proxy, and for each pool of random cells."""
+"""The results table in short: one row per strategy and proxy, and per pool of random cells."""
 
 from __future__ import annotations
 
@@ -6,42 +6,50 @@ import numpy as np
 import pandas as pd
 
 from nastransfer_nni.report.statistics.bootstrap import Arm
-from nastransfer_nni.report.statistics.improvement import Comparison, Options
-from nastransfer_nni.report.statistics.table import BASELINE, label
+from nastransfer_nni.report.statistics.improvement import Comparison, random_pools
+from nastransfer_nni.report.statistics.options import AnalysisOptions
 
 MEANS = ("params", "mult_adds", "parameter_free_share", "search_seconds", "search_samples", "train_seconds")
 
 
-def summarise(comparisons: list[Comparison], options: Options) -> pd.DataFrame:
-    """Mean top1 with its interval and the means of sizes and costs, per setting, proxy and strategy.
+def summarise(comparisons: list[Comparison], options: AnalysisOptions) -> pd.DataFrame:
+    """Accuracy, size and cost of each strategy on each proxy, and of each pool of random cells.
 
-    `genotype` is the cell with the best mean top1 of its row.
+    Returns:
+        Columns: `setting`; `source`, `proxy`, both empty for random cells; `strategy`; `top1`, mean in
+        percent, with its interval `ci_low` to `ci_high` at `options.confidence` (NaN for a single unit); the
+        means of `params`, `mult_adds`, `parameter_free_share` (fraction of parameter-free operations),
+        `search_seconds`, `search_samples` (images backpropagated in the search) and `train_seconds`, NaN
+        where unknown; `n` trained networks, `searches` and `proxy_draws` among them; `sufficient`, whether
+        there are enough runs to conclude anything; `genotype` with the highest mean top-1 of the row.
     """
-    rows, random = [], []
-    pools = set()
-    for comparison in comparisons:
-        setting = str(comparison.setting)
-        if comparison.searched:
-            rows.append(
-                {
-                    "setting": setting,
-                    "source": comparison.source,
-                    "proxy": comparison.proxy,
-                    "strategy": comparison.strategy,
-                    **_row(comparison.rows, comparison.searched, options),
-                }
-            )
-        pool = (setting, *comparison.pool.index)
-        if comparison.random and pool not in pools:
-            pools.add(pool)
-            name = label(BASELINE, comparison.pool["strategy_options"].iloc[0])
-            row = _row(comparison.pool, comparison.random, options)
-            random.append({"setting": setting, "source": "", "proxy": "", "strategy": name, **row})
-    return pd.DataFrame([*rows, *random])
+    searched = [
+        {
+            "setting": str(comparison.setting),
+            "source": comparison.source,
+            "proxy": comparison.proxy,
+            "strategy": comparison.strategy,
+            **_row(comparison.rows, comparison.searched, options),
+        }
+        for comparison in comparisons
+        if comparison.searched
+    ]
+    random = [
+        {
+            "setting": str(comparison.setting),
+            "source": "",
+            "proxy": "",
+            "strategy": name,
+            **_row(comparison.pool, comparison.random, options),
+        }
+        for name, comparison in random_pools(comparisons)
+        if comparison.random
+    ]
+    return pd.DataFrame([*searched, *random])
 
 
-def _row(rows: pd.DataFrame, arm: Arm, options: Options) -> dict[str, object]:
-    low, high = np.quantile(arm.draws, options.tails) if arm.units > 1 else (np.nan, np.nan)
+def _row(rows: pd.DataFrame, arm: Arm, options: AnalysisOptions) -> dict[str, object]:
+    low, high = np.quantile(arm.replicates, options.tails) if arm.units > 1 else (np.nan, np.nan)
     by_cell = rows[rows["genotype"] != ""].groupby("genotype", sort=False)["top1"].mean()
     return {
         "top1": arm.mean,

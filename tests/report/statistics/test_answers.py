@@ -4,13 +4,13 @@ import pytest
 
 from nastransfer_nni.report.statistics import table
 from nastransfer_nni.report.statistics.answers import ALIKE, PROXY, RANDOM
-from nastransfer_nni.report.statistics.findings import analyse
-from nastransfer_nni.report.statistics.improvement import Options
+from nastransfer_nni.report.statistics.findings import Findings
+from nastransfer_nni.report.statistics.options import AnalysisOptions
 from tests.report.statistics.studies import study
 
 
 def answers(frame, **options):
-    found = analyse(table.check(frame)[0], Options(samples=2000, **options))
+    found = Findings(table.check(frame)[0], AnalysisOptions(replicates=2000, **options))
     return {each.question: each for each in found.answers}
 
 
@@ -30,7 +30,7 @@ def test_proxies_that_differ_are_called_so():
     proxies = {("s", "good"): 1.5, ("s", "bad"): 0.0}
     said = answers(big(proxies=proxies))[PROXY]
     assert said.verdict.startswith("mean: yes")
-    assert "good is +2.0" in said.sentence.replace("s / ", "")
+    assert "+2.02%, of s / good against s / bad" in said.sentence
 
 
 def test_a_ranking_that_turns_is_called_so():
@@ -41,7 +41,7 @@ def test_a_ranking_that_turns_is_called_so():
     frame["strategy_options"] = ""
     said = answers(frame)[PROXY]
     assert said.verdict.endswith("ranking: yes")
-    assert "swaps beyond chance, such as darts above" in said.sentence
+    assert "significant swaps, such as darts above" in said.sentence
 
 
 def test_alike_on_the_source_and_different_on_the_target():
@@ -50,28 +50,28 @@ def test_alike_on_the_source_and_different_on_the_target():
     said = answers(frame)[ALIKE]
     assert said.verdict == "yes"
     assert said.sentence.startswith("Of 10 pairs of strategies alike on the source")
-    assert "evolution and enas" in said.sentence
-    assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "cannot tell"
+    assert "evolution over enas" in said.sentence
+    assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "inconclusive"
 
 
 def test_what_beats_random_is_named_with_its_numbers():
     frame = big(proxies={("s", "p"): 0.0})
     said = answers(frame)[RANDOM]
     assert said.verdict == "partly"
-    assert "evolution on s / p by the most: +0." in said.sentence
+    assert "largest improvement is that of evolution on s / p: +0." in said.sentence
     assert answers(big(strategies={"evolution": 0.8, "nsga2": 0.9}))[RANDOM].verdict == "no"
     assert answers(big(strategies={"enas": -0.8}))[RANDOM].verdict == "yes"
 
 
 @pytest.mark.parametrize("question", [PROXY, ALIKE, RANDOM])
-def test_few_runs_cannot_tell(question):
-    assert answers(study(draws=3, searches=1, random_cells=3))[question].verdict == "cannot tell"
+def test_few_runs_are_inconclusive(question):
+    assert answers(study(draws=3, searches=1, random_cells=3))[question].verdict == "inconclusive"
 
 
-def test_a_bare_table_cannot_tell():
+def test_a_bare_table_is_inconclusive():
     frame = pd.DataFrame({"target": "t", "strategy": "a", "top1": [90.0]})
     said = answers(frame)
-    assert {each.verdict for each in said.values()} == {"cannot tell"}
+    assert {each.verdict for each in said.values()} == {"inconclusive"}
     assert "no random cells" in said[RANDOM].sentence
 
 

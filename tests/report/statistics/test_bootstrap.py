@@ -83,20 +83,20 @@ def test_the_mean_and_its_error_are_those_of_the_outermost_units():
 def test_units_are_the_outermost_level_with_several_members(shape, units, level):
     found = arm(ragged(shape=shape), "top1", 1000, 0)
     assert (found.units, found.level) == (units, level)
-    assert len(found.draws) == (1000 if units > 1 else 0)
+    assert len(found.replicates) == (1000 if units > 1 else 0)
 
 
 def test_spread_of_the_samples_is_students():
     rows = ragged(shape=[[1] * 8])
     found = arm(rows, "top1", 200_000, 0)
     # a scaled Student's t with n degrees of freedom has variance n / (n - 2)
-    assert found.draws.std() == pytest.approx(found.se * np.sqrt(8 / 6), rel=0.03)
+    assert found.replicates.std() == pytest.approx(found.se * np.sqrt(8 / 6), rel=0.03)
 
 
 def test_probabilities_equal_counted_samples_and_resolve_what_counting_cannot():
     found = arm(ragged(), "top1", 200_000, 0)
     limits = found.mean + 0.4 * np.random.default_rng(0).normal(size=200_000)
-    assert found.probability_below(limits) == pytest.approx((found.draws < limits).mean(), abs=3e-3)
+    assert found.probability_below(limits) == pytest.approx((found.replicates < limits).mean(), abs=3e-3)
     far = np.full(200_000, found.mean - 100 * found.se)
     assert 0 < found.probability_below(far) < 1e-4
     mirrored = 1 - found.probability_below(2 * found.mean - far)
@@ -113,9 +113,9 @@ def test_runs_that_are_all_alike_leave_no_doubt_but_where_they_are_equal():
 def test_samples_do_not_depend_on_what_else_the_table_holds_nor_on_its_order():
     rows, _ = table.check(study())
     one = rows[(rows["strategy"] == "enas") & (rows["proxy"] == "images:0.1")]
-    draws = arm(one, "top1", 1000, 0).draws
-    assert np.array_equal(draws, arm(one.iloc[::-1], "top1", 1000, 0).draws)
-    assert not np.array_equal(draws, arm(one, "top1", 1000, 1).draws)
+    draws = arm(one, "top1", 1000, 0).replicates
+    assert np.array_equal(draws, arm(one.iloc[::-1], "top1", 1000, 0).replicates)
+    assert not np.array_equal(draws, arm(one, "top1", 1000, 1).replicates)
 
 
 def test_strategies_on_the_same_proxy_draws_share_their_resampling():

@@ -6,12 +6,14 @@ from statsmodels.stats.power import TTestIndPower
 
 from nastransfer_nni.report.statistics import table
 from nastransfer_nni.report.statistics.correlation import coefficients, correlations
-from nastransfer_nni.report.statistics.cost import cost_table, front
-from nastransfer_nni.report.statistics.improvement import Options, compare
+from nastransfer_nni.report.statistics.cost import cost_table
+from nastransfer_nni.report.statistics.improvement import compare
+from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.power import detectable_difference, runs_needed
+from search_spaces.errors import UserError
 from tests.report.statistics.studies import study
 
-OPTIONS = Options(samples=1000)
+OPTIONS = AnalysisOptions(replicates=1000)
 
 
 def cells(source, target, **columns):
@@ -75,20 +77,13 @@ def test_a_perfect_correlation_and_a_constant_break_nothing():
     assert correlations(cells([50] * 10, range(60, 70)), OPTIONS) == []
 
 
-def test_front_equals_the_definition():
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        cost, quality = rng.integers(5, size=(2, 12)).astype(float)
-        beaten = [
-            any(
-                cost[j] <= cost[i]
-                and quality[j] >= quality[i]
-                and (cost[j], quality[j]) != (cost[i], quality[i])
-                for j in range(12)
-            )
-            for i in range(12)
-        ]
-        assert front(cost, quality).tolist() == [not each for each in beaten]
+def test_the_front_of_each_setting_is_what_no_row_beats_in_cost_and_accuracy():
+    found = cost_table(compare(table.check(study(targets=("a", "b")))[0], OPTIONS))
+    assert found["setting"].nunique() == 2
+    for _, rows in found.groupby("setting"):
+        for row in rows.itertuples():
+            cheaper = rows[(rows["search_seconds"] <= row.search_seconds) & (rows.index != row.Index)]
+            assert row.on_front == (cheaper["top1"] < row.top1).all()
 
 
 def test_costs_that_are_not_known_are_left_out_and_random_costs_nothing():
@@ -97,7 +92,13 @@ def test_costs_that_are_not_known_are_left_out_and_random_costs_nothing():
     found = cost_table(compare(table.check(frame)[0], OPTIONS))
     assert set(found["strategy"]) == {"darts (order=2)", "evolution", "nsga2", "random_ws", "random"}
     assert found.set_index("strategy").loc["random", "search_seconds"] == 0
-    assert found["on_front"].any()
+
+
+def test_a_setting_without_known_search_costs_has_no_rows():
+    frame = study(targets=("a", "b"))
+    frame.loc[frame["target"] == "a", "search_seconds"] = np.nan
+    found = cost_table(compare(table.check(frame)[0], OPTIONS))
+    assert set(found["setting"]) == {"b (large-batch-imagenet 3f9c0a71d2)"}
 
 
 def test_detectable_differences_are_the_published_ones():
@@ -117,5 +118,5 @@ def test_runs_needed_reach_the_power_and_one_less_does_not():
 
 @pytest.mark.parametrize("call", [lambda: detectable_difference(1, 8, 0.2), lambda: runs_needed(0, 0.2)])
 def test_designs_without_power_are_refused(call):
-    with pytest.raises(ValueError, match=r"at least two|positive"):
+    with pytest.raises(UserError, match=r"at least two|positive"):
         call()

@@ -7,18 +7,18 @@ from benchmarks.coverage import DESIGNS, Design, family, run
 
 @pytest.mark.parametrize("design", [DESIGNS[0], DESIGNS[9]], ids=["8 and 8 runs", "3 draws of 3 searches"])
 def test_intervals_cover_and_tests_keep_their_level(design):
-    found = run(design, simulations=300, samples=500, seed=1)
+    found = run(design, simulations=300, replicates=500, seed=1)
     assert 0.92 < found["report"] < 0.985  # within three standard errors of 94 to 97%
     assert found["type_1"] < 0.085
     assert found["type_1_equivalence"] < 0.085
 
 
 def test_a_percentile_bootstrap_would_not():
-    assert run(Design((1, 5, 1), (5, 1)), simulations=300, samples=500, seed=0)["percentile"] < 0.91
+    assert run(Design((1, 5, 1), (5, 1)), simulations=300, replicates=500, seed=0)["percentile"] < 0.91
 
 
 def test_holm_keeps_the_error_of_the_family():
-    assert family(5, simulations=60, samples=500, seed=0) < 0.14
+    assert family(5, simulations=60, replicates=500, seed=0) < 0.14
 
 
 def test_support_is_what_the_report_calls_sufficient():

@@ -4,10 +4,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from nastransfer_nni.report import tables
 from nastransfer_nni.report.statistics import table
-from nastransfer_nni.report.statistics.findings import analyse
-from nastransfer_nni.report.statistics.improvement import Options, compare, relative_improvement
+from nastransfer_nni.report.statistics.improvement import Verdict, compare, relative_improvement
+from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.tables.improvement import CSV_COLUMNS
 from tests.report.statistics.studies import STRATEGIES, study
 
 PUBLISHED = {
@@ -25,7 +25,7 @@ PUBLISHED = {
 
 def improve(frame, **options):
     rows, _ = table.check(frame)
-    chosen = Options(**{"samples": 2000} | options)
+    chosen = AnalysisOptions(**{"replicates": 2000} | options)
     return relative_improvement(compare(rows, chosen), chosen)
 
 
@@ -38,8 +38,9 @@ def flat(searched, random, **columns):
 
 def test_published_relative_improvements_to_two_decimals(published):
     rows, _ = table.read(published)
-    found = tables.improvement_csv(analyse(rows, Options(samples=2000)))
-    assert tuple(found.columns) == tables.IMPROVEMENT
+    options = AnalysisOptions(replicates=2000)
+    found = relative_improvement(compare(rows, options), options)
+    assert set(CSV_COLUMNS) <= set(found.columns)
     values = found.set_index(["target", "strategy"])
     for key, value in PUBLISHED.items():
         row = values.loc[key]
@@ -55,7 +56,9 @@ def test_published_relative_improvements_to_two_decimals(published):
 def test_intervals_of_published_runs_agree_with_welchs(published):
     raw = pd.read_csv(published)
     rows, _ = table.read(published)
-    found = relative_improvement(compare(rows, Options()), Options()).set_index(["setting", "strategy"])
+    found = relative_improvement(compare(rows, AnalysisOptions()), AnalysisOptions()).set_index(
+        ["setting", "strategy"]
+    )
     for key, runs in raw.groupby(["target", "method"]):
         searched, random = (runs.loc[runs["arm"] == arm, "top1"] for arm in ("searched", "random"))
         if len(searched):
@@ -69,7 +72,7 @@ def test_p_values_of_normal_runs_agree_with_welchs():
     rng = np.random.default_rng(0)
     for _ in range(8):
         searched, random = 90 + rng.normal(0.5, 1, 20), 90 + rng.normal(size=20)
-        ours = improve(flat(searched, random), samples=20_000)["p_value"][0]
+        ours = improve(flat(searched, random), replicates=20_000)["p_value"][0]
         assert ours == pytest.approx(stats.ttest_ind(searched, random, equal_var=False).pvalue, abs=0.04)
 
 
@@ -86,8 +89,8 @@ def test_holm_is_taken_within_a_target_and_protocol():
 
 def test_known_effects_are_found():
     found = improve(study(draws=12, searches=1, random_cells=40)).set_index("strategy")
-    assert set(found.loc["evolution", "verdict"]) == {"better"}
-    assert set(found.loc["enas", "verdict"]) == {"worse"}
+    assert set(found.loc["evolution", "verdict"]) == {Verdict.BETTER}
+    assert set(found.loc["enas", "verdict"]) == {Verdict.WORSE}
     truth = {name: 100 * effect / 73.5 for name, effect in STRATEGIES.items()}
     for name, row in found[found["proxy"] == "images:0.1"].iterrows():
         assert row["ci_low"] - 0.15 < truth[name.split(" ")[0]] < row["ci_high"] + 0.15
@@ -97,16 +100,18 @@ def test_equivalence_needs_evidence():
     rng = np.random.default_rng(1)
     tight = improve(flat(90 + 0.05 * rng.normal(size=8), 90 + 0.05 * rng.normal(size=8)))
     loose = improve(flat(90 + 2 * rng.normal(size=8), 90 + 2 * rng.normal(size=8)))
-    assert tight["verdict"][0] == "equivalent"
-    assert loose["verdict"][0] == "undecided"
-    assert improve(flat([90.0, 90.1] * 4, [90.0, 90.1] * 4), margin=0.01)["verdict"][0] == "undecided"
+    assert tight["verdict"][0] is Verdict.EQUIVALENT
+    assert loose["verdict"][0] is Verdict.INCONCLUSIVE
+    assert (
+        improve(flat([90.0, 90.1] * 4, [90.0, 90.1] * 4), margin=0.01)["verdict"][0] is Verdict.INCONCLUSIVE
+    )
 
 
 @pytest.mark.parametrize(("searched", "random"), [(7, 20), (20, 7), (3, 3)])
 def test_too_few_runs_are_insufficient_whatever_they_show(searched, random):
     rng = np.random.default_rng(0)
     row = improve(flat(95 + rng.normal(size=searched), 80 + rng.normal(size=random))).iloc[0]
-    assert row["verdict"] == "insufficient"
+    assert row["verdict"] is Verdict.INSUFFICIENT
     assert np.isnan(row["p_value"])
     assert np.isnan(row["p_holm"])
     assert row["ci_low"] < row["relative_improvement"] < row["ci_high"]
@@ -116,14 +121,14 @@ def test_trainings_of_few_cells_and_few_proxy_draws_are_insufficient():
     frame = flat(90 + np.arange(8.0), 80 + np.arange(8.0))
     few_cells = frame.assign(search_seed=[0] * 4 + [1] * 4 + [*range(8)], train_seed=range(16))
     few_draws = frame.assign(proxy="p", proxy_seed=[0] * 4 + [1] * 4 + [""] * 8)
-    assert improve(few_cells)["verdict"][0] == "insufficient"
-    assert improve(few_draws)["verdict"][0] == "insufficient"
+    assert improve(few_cells)["verdict"][0] is Verdict.INSUFFICIENT
+    assert improve(few_draws)["verdict"][0] is Verdict.INSUFFICIENT
 
 
 def test_a_missing_arm_breaks_nothing():
     frame = study()
     without_random = improve(frame[frame["strategy"] != "random"])
-    assert set(without_random["verdict"]) == {"no random runs"}
+    assert set(without_random["verdict"]) == {Verdict.NO_RANDOM_RUNS}
     assert without_random["mean"].notna().all()
 
 
@@ -131,7 +136,7 @@ def test_single_runs_have_an_estimate_and_no_interval():
     row = improve(flat([91.0], [90.0])).iloc[0]
     assert row["relative_improvement"] == pytest.approx(100 / 90)
     assert np.isnan(row["ci_low"])
-    assert row["verdict"] == "insufficient"
+    assert row["verdict"] is Verdict.INSUFFICIENT
 
 
 def test_options_and_protocols_are_not_pooled():
@@ -147,7 +152,6 @@ def test_options_and_protocols_are_not_pooled():
 def test_a_target_with_two_protocols_is_named_with_them():
     frame = study(targets=("a", "b"), draws=2, searches=1, random_cells=2)
     frame.loc[(frame["target"] == "a") & (frame.index % 2 == 0), "protocol_hash"] = "other"
-    rows, _ = table.check(frame)
-    names = set(tables.improvement_csv(analyse(rows, Options(samples=1000)))["target"])
+    names = set(improve(frame, replicates=1000)["target"])
     assert "b" in names
     assert names - {"b"} == {f"a (large-batch-imagenet {code})" for code in ("other", "3f9c0a71d2")}

@@ -5,11 +5,12 @@ import pytest
 from scipy import stats
 
 from nastransfer_nni.report.statistics import table
-from nastransfer_nni.report.statistics.improvement import Options, compare
+from nastransfer_nni.report.statistics.improvement import compare
+from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.ranking import critical_differences, movements, rankings
 from tests.report.statistics.studies import STRATEGIES, study
 
-OPTIONS = Options(samples=2000)
+OPTIONS = AnalysisOptions(replicates=2000)
 
 
 def comparisons(**options):
@@ -30,7 +31,7 @@ def test_probabilities_equal_a_count_over_samples():
     members = [each for each in comparisons() if each.proxy == "all"]
     ranking = rankings(members)[0]
     counts = np.zeros((5, 5))
-    for sample in zip(*(member.draws for member in members), strict=True):
+    for sample in zip(*(member.replicates for member in members), strict=True):
         for rank, index in enumerate(np.argsort(sample)[::-1]):
             counts[ranking.strategies.index(members[index].strategy), rank] += 1
     assert np.allclose(ranking.probabilities, counts / 2000)
@@ -55,13 +56,13 @@ def test_agreement_of_two_proxies_equals_scipy_sample_by_sample():
     found = comparisons(deviations=(0.3, 0.4, 0.1))
     row = movements(found, OPTIONS).iloc[0]
     a, b = (
-        [each for each in found if each.where == row[name] and each.searched]
+        [each for each in found if each.place == row[name] and each.searched]
         for name in ("proxy_a", "proxy_b")
     )
     means = np.array([[each.searched.mean for each in side] for side in (a, b)])
     assert row["tau"] == pytest.approx(stats.kendalltau(*means).statistic)
     assert row["rho"] == pytest.approx(stats.spearmanr(*means).statistic)
-    draws = np.stack([[each.searched.draws for each in side] for side in (a, b)])
+    draws = np.stack([[each.searched.replicates for each in side] for side in (a, b)])
     pairs = [draws[:, :, i] for i in range(draws.shape[2])]
     taus, rhos = (
         [function(*pair).statistic for pair in pairs] for function in (stats.kendalltau, stats.spearmanr)

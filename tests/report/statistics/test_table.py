@@ -20,12 +20,12 @@ def read(tmp_path, text):
 
 
 def test_a_full_table_comes_back_from_its_csv(tmp_path):
-    rows, remarks = table.check(study())
+    rows, notes = table.check(study())
     rows.to_csv(tmp_path / "results.csv", index=False)
-    again, remarks_again = table.read(tmp_path / "results.csv")
+    again, notes_again = table.read(tmp_path / "results.csv")
     pd.testing.assert_frame_equal(rows, again)
     assert tuple(rows.columns) == table.COLUMNS
-    assert remarks == remarks_again == []
+    assert notes == notes_again == []
 
 
 def test_a_short_table_becomes_a_full_one_that_keeps_each_methods_own_random_cells(tmp_path):
@@ -39,7 +39,7 @@ def test_a_short_table_becomes_a_full_one_that_keeps_each_methods_own_random_cel
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("target,strategy\nc10,darts\n", "'top1' is missing"),
         ("target,method,top1\nc10,darts,97\n", "'arm' is missing"),
@@ -51,6 +51,11 @@ def test_a_short_table_becomes_a_full_one_that_keeps_each_methods_own_random_cel
         ("target,strategy,top1\nc10,a,0.97\nc10,a,0.96\n", "must be in percent"),
         ("target,strategy,top1\nc10,a,\n", "no row with a top1"),
         ("target,strategy,top1\n", "no row with a top1"),
+        ("target,strategy,top1\nc10,a,97\nc10,b,inf\n", "row 3: top1 is 'inf'"),
+        ("target,strategy,top1,train_seconds\nc10,a,97,inf\n", "row 2: train_seconds is 'inf'"),
+        ("target,strategy,top1,top1 \nc10,a,97,96\n", "column 'top1' occurs more than once"),
+        ("target,strategy,top1\nc10,a,97,1\nc10,b,96,2\n", "more fields than the header"),
+        ("target,strategy,top1\nc10,a,97\nc10,b,96,2\n", "cannot be read"),
         ("", "cannot be read"),
         (
             "target,strategy,search_seed,train_seed,top1\nc10,a,0,0,97\nc10,a,1,0,97\nc10,a,0,0,96\n",
@@ -58,18 +63,25 @@ def test_a_short_table_becomes_a_full_one_that_keeps_each_methods_own_random_cel
         ),
     ],
 )
-def test_a_table_that_cannot_be_right_is_refused_in_one_line(tmp_path, text, told):
+def test_a_table_that_cannot_be_right_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(UserError) as error:
         read(tmp_path, text)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert "table.csv" in str(error.value)
 
 
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"target,strategy,top1\n\xff\xfe,a,90\n")
+    with pytest.raises(UserError, match="cannot be read as a CSV table"):
+        table.read(path)
+
+
 def test_rows_without_a_result_and_columns_without_use_are_named(tmp_path):
-    rows, remarks = read(tmp_path, "target,strategy,top1,mood\nc10,a,97,good\nc10,a,,bad\n")
+    rows, notes = read(tmp_path, "target,strategy,top1,mood\nc10,a,97,good\nc10,a,,bad\n")
     assert len(rows) == 1
-    assert remarks == [
+    assert notes == [
         "Columns that the report does not use: mood.",
         "Rows left out because they have no top1: 1.",
     ]

@@ -1,0 +1,216 @@
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from nastransfer_nni.report import page
+from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics.findings import Findings
+from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.tables import TABLES
+from nastransfer_nni.report.tables.improvement import CSV_COLUMNS
+from tests.report.pages import Page, make, make_from, read
+from tests.report.statistics.studies import study
+
+FIGURES = (
+    "improvement",
+    "ranks",
+    "movement",
+    "critical_difference",
+    "correlation_1",
+    "correlation_2",
+    "cost",
+)
+"""Figures of the report on `study()`."""
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("full"), study())
+
+
+def test_the_parser_refuses_a_broken_page():
+    with pytest.raises(AssertionError):
+        Page("<p><b>text</p>")
+    with pytest.raises(AssertionError):
+        Page("<p>text")
+
+
+def test_the_page_is_complete_and_needs_no_other_site(full):
+    found = read(full)
+    for link in found.links:
+        assert link.startswith("#") or (full / link).exists(), link
+    for heading in ("The best cell of each strategy", "Limitations", "Provenance", "checklist"):
+        assert heading in found.text
+    assert len(re.findall(r"<figure><svg role=\"img\"", (full / "index.html").read_text())) == len(FIGURES)
+    assert (full / "index.html").stat().st_size < 2_000_000
+
+
+def test_every_table_and_figure_has_its_files(full):
+    names = {each.name for each in TABLES}
+    for ending in ("md", "tex"):
+        assert {path.stem for path in (full / "tables").glob(f"*.{ending}")} == names
+    for ending in ("svg", "png"):
+        assert {path.stem for path in (full / "figures").glob(f"*.{ending}")} == set(FIGURES)
+    written = {path.relative_to(full).as_posix() for path in full.rglob("*.csv")}
+    assert written == {"results.csv", *(each.csv for each in TABLES if each.csv)}
+    assert {"relative_improvement.csv", "tables/summary.csv", "tables/ranking_movements.csv"} < written
+
+
+def test_every_table_is_on_the_page_and_in_the_markdown(full):
+    found, markdown = read(full), (full / "report.md").read_text()
+    for each in TABLES:
+        lines = (full / "tables" / f"{each.name}.md").read_text().splitlines()
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
+        assert cells in found.tables
+        assert f"### {each.title}\n\n" + "\n".join(lines) in markdown
+
+
+def test_csv_files_have_the_documented_columns(full):
+    assert tuple(pd.read_csv(full / "results.csv").columns) == table.COLUMNS
+    improvement = pd.read_csv(full / "relative_improvement.csv")
+    assert tuple(improvement.columns) == CSV_COLUMNS
+    assert len(improvement) == 15
+    again, _ = table.read(full / "results.csv")
+    pd.testing.assert_frame_equal(again, table.check(study())[0])
+
+
+def test_the_numbers_on_the_page_are_those_of_the_results(full):
+    """Every strategy has as many runs on each draw here, so that plain means are the nested ones."""
+    results = study()
+    random = results.loc[results["strategy"] == "random", "top1"].mean()
+    shown = {(row["Proxy"], row["Strategy"]): row for row in read(full).rows("RI %")}
+    searched = results[results["strategy"] != "random"]
+    assert len(shown) == searched.groupby(["source", "proxy", "strategy"]).ngroups
+    for (source, proxy, strategy), rows in searched.groupby(["source", "proxy", "strategy"]):
+        name = "darts (order=2)" if strategy == "darts" else strategy
+        row = shown[f"{source} / {proxy}", name]
+        mean = rows["top1"].mean()
+        assert row["Top-1 %"] == f"{mean:.2f}"
+        assert row["RI %"] == f"{100 * (mean - random) / random:+.2f}"
+        assert row["Runs"] == f"{len(rows)} and 16 random"
+
+
+def test_findings_on_the_page_follow_from_the_intervals(full):
+    for row in read(full).rows("RI %"):
+        low, high = map(float, row["95% interval"].split(" to "))
+        if row["Finding"].startswith(("better", "worse")):
+            assert (low > 0) == row["Finding"].startswith("better")
+            assert low * high > 0
+        elif row["Finding"].startswith("equivalent"):
+            assert -0.5 < low < high < 0.5
+
+
+def test_the_order_of_the_rows_does_not_matter(full, tmp_path):
+    key = ["source", "proxy", "strategy"]
+    one, two = (
+        pd.read_csv(out / "relative_improvement.csv").sort_values(key, ignore_index=True)
+        for out in (full, make(tmp_path, study().iloc[::-1]))
+    )
+    pd.testing.assert_frame_equal(one, two)
+
+
+def test_equal_input_and_provenance_give_equal_files(tmp_path):
+    rows, _ = table.check(study(draws=2, searches=1, proxies={("s", "p"): 0.0, ("s", "q"): 0.1}))
+    findings = Findings(rows, AnalysisOptions(replicates=1000))
+    provenance = {"input": "x", "runs": {}, "report": {"command_line": "c", "at": "t", "git_commit": None}}
+    provenance["report"]["versions"] = {"python": "3"}
+    source = page.TableSource(path=tmp_path / "table.csv", notes=[], provenance=provenance)
+    one, two = (
+        page.write(findings, tmp_path / name, source, TABLES).parent.rglob("*.*") for name in ("a", "b")
+    )
+    for first, second in zip(sorted(one), sorted(two), strict=True):
+        assert first.name == second.name
+        assert first.read_bytes() == second.read_bytes(), first.name
+
+
+def test_published_runs_make_a_report_despite_a_missing_arm(published, tmp_path):
+    out = make_from(published, tmp_path / "out")
+    assert "No searched runs: stacnas." in read(out).text
+    improvement = pd.read_csv(out / "relative_improvement.csv")
+    assert improvement.query("strategy == 'pdarts'")["target"].tolist() == ["cifar10", "cifar100"]
+
+
+def test_few_runs_are_called_insufficient(tmp_path):
+    out = make(tmp_path, study(draws=3, searches=1, random_cells=3))
+    found = read(out)
+    assert {row["Finding"] for row in found.rows("RI %")} == {"insufficient: too few runs"}
+    assert {row["Significant swaps"] for row in found.rows("Tau-b")} == {"insufficient: too few runs"}
+    assert pd.read_csv(out / "relative_improvement.csv")["p_value"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("frame", "findings"),
+    [
+        pytest.param(
+            pd.DataFrame({"target": "t", "strategy": ["a", "random"], "top1": [91.0, 90.0]}),
+            ["insufficient: too few runs"],
+            id="one run per arm",
+        ),
+        pytest.param(
+            pd.DataFrame({"target": "t", "strategy": ["a"], "top1": [91.0]}), ["no random runs"], id="one run"
+        ),
+        pytest.param(
+            pd.DataFrame({"target": "t", "strategy": ["random"] * 9, "top1": [91.0] * 9}),
+            ["no searched runs"],
+            id="random alone",
+        ),
+        pytest.param(
+            pd.DataFrame({"target": "t", "strategy": ["a", "random"] * 8, "top1": [90.0] * 16}),
+            ["equivalent within 0.5%"],
+            id="all equal",
+        ),
+        pytest.param(
+            pd.DataFrame(
+                {"target": "t", "strategy": ["a"] * 8 + ["random"] * 8, "top1": [2.0] * 8 + [0.0] * 8}
+            ),
+            ["inconclusive"],
+            id="random at zero",
+        ),
+        pytest.param(
+            pd.DataFrame(
+                {"target": "t", "method": ["a", "b"], "arm": ["searched", "random"], "top1": [91.0, 90.0]}
+            ),
+            ["no random runs", "no searched runs"],
+            id="no common method",
+        ),
+        pytest.param(
+            study(draws=1, searches=8, random_cells=0, proxies={("s", "p"): 0.0}),
+            ["no random runs"] * 5,
+            id="no random",
+        ),
+    ],
+)
+def test_odd_tables_make_a_page_with_the_right_findings(tmp_path, frame, findings):
+    rows = read(make(tmp_path, frame)).rows("Finding")
+    assert [row["Finding"] for row in rows if "Strategy" in row] == findings
+
+
+def test_several_targets_without_costs_have_numbered_files_and_no_table_of_costs(tmp_path):
+    frame = study(draws=3, searches=1, trainings=2, targets=("a", "b"), proxies={("s", "p"): 0.0})
+    out = make(tmp_path, frame.drop(columns=["search_seconds", "source_top1"]))
+    names = {f"{number}_{name}" for number in (1, 2) for name in ("improvement", "results")}
+    assert {path.stem for path in (out / "tables").glob("*.md")} == names
+    assert "combinations of target and protocol" in read(out).text
+
+
+def test_names_from_the_table_cannot_break_the_page_or_the_tables(tmp_path):
+    name = '<script>alert(1)</script> & a_b|c $x$ "q"\nnew line'
+    frame = study(draws=2, searches=1, strategies={"darts": 0.0, "enas": 0.1})
+    frame["strategy"] = frame["strategy"].replace({"enas": name})
+    out = make(tmp_path, frame)
+    text = (out / "index.html").read_text()
+    assert "<script" not in text
+    assert name in {row["Strategy"] for row in Page(text).rows("RI %")}
+    lines = (out / "tables" / "improvement.md").read_text().splitlines()
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+def test_provenance_names_the_input_the_command_and_the_versions(full):
+    provenance = json.loads((full / "provenance.json").read_text())
+    assert provenance["input"] == "table.csv"
+    assert len(provenance["sha256"]) == 64
+    assert set(provenance["report"]) >= {"command_line", "at", "git_commit", "versions"}
+    assert {"python", "numpy", "scipy", "pandas"} < set(provenance["report"]["versions"])
+    assert provenance["report"]["command_line"] in read(full).text
