@@ -1,1 +1,5 @@
 """Export of trained networks."""
+
+from nastransfer_nni.base.callable_module import make_callable
+
+make_callable(__name__)

@@ -9,7 +9,7 @@ from nastransfer_nni.search.config import SearchConfig
 COMMAND = cli.Command(
     summary="Search a cell on a source and export it.",
     config=SearchConfig,
-    target="nastransfer_nni.search.run:search",
+    target="nastransfer_nni.search.run:command",
     examples=(
         "python -m nastransfer_nni.search --epochs 10 --width 8 --layers 5   # on the bundled digits",
         "python -m nastransfer_nni.search --source cifar10 --strategy darts --seed 0 --out runs/a",

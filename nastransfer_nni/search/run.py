@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from nastransfer_nni.base.files import pretty
 from nastransfer_nni.base.launch import world_size
-from nastransfer_nni.nni_engine.trial import report_finished
 from nastransfer_nni.search.config import NON_IDENTIFYING_OPTIONS, SearchConfig
-from nastransfer_nni.tracking.run import Run
+from nastransfer_nni.tracking.run import Run, print_result
 from search_spaces.errors import UserError
 
 
-def search(config: SearchConfig) -> dict[str, Any]:
-    """Run a search, resume it, or show the result of one that is complete.
+def command(config: SearchConfig) -> None:
+    """Run a search and print its summary."""
+    print_result(search(config))
+
+
+def search(config: SearchConfig) -> Run:
+    """Run a search, or resume it; one that is complete is left as it is.
 
     Returns:
-        The run's summary; architecture.json, the drawn cells and every epoch's cells are in its folder.
+        The run, with its summary in `finished`; architecture.json, the drawn cells and every epoch's cells
+        are in its folder.
 
     Raises:
         UserError: something that the user can fix.
@@ -40,16 +42,9 @@ def search(config: SearchConfig) -> dict[str, Any]:
         upgrade=SearchConfig.upgrade,
     )
     with run_directory as run:
-        was_complete = run.finished is not None
-        if not was_complete or processes > 1:
+        if not run.was_complete or processes > 1:
             # torch and NNI take seconds to import, which a finished search does not need
             from nastransfer_nni.search.experiment import run_search
 
             run.finished = run_search(config, run)
-        summary = run.finished or {}
-        if was_complete:
-            print(f"{run.path} is complete; its summary:")
-            report_finished(summary)
-        if run.is_main:
-            print(pretty(summary))
-        return summary
+    return run

@@ -55,12 +55,12 @@ def run(job: Job, root: Path) -> dict[str, object]:
         from nastransfer_nni.search.run import search
 
         assert isinstance(options, SearchConfig)
-        return search(options)
+        return search(options).finished or {}
     from nastransfer_nni.transfer.config import TransferConfig
     from nastransfer_nni.transfer.run import transfer
 
     assert isinstance(options, TransferConfig)
-    return transfer(options)
+    return transfer(options).finished or {}
 
 
 def _log_to(path: Path) -> None:

@@ -26,6 +26,7 @@ import yaml
 
 from nastransfer_nni.base import files, provenance
 from nastransfer_nni.base.launch import global_rank
+from nastransfer_nni.nni_engine.trial import report_finished
 from nastransfer_nni.tracking import directory
 from nastransfer_nni.tracking.directory import FORMAT, VERSION, Status, read_config, read_status
 from nastransfer_nni.tracking.interruption import Interruption
@@ -46,12 +47,14 @@ class Run:
         path: folder of the run.
         is_main: whether this process writes (rank 0 of a distributed run); the others write nothing.
         is_resumed: whether an earlier process has worked on this run.
-        finished: summary of a run that was completed before; None for one with work left.
+        was_complete: whether the run was complete when it was opened.
+        finished: summary of a complete run; None for one with work left, {} in processes that do not write.
     """
 
     path: Path
     is_main: bool = True
     is_resumed: bool = False
+    was_complete: bool = False
     finished: dict[str, Any] | None = None
     _summary: dict[str, Any] | None = field(default=None, repr=False)
     _interruption: Interruption = field(default_factory=Interruption, repr=False)
@@ -139,7 +142,8 @@ class Run:
         run = cls(path, is_resumed=config is not None)
         if config is not None and read_status(path) == "completed":
             run.finished = directory.read_summary(path)
-            if run.finished is not None:
+            run.was_complete = run.finished is not None
+            if run.was_complete:
                 return run
         start = provenance.here()
         if config is None:
@@ -221,6 +225,15 @@ class Run:
         }
         with contextlib.suppress(OSError) if status != "running" else contextlib.nullcontext():
             files.write_json(self.path / "status.json", value)
+
+
+def print_result(run: Run) -> None:
+    """Print the summary of a complete run; an NNI trial reports that of one that was complete before."""
+    if run.was_complete:
+        print(f"{run.path} is complete; its summary:")
+        report_finished(run.finished or {})
+    if run.is_main:
+        print(files.pretty(run.finished))
 
 
 def runs_folder() -> Path:

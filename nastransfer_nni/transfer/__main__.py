@@ -9,7 +9,7 @@ from nastransfer_nni.transfer.config import TransferConfig
 COMMAND = cli.Command(
     summary="Train the network of an exported or published cell on a target.",
     config=TransferConfig,
-    target="nastransfer_nni.transfer.run:transfer",
+    target="nastransfer_nni.transfer.run:command",
     positional=("arch",),
     examples=(
         "python -m nastransfer_nni.transfer --arch runs/a/architecture.json    # on the bundled digits",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from nastransfer_nni.base.files import pretty
 from nastransfer_nni.base.launch import world_size
-from nastransfer_nni.nni_engine.trial import report_finished
-from nastransfer_nni.tracking.run import Run
+from nastransfer_nni.tracking.run import Run, print_result
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
 
 
-def transfer(config: TransferConfig) -> dict[str, Any]:
-    """Train a network, resume its training, or show the result of a transfer that is complete.
+def command(config: TransferConfig) -> None:
+    """Train a network and print its summary."""
+    print_result(transfer(config))
+
+
+def transfer(config: TransferConfig) -> Run:
+    """Train a network, or resume its training; a transfer that is complete is left as it is.
 
     Returns:
-        The run's summary; checkpoints, metrics, architecture.json and the drawn cells are in its folder.
+        The run, with its summary in `finished`; checkpoints, metrics, architecture.json and the drawn cells
+        are in its folder.
 
     Raises:
         UserError: something that the user can fix.
@@ -29,16 +31,9 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         non_identifying=NON_IDENTIFYING_OPTIONS,
     )
     with run_directory as run:
-        was_complete = run.finished is not None
-        if not was_complete or world_size() > 1:
+        if not run.was_complete or world_size() > 1:
             # torch and timm take seconds to import, which a finished transfer does not need
             from nastransfer_nni.transfer.training import run_training
 
             run.finished = run_training(config, run)
-        summary = run.finished or {}
-        if was_complete:
-            print(f"{run.path} is complete; its summary:")
-            report_finished(summary)
-        if run.is_main:
-            print(pretty(summary))
-        return summary
+    return run

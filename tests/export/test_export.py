@@ -25,7 +25,9 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     options = {"epochs": 2, "width": 4, "layers": 3, "batch_size": 256, "auxiliary_weight": 0.4}
     averaged = {"model_ema": True, "model_ema_decay": 0.5, "lr": 0.1, "val_share": 0.25, "device": "cpu"}
-    return out, transfer(TransferConfig.create({"arch": "PDARTS", "out": str(out), **options, **averaged}))
+    return out, transfer(
+        TransferConfig.create({"arch": "PDARTS", "out": str(out), **options, **averaged})
+    ).finished
 
 
 def test_a_run_is_evaluated_on_what_training_evaluated_it_on(run, tmp_path):

@@ -20,7 +20,7 @@ from nastransfer_nni.training.target import Target
 from nastransfer_nni.transfer.__main__ import COMMAND
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
 from nastransfer_nni.transfer.network import auxiliary_note, fitting_width
-from nastransfer_nni.transfer.run import transfer
+from nastransfer_nni.transfer.run import command, transfer
 from search_spaces import sizes
 from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
@@ -49,7 +49,9 @@ def finished(tmp_path_factory):
         "search_score": 61.0,
     }
     Architecture(zoo()["PDARTS"].genotype, "found", found_by).write(folder / "architecture.json")
-    summary = transfer(config(arch=str(folder / "architecture.json"), out=str(folder / "run"), seed=3))
+    summary = transfer(
+        config(arch=str(folder / "architecture.json"), out=str(folder / "run"), seed=3)
+    ).finished
     return folder / "run", summary
 
 
@@ -117,8 +119,9 @@ def test_a_finished_run_shows_its_summary_and_is_left_alone(finished, capsys):
     path, summary = finished
     before = (path / "checkpoints" / "last.pt").stat().st_mtime_ns
     architecture = str(path.parent / "architecture.json")
-    assert transfer(config(arch=architecture, out=str(path), seed=3, workers=1)) == summary
-    assert "complete" in capsys.readouterr().out
+    command(config(arch=architecture, out=str(path), seed=3, workers=1))
+    shown = capsys.readouterr().out
+    assert f"{path} is complete" in shown and json.loads(shown[shown.index("{") :]) == summary
     assert (path / "checkpoints" / "last.pt").stat().st_mtime_ns == before
     with pytest.raises(UserError, match="seed: 3 there, 4 here"):
         transfer(config(arch=architecture, out=str(path), seed=4))
@@ -253,7 +256,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path):
         "model_ema": True,
         "recovery_interval": 1,
     }
-    undisturbed = transfer(config(**options, out=str(tmp_path / "whole")))
+    undisturbed = transfer(config(**options, out=str(tmp_path / "whole"))).finished
     command = [sys.executable, "-m", "nastransfer_nni.transfer", "--arch", "DARTS_V2", "--device", "cpu"]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "device"]
     command += ["--out", str(tmp_path / "killed")]
