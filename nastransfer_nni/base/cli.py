@@ -17,7 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
+from nastransfer_nni import __version__
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.option_file import read_options
 from search_spaces.errors import UserError, unknown
 
 
@@ -32,6 +34,7 @@ class Command:
         positional: options that may be given without their flag, in this order.
         examples: commands as a user types them.
         overrides: returns options that replace those of the command line, such as an NNI trial's parameters.
+        reads_file: whether `--config FILE` reads options from a YAML file; flags replace them.
     """
 
     summary: str
@@ -40,9 +43,12 @@ class Command:
     positional: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     overrides: Callable[[], dict[str, Any]] | None = None
+    reads_file: bool = False
 
 
 Commands = Mapping[str, "Command | Commands"]
+
+FILE_OPTION = "config"
 
 
 def main(program: str, command: Command | Commands, argv: Sequence[str] | None = None) -> NoReturn:
@@ -56,6 +62,9 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
         while not isinstance(command, Command):
             if not arguments or arguments[0] in ("-h", "--help", "help"):
                 print(_overview(program, command))
+                sys.exit(0)
+            if arguments[0] in ("-V", "--version"):
+                print(f"nastransfer_nni {__version__}")
                 sys.exit(0)
             name = arguments.pop(0)
             if name not in command:
@@ -118,7 +127,8 @@ def _flags(program: str, command: Command, arguments: list[str]) -> dict[str, An
             lines = fire_output.getvalue().splitlines()
             message = next((line for line in lines if "ERROR" in line), "ERROR: bad usage")
             raise UserError(f"{message.split('ERROR: ')[-1]} (see {program} --help)") from None
-    return read
+    file = read.pop(FILE_OPTION, None) if command.reads_file else None
+    return read if file is None else read_options(str(file), command.config) | read
 
 
 class _Unset:
@@ -133,7 +143,8 @@ def _set_signature(function: Callable[..., None], command: Command) -> None:
     """Give `function` the signature that fire reads."""
     fields = command.config.model_fields
     kinds: dict[str, Any] = dict.fromkeys(command.positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    kinds |= {name: inspect.Parameter.KEYWORD_ONLY for name in fields if name not in kinds}
+    names = [*fields, FILE_OPTION] if command.reads_file else [*fields]
+    kinds |= {name: inspect.Parameter.KEYWORD_ONLY for name in names if name not in kinds}
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, kind, default=_UNSET) for name, kind in kinds.items()]
     )
@@ -141,14 +152,15 @@ def _set_signature(function: Callable[..., None], command: Command) -> None:
 
 def _refuse_unknown(program: str, command: Command, arguments: list[str]) -> None:
     fields, renamed = command.config.model_fields, command.config.renamed
+    names = [*fields, FILE_OPTION] if command.reads_file else [*fields]
     switches = {f"no{name}" for name, field in fields.items() if field.annotation is bool}
     for argument in arguments:
         if argument.startswith("-") and not argument[1:2].isdigit() and argument[1:2] != ".":
             flag = argument.split("=")[0]
             name = flag.lstrip("-").replace("-", "_")
-            if not argument.startswith("--") or name not in {*fields, *switches}:
+            if not argument.startswith("--") or name not in {*names, *switches}:
                 now = {flag: _flag(renamed[name])} if name in renamed else {}
-                raise unknown(f"flag of {program}", flag, [_flag(name) for name in fields], now)
+                raise unknown(f"flag of {program}", flag, [_flag(name) for name in names], now)
 
 
 def _flag(name: str) -> str:
@@ -167,6 +179,9 @@ def _help(program: str, command: Command) -> str:
             f"{field.description} [{allowed}{'required' if field.is_required() else f'default: {default!s}'}]"
         )
         lines += textwrap.wrap(text, 100, initial_indent=f"  {_flag(name):<22}", subsequent_indent=" " * 24)
+    if command.reads_file:
+        text = "YAML file with options, or the config.yaml of a run; flags replace what it says"
+        lines.append(f"  {_flag(FILE_OPTION):<22}{text}")
     if command.examples:
         lines += ["", "examples:", *(f"  {example}" for example in command.examples)]
     return "\n".join(lines)

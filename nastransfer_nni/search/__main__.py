@@ -17,6 +17,7 @@ COMMAND = cli.Command(
         "torchrun --nproc_per_node 8 -m nastransfer_nni.search --source imagenet1k --proxy classes:100",
     ),
     overrides=trial_parameters,
+    reads_file=True,
 )
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What there is by name: data sets, protocols, strategies, proxy kinds, example experiments."""

@@ -1,0 +1,67 @@
+"""The one boundary for errors: what the user can fix is told apart from a defect of ours."""
+
+from typing import ClassVar
+
+import pytest
+from pydantic import Field, field_validator
+
+from nastransfer_nni.base import cli
+from nastransfer_nni.base.config import Config
+from search_spaces.errors import UserError, unknown
+
+
+class Options(Config):
+    renamed: ClassVar = {"rate": "lr"}
+
+    lr: float = Field(0.1, gt=0, description="learning rate")
+    name: str = Field("a", description="name")
+
+    @field_validator("name")
+    @classmethod
+    def _check(cls, name):
+        if name == "broken":
+            raise ValueError("a defect")
+        if name == "unknown":
+            raise UserError("no such name")
+        return name
+
+
+def test_the_nearest_name_is_offered():
+    assert str(unknown("colour", "gren", ["red", "green"])) == (
+        "unknown colour 'gren' (did you mean 'green'?); known: red, green"
+    )
+    assert "did you mean" not in str(unknown("colour", "xyz", ["red"]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rate": 1}, "unknown option 'rate' .did you mean 'lr'"),
+        ({"lr": 0}, "--lr: Input should be greater than 0 .got 0"),
+        ({"name": "unknown"}, "--name: no such name .got 'unknown'"),
+    ],
+)
+def test_mistakes_in_options_are_user_errors(options, message):
+    with pytest.raises(UserError, match=message):
+        Options.create(options)
+
+
+def test_a_bare_value_error_stays_a_defect():
+    with pytest.raises(ValueError, match="a defect") as raised:
+        Options.create({"name": "broken"})
+    assert not isinstance(raised.value, UserError)
+
+
+@pytest.mark.parametrize(("error", "code"), [(UserError("one line"), 2), (KeyboardInterrupt(), 130)])
+def test_exit_codes(error, code, monkeypatch, capsys):
+    monkeypatch.setattr(Options, "create", lambda options: (_ for _ in ()).throw(error))
+    with pytest.raises(SystemExit) as ended:
+        cli.main("demo", cli.Command("", Options, "none:none"), [])
+    assert ended.value.code == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_defect_has_a_traceback(monkeypatch):
+    monkeypatch.setattr(Options, "create", lambda options: (_ for _ in ()).throw(ValueError("a defect")))
+    with pytest.raises(ValueError, match="a defect"):
+        cli.main("demo", cli.Command("", Options, "none:none"), [])

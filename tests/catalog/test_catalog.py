@@ -1,0 +1,57 @@
+"""Lists of names, and the examples that come with the package."""
+
+import json
+
+import pytest
+
+import strategies
+from nastransfer_nni.base import cli
+from nastransfer_nni.commands import COMMANDS
+from nastransfer_nni.data.sources import SOURCES
+from nastransfer_nni.proxy import spec
+from nastransfer_nni.training.recipes import PRESETS
+
+
+def run(capsys, *argv):
+    with pytest.raises(SystemExit) as ended:
+        cli.main("nastransfer", COMMANDS, argv)
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("datasets", SOURCES),
+        ("protocols", PRESETS),
+        ("strategies", strategies.STRATEGIES),
+        ("proxies", spec.KINDS),
+    ],
+)
+def test_every_name_is_listed_with_a_line_on_it(capsys, what, names):
+    code, out, _ = run(capsys, "list", what)
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines()[1:]}
+    assert set(lines) == set(names)
+    assert all(len(line.split()) > 2 for line in lines.values())
+    rows = json.loads(run(capsys, "list", what, "--as-json")[1])
+    assert [row["name"] for row in rows] == list(names)
+
+
+def test_examples_are_listed_and_copied_once(capsys, tmp_path):
+    assert "darts_cifar10.yml" in run(capsys, "examples")[1]
+    assert run(capsys, "examples", "--to", str(tmp_path / "mine"))[0] == 0
+    assert (tmp_path / "mine" / "study_digits.yml").is_file()
+    (tmp_path / "mine" / "study_digits.yml").write_text("changed")
+    code, _, err = run(capsys, "examples", "--to", str(tmp_path / "mine"))
+    assert code == 2 and "already" in err
+    assert (tmp_path / "mine" / "study_digits.yml").read_text() == "changed"
+
+
+def test_the_loopback_script_is_found(capsys):
+    path = run(capsys, "loopback")[1].strip().removeprefix("--require=")
+    assert path.endswith("loopback.cjs") and "127.0.0.1" in open(path).read()  # noqa: PTH123, SIM115
+
+
+def test_the_version_is_shown(capsys):
+    assert run(capsys, "--version")[1].startswith("nastransfer_nni 0.")
