@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ from search_spaces.nni_api import (
 )
 
 
+@contextlib.contextmanager
+def _silent_log() -> Iterator[None]:
+    """Silence NNI's log for the block."""
+    logger = logging.getLogger("nni")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 class _Experiment(NasExperiment):  # type: ignore[misc]
     """What both kinds have in common: an interruption reaches the caller.
 
@@ -38,8 +51,8 @@ class _Experiment(NasExperiment):  # type: ignore[misc]
     def __init__(
         self, space: DartsSpace, evaluator: Any, strategy: Strategy, config: NasExperimentConfig
     ) -> None:
-        logging.getLogger("nni").setLevel(logging.CRITICAL)
-        super().__init__(space, evaluator, strategy, config)
+        with _silent_log():
+            super().__init__(space, evaluator, strategy, config)
 
     def search(self, port: int = 8080) -> None:
         """Run the search.
@@ -47,14 +60,15 @@ class _Experiment(NasExperiment):  # type: ignore[misc]
         Raises:
             KeyboardInterrupt: it was interrupted.
         """
-        try:
-            self.run(port)
-        except Exception:
+        with _silent_log():
+            try:
+                self.run(port)
+            except Exception:
+                self.stop()
+                raise
+            if self.strategy._status is not StrategyStatus.SUCCEEDED:
+                raise KeyboardInterrupt
             self.stop()
-            raise
-        if self.strategy._status is not StrategyStatus.SUCCEEDED:
-            raise KeyboardInterrupt
-        self.stop()
 
     def _start_logging(self, debug: bool) -> None:
         """Leave logging as the command has set it up."""

@@ -107,6 +107,7 @@ def test_nothing_of_the_process_is_changed(tmp_path, monkeypatch):
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         return dict(os.environ), loggers, handlers, sys.stdout, sys.stderr
 
+    logging.getLogger("nni").setLevel(logging.INFO)
     monkeypatch.setenv("NNI_TRIAL_JOB_ID", "")
     monkeypatch.delenv("NNI_TRIAL_JOB_ID")
     before = state()
