@@ -85,7 +85,7 @@ def _accuracies(data_set: str) -> dict[str, float]:
 class Lookup(CandidateEvaluator):
     """Reads a candidate's validation accuracy off the table."""
 
-    samples = 25_000 * 12
+    training_images = 25_000 * 12
     workers = 1
 
     def __init__(self, data_set: str, context: SearchContext) -> None:

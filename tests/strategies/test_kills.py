@@ -31,6 +31,7 @@ def outcome(out):
     return metrics, {name: summary[name] for name in ("top1", "genotype", "search_samples", "candidates")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", SEARCHES)
 def test_a_killed_search_ends_like_one_that_was_left_alone(strategy, tmp_path):
     assert start(strategy, tmp_path / "alone").wait() == 0

@@ -37,7 +37,7 @@ def score(sample):
 class Judge(CandidateEvaluator):
     """Scores at once; can fail now and then, and can stop the search."""
 
-    samples = 100
+    training_images = 100
 
     def __init__(self, context, records, workers=1, failures=(), stop_at=None):
         self.context, self.recorder, self.workers = context, records, workers
@@ -224,7 +224,7 @@ def test_the_knee_is_where_little_cost_has_bought_much():
         ("evolution:selection=nsga2,tournament=3", "no option of selection=nsga2"),
         ("evolution:population=10", "needs as large a population"),
         ("evolution:selection=best", "selection"),
-        ("random:candidates=0", "samples"),
+        ("random:candidates=0", "candidates"),
         ("enas:hiden=3", "did you mean 'hidden'"),
     ],
 )
