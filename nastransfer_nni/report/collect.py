@@ -11,6 +11,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from nastransfer_nni.architecture.file import Architecture
+from nastransfer_nni.architecture.file import read as read_architecture
 from nastransfer_nni.report.statistics import table
 from nastransfer_nni.tracking import directory
 from search_spaces.errors import UserError
@@ -90,53 +92,50 @@ def _transfers(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield path.parent, config
 
 
-def _read_files(path: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+def _read_files(path: Path) -> tuple[dict[str, Any], Architecture] | None:
     """summary.json and architecture.json of a run; None if one is missing or lacks what the table needs."""
-    summary, architecture = _read_object(path / "summary.json"), _read_object(path / "architecture.json")
-    if summary is None or architecture is None:
+    summary = directory.read_summary(path)
+    if summary is None or summary.get("top1") is None or summary.get("target") is None:
         return None
-    found_by = architecture.get("found_by") or {}
-    is_complete = (
-        summary.get("top1") is not None
-        and summary.get("target") is not None
-        and "genotype" in architecture
-        and isinstance(found_by, dict)
-        and isinstance(found_by.get("options") or {}, dict)
-        and isinstance(found_by.get("setting") or {}, dict)
-    )
-    return (summary, architecture) if is_complete else None
+    try:
+        architecture = read_architecture(str(path / "architecture.json"))
+    except UserError:
+        return None
+    found_by = architecture.found_by
+    is_readable = all(isinstance(found_by.get(name) or {}, dict) for name in ("options", "setting"))
+    return (summary, architecture) if is_readable else None
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None if the file is missing or holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
 def _row(
-    path: Path, config: dict[str, Any], summary: dict[str, Any], architecture: dict[str, Any]
+    path: Path, config: dict[str, Any], summary: dict[str, Any], architecture: Architecture
 ) -> dict[str, Any]:
-    """One row of the results table, with the options of the strategy and of the search not yet as text."""
-    found = dict(architecture.get("found_by") or {})
-    if found.get("strategy") in (None, "published"):  # no search of ours found it: the cell is the strategy
+    """One row of the results table; the options of the strategy and of the search are not yet text."""
+    found_by = architecture.found_by
+    if found_by.get("strategy") in (None, "published"):  # no search of ours found the cell
         options = config.get("options")
         arch = options.get("arch") if isinstance(options, dict) else None
-        found = {"strategy": Path(str(arch or path.name)).stem}
-    options = dict(found.get("options") or {})
+        found_by = {"strategy": Path(str(arch or path.name)).stem}
+    options = dict(found_by.get("options") or {})
     proxy_seed = options.pop("proxy_seed", None)  # files of 0.1 may list it there
     row = {name: summary.get(name) for name in (*METRICS, *SETTING)}
-    row |= {name: found.get(name) for name in FOUND_BY}
+    row |= {name: found_by.get(name) for name in FOUND_BY}
     if row["proxy_seed"] is None:
         row["proxy_seed"] = proxy_seed
     return row | {
         "strategy_options": options,
-        "setting": found.get("setting") or {},
-        "search_seed": found.get("seed"),
-        "search_samples": found.get("search_samples"),
-        "genotype": json.dumps(architecture["genotype"], sort_keys=True),
+        "setting": found_by.get("setting") or {},
+        "search_seed": found_by.get("seed"),
+        "search_samples": found_by.get("search_samples"),
+        "genotype": json.dumps(architecture.genotype.to_dict(), sort_keys=True),
     }
 
 
@@ -173,11 +172,12 @@ def _source_top1(results: pd.DataFrame) -> pd.Series:
 
 
 def _provenance(
-    config: dict[str, Any], summary: dict[str, Any], architecture: dict[str, Any]
+    config: dict[str, Any], summary: dict[str, Any], architecture: Architecture
 ) -> dict[str, Any]:
     known = {name: config[name] for name in PROVENANCE if config.get(name) is not None}
-    search = (architecture.get("found_by") or {}).get("versions")
-    fingerprints = {text for content in (config, summary, architecture) for text in _fingerprints(content)}
+    search = architecture.found_by.get("versions")
+    contents = (config, summary, architecture.found_by)
+    fingerprints = {text for content in contents for text in _fingerprints(content)}
     return known | ({"search_versions": search} if search else {}) | {"fingerprints": sorted(fingerprints)}
 
 

@@ -80,7 +80,7 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
     Args:
         findings: the statistics.
         out: folder of the report; it is created.
-        source: where the results table comes from.
+        source: origin of the results table.
         tables: tables of the report, in the order in which they are shown.
 
     Returns:

@@ -3,6 +3,7 @@ import json
 import pandas as pd
 import pytest
 
+from nastransfer_nni.architecture.file import Architecture
 from nastransfer_nni.report import collect
 from nastransfer_nni.report.statistics import table
 from search_spaces.errors import UserError
@@ -35,9 +36,12 @@ def write_run(root, name, status="completed", found_by=None, **summary):
     (folder / "summary.json").write_text(
         json.dumps(metrics | {"protocol": "p", "protocol_hash": "h"} | summary)
     )
-    genotype = zoo()["DARTS_V2"].genotype.to_dict()
-    (folder / "architecture.json").write_text(json.dumps({"genotype": genotype, "found_by": found_by}))
+    Architecture(zoo()["DARTS_V2"].genotype, name, found_by or {}).write(folder / "architecture.json")
     return folder
+
+
+def architecture_json(**changes):
+    return json.dumps(Architecture(zoo()["DARTS_V2"].genotype, "").to_dict() | changes)
 
 
 def test_finished_transfers_below_a_folder_become_rows(tmp_path):
@@ -64,9 +68,10 @@ def test_finished_transfers_below_a_folder_become_rows(tmp_path):
         ("summary.json", '{"top1": 90}'),
         ("architecture.json", None),
         ("architecture.json", "\xff"),
-        ("architecture.json", '{"found_by": null}'),
-        ("architecture.json", '{"genotype": {}, "found_by": "me"}'),
-        ("architecture.json", '{"genotype": {}, "found_by": {"options": [1]}}'),
+        ("architecture.json", "{}"),
+        ("architecture.json", architecture_json(found_by="me")),
+        ("architecture.json", architecture_json(found_by={"options": [1]})),
+        ("architecture.json", architecture_json(genotype={})),
         ("status.json", "{"),
         ("config.yaml", "command: transfer\noptions: [1]\n"),
     ],
@@ -94,6 +99,15 @@ def test_a_report_of_runs_links_to_them_and_keeps_their_provenance(tmp_path):
     assert json.loads((out / "provenance.json").read_text())["runs"]["2"]["command_line"] == "python -m x"
     again = make_from(out / "results.csv", tmp_path / "again")
     assert json.loads((again / "provenance.json").read_text())["runs"]["2"]["fingerprints"] == ["abc"]
+
+
+def test_runs_of_version_0_1_have_todays_names_of_options(tmp_path):
+    for version, option in ((1, "alpha_learning_rate"), (2, "alpha_lr")):
+        found_by = {"strategy": "darts", "seed": version, "options": {option: 0.001}}
+        path = write_run(tmp_path, str(version), found_by=found_by) / "architecture.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
+    rows, _, _ = collect.collect(tmp_path)
+    assert rows["strategy_options"].tolist() == ['{"alpha_lr":0.001}'] * 2
 
 
 def test_a_folder_without_finished_transfers_is_refused(tmp_path):

@@ -42,7 +42,7 @@ Accuracies are in percent and times in seconds. `search_samples` counts images b
 SHORT = ("target", "method", "arm", "run", "top1")
 ARMS = ("searched", "random")
 BASELINE = "random"
-"""The strategy that draws one random cell without a search; with options of its own it is a search."""
+"""The strategy that draws one cell without a search. With options, such as `candidates`, it is a search."""
 
 MAX_NUMBER = 1e30
 """Largest number that a column may have; it excludes infinity."""
@@ -172,7 +172,7 @@ def label(strategy: str, options: str) -> str:
 
     Args:
         strategy: name of the strategy.
-        options: its non-default options as a JSON object; other text is shown as it is.
+        options: non-default options of the strategy as a JSON object; other text is shown as it is.
     """
     if not options:
         return strategy

@@ -1,4 +1,4 @@
-"""Made-up studies with known effects."""
+"""Simulated studies with known effects."""
 
 import json
 
@@ -8,7 +8,7 @@ import pandas as pd
 from search_spaces import Genotype
 
 STRATEGIES = {"darts": 0.10, "enas": -0.45, "evolution": 0.55, "nsga2": 0.40, "random_ws": 0.05}
-"""What each strategy adds to a random cell's top1, in points."""
+"""Points of top-1 by which each strategy is better than a random cell."""
 PROXIES = {("imagenet1k", "classes:100"): 0.1, ("imagenet1k", "images:0.1"): 0.0, ("cifar10", "all"): -0.1}
 SECONDS = {"darts": 9e3, "enas": 1.6e4, "evolution": 2.4e5, "nsga2": 2.1e5, "random_ws": 8e3}
 
@@ -24,7 +24,11 @@ def study(
     targets=("imagenet1k",),
     deviations=(0.08, 0.2, 0.1),
 ):
-    """A results table of the full form: `deviations` of proxy draws, searches and trainings, in points."""
+    """A results table of the full form.
+
+    Args:
+        deviations: standard deviations between proxy draws, searches and trainings, in points of top-1.
+    """
     rng = np.random.default_rng(seed)
     rows = []
 
@@ -64,11 +68,11 @@ def study(
 
     for target in targets:
         for (source, proxy), shift in proxies.items():
-            of_draw = deviations[0] * rng.normal(size=draws)
+            draw_effects = deviations[0] * rng.normal(size=draws)
             for strategy, effect in strategies.items():
                 for draw in range(draws):
                     for search in range(searches):
-                        mean = 73.5 + effect + shift + of_draw[draw]
+                        mean = 73.5 + effect + shift + draw_effects[draw]
                         source_mean = 95.0 + 0.8 * effect
                         seconds = SECONDS.get(strategy, 1e4)
                         cost = seconds, 400 if seconds > 1e5 else ""

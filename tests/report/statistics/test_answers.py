@@ -20,45 +20,45 @@ def big(**options):
     )
 
 
-def test_proxies_that_are_alike_are_called_so():
-    said = answers(big())[PROXY]
-    assert said.verdict == "mean: no; ranking: no"
-    assert "equivalent within 0.5%" in said.sentence
+def test_equivalent_proxies_are_recognised():
+    found = answers(big())[PROXY]
+    assert found.verdict == "mean: no; ranking: no"
+    assert "equivalent within 0.5%" in found.sentence
 
 
-def test_proxies_that_differ_are_called_so():
+def test_different_proxies_are_recognised():
     proxies = {("s", "good"): 1.5, ("s", "bad"): 0.0}
-    said = answers(big(proxies=proxies))[PROXY]
-    assert said.verdict.startswith("mean: yes")
-    assert "+2.02%, of s / good against s / bad" in said.sentence
+    found = answers(big(proxies=proxies))[PROXY]
+    assert found.verdict.startswith("mean: yes")
+    assert "+2.02%, of s / good against s / bad" in found.sentence
 
 
-def test_a_ranking_that_turns_is_called_so():
+def test_a_ranking_that_changes_is_recognised():
     frame = big(strategies={"darts": 0.6, "enas": 0.0, "nsga2": -0.6})
     last = frame["proxy"] == "all"
-    turned = {"darts": "nsga2", "nsga2": "darts", "enas": "enas"}
-    frame.loc[last, "strategy"] = frame.loc[last, "strategy"].map(turned)
+    swapped = {"darts": "nsga2", "nsga2": "darts", "enas": "enas"}
+    frame.loc[last, "strategy"] = frame.loc[last, "strategy"].map(swapped)
     frame["strategy_options"] = ""
-    said = answers(frame)[PROXY]
-    assert said.verdict.endswith("ranking: yes")
-    assert "significant swaps, such as darts above" in said.sentence
+    found = answers(frame)[PROXY]
+    assert found.verdict.endswith("ranking: yes")
+    assert "significant swaps, such as darts above" in found.sentence
 
 
 def test_alike_on_the_source_and_different_on_the_target():
     frame = big(proxies={("s", "p"): 0.0})
     frame["source_top1"] = 95 + 0.01 * np.random.default_rng(0).normal(size=len(frame))
-    said = answers(frame)[ALIKE]
-    assert said.verdict == "yes"
-    assert said.sentence.startswith("Of 10 pairs of strategies alike on the source")
-    assert "evolution over enas" in said.sentence
+    found = answers(frame)[ALIKE]
+    assert found.verdict == "yes"
+    assert found.sentence.startswith("Of 10 pairs of strategies alike on the source")
+    assert "evolution over enas" in found.sentence
     assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "inconclusive"
 
 
 def test_what_beats_random_is_named_with_its_numbers():
     frame = big(proxies={("s", "p"): 0.0})
-    said = answers(frame)[RANDOM]
-    assert said.verdict == "partly"
-    assert "largest improvement is that of evolution on s / p: +0." in said.sentence
+    found = answers(frame)[RANDOM]
+    assert found.verdict == "partly"
+    assert "largest improvement is that of evolution on s / p: +0." in found.sentence
     assert answers(big(strategies={"evolution": 0.8, "nsga2": 0.9}))[RANDOM].verdict == "no"
     assert answers(big(strategies={"enas": -0.8}))[RANDOM].verdict == "yes"
 
@@ -70,9 +70,9 @@ def test_few_runs_are_inconclusive(question):
 
 def test_a_bare_table_is_inconclusive():
     frame = pd.DataFrame({"target": "t", "strategy": "a", "top1": [90.0]})
-    said = answers(frame)
-    assert {each.verdict for each in said.values()} == {"inconclusive"}
-    assert "no random cells" in said[RANDOM].sentence
+    found = answers(frame)
+    assert {each.verdict for each in found.values()} == {"inconclusive"}
+    assert "no random cells" in found[RANDOM].sentence
 
 
 def test_every_answer_is_one_sentence():

@@ -25,14 +25,14 @@ def ragged(seed=0, shape=RAGGED):
 
 
 def tree(rows):
-    """draw -> search -> accuracies."""
+    """Accuracies of the trainings, as a list per search in a list per draw."""
     return [
-        [of_search["top1"].to_numpy() for _, of_search in of_draw.groupby("search_seed")]
-        for _, of_draw in rows.groupby("proxy_seed")
+        [rows_of_search["top1"].to_numpy() for _, rows_of_search in rows_of_draw.groupby("search_seed")]
+        for _, rows_of_draw in rows.groupby("proxy_seed")
     ]
 
 
-def mean_of(draws):
+def nested_mean(draws):
     return np.mean([np.mean([np.mean(trainings) for trainings in searches]) for searches in draws])
 
 
@@ -41,7 +41,7 @@ def mean(values):
 
 
 def slow_resample(draws, rng):
-    """One resample of nested lists: as many draws, searches in each, trainings in those, as there are."""
+    """Mean of one resample of nested lists, with the same number of draws, searches and trainings."""
 
     def again(items):
         return rng.choices(items, k=len(items))
@@ -64,7 +64,7 @@ def test_resampling_equals_the_obvious_loop(shape):
 
 def test_the_mean_and_its_error_are_those_of_the_outermost_units():
     rows = ragged()
-    means = [mean_of([searches]) for searches in tree(rows)]
+    means = [nested_mean([searches]) for searches in tree(rows)]
     found = arm(rows, "top1", 1000, 0)
     assert found.mean == pytest.approx(np.mean(means), rel=1e-12)
     assert found.se == pytest.approx(np.std(means, ddof=1) / np.sqrt(3), rel=1e-12)
@@ -86,14 +86,14 @@ def test_units_are_the_outermost_level_with_several_members(shape, units, level)
     assert len(found.replicates) == (1000 if units > 1 else 0)
 
 
-def test_spread_of_the_samples_is_students():
+def test_spread_of_the_replicates_is_students():
     rows = ragged(shape=[[1] * 8])
     found = arm(rows, "top1", 200_000, 0)
     # a scaled Student's t with n degrees of freedom has variance n / (n - 2)
     assert found.replicates.std() == pytest.approx(found.se * np.sqrt(8 / 6), rel=0.03)
 
 
-def test_probabilities_equal_counted_samples_and_resolve_what_counting_cannot():
+def test_probabilities_equal_counted_replicates_and_resolve_smaller_ones():
     found = arm(ragged(), "top1", 200_000, 0)
     limits = found.mean + 0.4 * np.random.default_rng(0).normal(size=200_000)
     assert found.probability_below(limits) == pytest.approx((found.replicates < limits).mean(), abs=3e-3)
@@ -103,19 +103,19 @@ def test_probabilities_equal_counted_samples_and_resolve_what_counting_cannot():
     assert 0 < mirrored < 1e-4
 
 
-def test_runs_that_are_all_alike_leave_no_doubt_but_where_they_are_equal():
+def test_equal_runs_leave_doubt_only_where_the_limit_equals_them():
     rows = ragged(shape=[[1] * 8]).assign(top1=90.0)
     found = arm(rows, "top1", 1000, 0)
     assert found.se == 0
     assert [found.probability_below(np.full(1000, limit)) for limit in (89.0, 90.0, 91.0)] == [0, 0.5, 1]
 
 
-def test_samples_do_not_depend_on_what_else_the_table_holds_nor_on_its_order():
+def test_replicates_depend_neither_on_other_rows_nor_on_their_order():
     rows, _ = table.check(study())
     one = rows[(rows["strategy"] == "enas") & (rows["proxy"] == "images:0.1")]
-    draws = arm(one, "top1", 1000, 0).replicates
-    assert np.array_equal(draws, arm(one.iloc[::-1], "top1", 1000, 0).replicates)
-    assert not np.array_equal(draws, arm(one, "top1", 1000, 1).replicates)
+    replicates = arm(one, "top1", 1000, 0).replicates
+    assert np.array_equal(replicates, arm(one.iloc[::-1], "top1", 1000, 0).replicates)
+    assert not np.array_equal(replicates, arm(one, "top1", 1000, 1).replicates)
 
 
 def test_strategies_on_the_same_proxy_draws_share_their_resampling():

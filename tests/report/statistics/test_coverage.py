@@ -17,6 +17,7 @@ def test_a_percentile_bootstrap_would_not():
     assert run(Design((1, 5, 1), (5, 1)), simulations=300, replicates=500, seed=0)["percentile"] < 0.91
 
 
+@pytest.mark.slow
 def test_holm_keeps_the_error_of_the_family():
     assert family(5, simulations=60, replicates=500, seed=0) < 0.14
 

@@ -17,7 +17,7 @@ def comparisons(**options):
     return compare(table.check(study(**options))[0], OPTIONS)
 
 
-def test_probabilities_are_of_each_rank_and_put_the_best_first():
+def test_probabilities_sum_to_one_and_the_best_is_first():
     for ranking in rankings(comparisons()):
         assert np.allclose(ranking.probabilities.sum(0), 1)
         assert np.allclose(ranking.probabilities.sum(1), 1)
@@ -27,12 +27,12 @@ def test_probabilities_are_of_each_rank_and_put_the_best_first():
         assert ranking.sufficient
 
 
-def test_probabilities_equal_a_count_over_samples():
+def test_probabilities_equal_a_count_over_replicates():
     members = [each for each in comparisons() if each.proxy == "all"]
     ranking = rankings(members)[0]
     counts = np.zeros((5, 5))
-    for sample in zip(*(member.replicates for member in members), strict=True):
-        for rank, index in enumerate(np.argsort(sample)[::-1]):
+    for replicate in zip(*(member.replicates for member in members), strict=True):
+        for rank, index in enumerate(np.argsort(replicate)[::-1]):
             counts[ranking.strategies.index(members[index].strategy), rank] += 1
     assert np.allclose(ranking.probabilities, counts / 2000)
 
@@ -42,7 +42,7 @@ def test_alike_strategies_share_the_ranks():
     chances = [
         rankings(comparisons(seed=seed, strategies=alike))[0].probabilities[0, 0] for seed in range(30)
     ]
-    assert np.mean(chances) < 0.9  # the better of two samples is not the better strategy
+    assert np.mean(chances) < 0.9  # the better of two means is not the better strategy
     assert min(chances) >= 0.45
 
 
@@ -52,7 +52,7 @@ def test_without_random_cells_top1_is_ranked():
     assert ranking.scores.max() > 70
 
 
-def test_agreement_of_two_proxies_equals_scipy_sample_by_sample():
+def test_agreement_of_two_proxies_equals_scipy_in_each_replicate():
     found = comparisons(deviations=(0.3, 0.4, 0.1))
     row = movements(found, OPTIONS).iloc[0]
     a, b = (
@@ -62,8 +62,8 @@ def test_agreement_of_two_proxies_equals_scipy_sample_by_sample():
     means = np.array([[each.searched.mean for each in side] for side in (a, b)])
     assert row["tau"] == pytest.approx(stats.kendalltau(*means).statistic)
     assert row["rho"] == pytest.approx(stats.spearmanr(*means).statistic)
-    draws = np.stack([[each.searched.replicates for each in side] for side in (a, b)])
-    pairs = [draws[:, :, i] for i in range(draws.shape[2])]
+    replicates = np.stack([[each.searched.replicates for each in side] for side in (a, b)])
+    pairs = [replicates[:, :, i] for i in range(replicates.shape[2])]
     taus, rhos = (
         [function(*pair).statistic for pair in pairs] for function in (stats.kendalltau, stats.spearmanr)
     )
@@ -72,8 +72,8 @@ def test_agreement_of_two_proxies_equals_scipy_sample_by_sample():
     assert row["same_best"] == pytest.approx(np.mean([np.argmax(x) == np.argmax(y) for x, y in pairs]))
 
 
-def turned(seed=0):
-    """A study whose best and worst strategies change places on the last proxy."""
+def swapped(seed=0):
+    """A study whose best and worst strategies swap on the last proxy."""
     frame = study(seed=seed, draws=10, searches=1, strategies={"a": 0.6, "b": 0.1, "c": -0.6})
     last = frame["proxy"] == "all"
     frame.loc[last, "strategy"] = frame.loc[last, "strategy"].map({"a": "c", "c": "a", "b": "b"})
@@ -81,7 +81,7 @@ def turned(seed=0):
 
 
 def test_a_true_swap_is_found_and_named():
-    found = movements(turned(), OPTIONS)
+    found = movements(swapped(), OPTIONS)
     assert found["swaps"].map(len).tolist()[0] == 0
     assert "a above c on imagenet1k / classes:100, below on cifar10 / all" in found["swaps"][1]
     assert (found.loc[1:, "tau"] < 0).all()
@@ -101,12 +101,12 @@ def test_critical_difference_equals_demsars_and_friedmans():
     result = critical_differences(found, OPTIONS)[0]
     # q at 0.05 for five classifiers is 2.728 (Demsar 2006, table 5)
     assert result.difference == pytest.approx(2.728 * np.sqrt(5 * 6 / (6 * 8)), rel=1e-3)
-    table_of = np.stack(
+    accuracies = np.stack(
         [each.rows.sort_values("proxy_seed")["top1"] for each in found if each.searched], axis=1
     )
-    ranks = np.array([[1 + (row > value).sum() for value in row] for row in table_of]).mean(0)
+    ranks = np.array([[1 + (row > value).sum() for value in row] for row in accuracies]).mean(0)
     assert np.allclose(result.mean_ranks, np.sort(ranks))
-    chi2 = stats.friedmanchisquare(*table_of.T).statistic
+    chi2 = stats.friedmanchisquare(*accuracies.T).statistic
     assert result.p_value == pytest.approx(stats.f.sf(7 * chi2 / (8 * 4 - chi2), 4, 28))
     for (i, a), (j, b) in combinations(enumerate(result.mean_ranks), 2):
         joined = any(start <= i and j <= end for start, end in result.cliques)

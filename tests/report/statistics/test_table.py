@@ -104,7 +104,7 @@ def test_options_make_another_strategy_however_they_are_written():
 
 def test_random_search_is_no_baseline():
     frame = study(random_cells=3)
-    frame.loc[frame["strategy"] == "random", "strategy_options"] = [json.dumps({"samples": 10}), "", ""]
+    frame.loc[frame["strategy"] == "random", "strategy_options"] = [json.dumps({"candidates": 10}), "", ""]
     rows, _ = table.check(frame)
     assert table.is_baseline(rows).sum() == 2
     assert len(table.baseline_of(rows, "darts")) == 2
