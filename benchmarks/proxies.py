@@ -1,8 +1,8 @@
-"""Choosing proxy sets at the size of ImageNet-22K and ImageNet-1K: time and memory.
+"""Time and memory of selecting proxy sets at the size of ImageNet-22K and ImageNet-1K.
 
 `python -m benchmarks.proxies` runs every kind in a process of its own, prints a table and writes
-`benchmarks/results/proxies.json` and `.png`. Labels are made up with the size of ImageNet-22K's Fall-2011
-release (14,197,122 images, 21,841 classes, a long tail), features with the size of ImageNet-1K (1,281,000 x
+`benchmarks/results/proxies.json` and `.png`. Labels are synthetic, of the size of ImageNet-22K's Fall-2011
+release (14,197,122 images, 21,841 classes, a long tail); features of the size of ImageNet-1K (1,281,000 x
 384).
 """
 
@@ -13,18 +13,22 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nastransfer_nni.base.files import write_json
 from nastransfer_nni.data import hashing, splits
-from nastransfer_nni.proxy import by_feature, by_label, spec
-from nastransfer_nni.proxy.by_label import Pool
+from nastransfer_nni.proxy import spec
+from nastransfer_nni.proxy.pool import Pool
+from nastransfer_nni.proxy.scorers import ScoreSource
 
 RESULTS = Path(__file__).parent / "results"
 IMAGES, CLASSES, LARGEST = 14_197_122, 21_841, 3_047
+CANONICAL, SPLITS = "canonical order", "weight split and alpha split"
 LABEL_KINDS = (
     "classes:1000",
     "classes:1000,select=most",
@@ -38,8 +42,8 @@ LABEL_KINDS = (
     "balanced:100,short=keep",
     "head:0.5",
     "tail:0.5",
-    "canonical order",
-    "weights and alphas halves",
+    CANONICAL,
+    SPLITS,
 )
 PER_CLASS, DIMENSIONS = 1_281, 384
 FEATURE_KINDS = ("k-center:0.1", "herding:0.1", "k-center:100,across=true", "herding:100,across=true")
@@ -47,7 +51,7 @@ SIZES = (62, 125, 250, 500, 1000)  # classes of 1,281 images
 
 
 def long_tail() -> Pool:
-    """Labels in random order whose class sizes fall from 3,047 to 1, and made-up keys."""
+    """Labels in random order whose class sizes fall from 3,047 to 1, and synthetic keys."""
     rank = np.arange(CLASSES) / CLASSES
     power = LARGEST * CLASSES / IMAGES - 1  # so that the sizes add up
     counts = np.maximum((LARGEST * (1 - rank) ** power).astype(np.int64), 1)
@@ -60,52 +64,48 @@ def long_tail() -> Pool:
 
 
 def choose_by_label(kind: str, pool: Pool) -> int:
-    """Make one choice; returns the number of images chosen."""
-    if kind.startswith("weights"):
+    """Select once; returns the number of images selected."""
+    if kind == SPLITS:
         return sum(map(len, splits.split(pool.labels)))
-    if kind.startswith("canonical"):
-        return len(np.lexsort((pool.keys, pool.labels)))  # once for a set, before any choice
-    (step,) = spec.parse_steps(kind)
-    if isinstance(step, spec.Classes):
-        return len(by_label.choose_classes(pool, step, seed=0))
-    if isinstance(step, spec.Balanced):
-        return len(by_label.choose_balanced(pool, step, seed=0))
-    if isinstance(step, spec.Share):
-        return len(by_label.choose_share(pool, step, seed=0))
-    assert isinstance(step, spec.Images), "the kinds above"
-    if step.like is not None:
-        size = choose_by_label(step.like, pool)
-    else:
-        assert step.amount is not None, "a size of its own"
-        size = round(step.amount * len(pool))
-    return len(by_label.choose_images(pool, step, max(size, CLASSES), seed=0))
+    if kind == CANONICAL:
+        return len(np.lexsort((pool.keys, pool.labels)))  # once per set, before any selection
+    return len(spec.parse(kind).choose(pool, seed=0))
 
 
-def feature_pool(classes: int) -> tuple[Pool, np.ndarray[Any, np.dtype[np.float32]]]:
-    """1,281 points around a centre of each class, float32 [N, 384]."""
+@dataclass(frozen=True)
+class PoolWithFeatures(Pool):
+    """A pool with the features of every image, float32 [N, D]."""
+
+    features: npt.NDArray[np.float32]
+
+    def column(self, source: ScoreSource, name: str) -> npt.NDArray[np.float32]:
+        """The features."""
+        return self.features
+
+
+def feature_pool(classes: int) -> PoolWithFeatures:
+    """1,281 points around a center of each class, with features float32 [N, 384]."""
     random = np.random.default_rng(0)
     label = np.repeat(np.arange(classes, dtype=np.int32), PER_CLASS)
     points = random.standard_normal((len(label), DIMENSIONS), dtype=np.float32)
-    centres = random.standard_normal((classes, DIMENSIONS), dtype=np.float32)
+    centers = random.standard_normal((classes, DIMENSIONS), dtype=np.float32)
     for number in range(classes):
-        points[number * PER_CLASS : (number + 1) * PER_CLASS] += centres[number]
+        points[number * PER_CLASS : (number + 1) * PER_CLASS] += centers[number]
     names = tuple(map(str, range(classes)))
-    return Pool(names, label, hashing.mix(np.arange(len(label), dtype=np.uint64))), points
+    keys = hashing.mix(np.arange(len(label), dtype=np.uint64))
+    return PoolWithFeatures(names, label, keys, features=points)
 
 
 def measure(kind: str, classes: int) -> dict[str, Any]:
-    """Time one choice in this process."""
-    if classes == 0:
-        pool = long_tail()
-        begin, cpu = time.perf_counter(), time.process_time()
-        chosen = choose_by_label(kind, pool)
-    else:
-        pool, points = feature_pool(classes)
-        (step,) = spec.parse_steps(kind)
-        assert isinstance(step, spec.Spread) and step.amount is not None, "the kinds above"
-        size = round(step.amount * len(pool)) if step.amount <= 1 else int(step.amount)
-        begin, cpu = time.perf_counter(), time.process_time()
-        chosen = len(by_feature.choose_spread(pool, step, size, points, seed=0))
+    """Time one selection in this process.
+
+    Args:
+        kind: short form of the proxy set, or one of the other operations of `LABEL_KINDS`.
+        classes: classes of the features; 0: long-tailed labels without features.
+    """
+    pool = feature_pool(classes) if classes else long_tail()
+    begin, cpu = time.perf_counter(), time.process_time()
+    chosen = choose_by_label(kind, pool)
     seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {
@@ -113,13 +113,13 @@ def measure(kind: str, classes: int) -> dict[str, Any]:
         "images": len(pool),
         "chosen": chosen,
         "seconds": seconds,
-        "cpu_seconds": cpu_seconds,  # on a busy machine the one that counts
+        "cpu_seconds": cpu_seconds,  # on a busy machine, more reliable than the wall-clock time
         "peak_gigabytes": gigabytes,
     }
 
 
 def in_own_process(kind: str, classes: int = 0) -> dict[str, Any]:
-    """`measure` in a new process, so that the peak of its memory is its own."""
+    """`measure` in a new process, so that its peak memory is its own."""
     command = [sys.executable, "-m", "benchmarks.proxies", kind, str(classes)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     row: dict[str, Any] = json.loads(done.stdout)
@@ -132,7 +132,7 @@ def in_own_process(kind: str, classes: int = 0) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Plot how the time of the choices by features grows with the number of images."""
+    """Plot how the time of k-center and herding grows with the number of images."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

@@ -1,1 +1,3 @@
-"""Proxy sets: which images of a source a search works on, chosen in one of many ways and written down."""
+"""Proxy sets: subsets of the source data for searches, selected in many ways and recorded in manifests."""
+
+from nastransfer_nni.proxy import kinds as kinds  # fills the registry of kinds before anything reads it

@@ -1,17 +1,17 @@
-"""`python -m nastransfer_nni.proxy make|show|diff`: choose a proxy set, look at one, compare two."""
+"""`python -m nastransfer_nni.proxy make|show|diff`: select a proxy set, inspect one, compare two."""
 
 from __future__ import annotations
 
 from nastransfer_nni.base import cli
-from nastransfer_nni.proxy.config import DiffConfig, MakeConfig, ShowConfig
+from nastransfer_nni.proxy.config import DiffConfig, MakeFlags, ShowConfig
 
 _RUN = "nastransfer_nni.proxy.run"
 _PROGRAM = "python -m nastransfer_nni.proxy"
 
 COMMANDS: cli.Commands = {
     "make": cli.Command(
-        "choose a proxy set and write its manifest",
-        MakeConfig,
+        "select a proxy set and write its manifest",
+        MakeFlags,
         f"{_RUN}:make",
         examples=(
             f"{_PROGRAM} make --source imagenet1k --kind classes --num-classes 100 --seed 0 --out in100.json",
@@ -31,7 +31,7 @@ COMMANDS: cli.Commands = {
         ),
     ),
     "diff": cli.Command(
-        "say what two proxy sets share and where they differ",
+        "print what two proxy sets have in common and where they differ",
         DiffConfig,
         f"{_RUN}:diff",
         positional=("first", "second"),

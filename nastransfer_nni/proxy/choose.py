@@ -1,9 +1,10 @@
-"""From a proxy's name to its images: `resolve` for a search, `make` for a manifest."""
+"""Select the images of a proxy set: `resolve` for a search, `make` for a new manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,102 +15,135 @@ from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.memory import report_bad_images
 from nastransfer_nni.data.sources import Source
-from nastransfer_nni.proxy import by_label, spec
-from nastransfer_nni.proxy.by_label import Pool
+from nastransfer_nni.proxy import scorers
 from nastransfer_nni.proxy.manifest import INLINE, ClassRecord, ImageFile, Manifest, SourceRecord
+from nastransfer_nni.proxy.pool import Pool
+from nastransfer_nni.proxy.scorers import ScoreSource
+from nastransfer_nni.proxy.spec import ProxySpec, text_of
 from search_spaces.errors import UserError
 
-SPLIT = "train"  # a proxy never touches the images that a target is judged by
+SPLIT = "train"
+"""Split that proxy sets are selected from, so that they share no image with the test split of a target."""
 
 
-def resolve(proxy: spec.ProxySpec, source: Source | str, seed: int = 0) -> tuple[ImageSet, Manifest]:
-    """The images that a search works on, in an order that does not depend on how the set is stored.
+def resolve(proxy: ProxySpec, source: Source, seed: int = 0) -> tuple[ImageSet, Manifest]:
+    """Open the images of a proxy set.
 
     Args:
-        proxy: a manifest, or a short form such as `classes:100` or `entropy-p1:0.1`.
-        source: the set to choose from, as `load` takes it.
-        seed: of the choice; a manifest has its own.
+        proxy: steps that select images, or a manifest that lists them.
+        source: the image set to select from.
+        seed: random seed of the steps' choices; a manifest has its own.
+
+    Returns:
+        The images in canonical order, which does not depend on the source's storage format, and the manifest.
 
     Raises:
-        UserError: what cannot be chosen, or a manifest that does not fit the source.
+        UserError: the source does not have what the proxy asks for, or is not the one of the manifest.
     """
     if proxy.manifest is None:
-        return make(load(source, SPLIT), proxy.steps, seed)
+        return make(load(source, SPLIT), proxy, seed)
     manifest = Manifest.read(proxy.manifest)
     return manifest.apply(load(source, manifest.source.split), proxy.manifest.parent).fetched(), manifest
 
 
 def make(
-    images: ImageSet, steps: Sequence[spec.Step], seed: int = 0, on_bad_image: str | None = None
+    images: ImageSet,
+    proxy: ProxySpec,
+    seed: int = 0,
+    on_bad_image: Literal["stop", "skip"] | None = None,
 ) -> tuple[ImageSet, Manifest]:
-    """Choose a proxy set.
+    """Select a proxy set by steps.
 
     Args:
-        images: the source's training split, in any form and order.
-        steps: as `spec.parse` gives them.
-        seed: of every random choice.
-        on_bad_image: None: chosen images are not tried. `stop`: one that cannot be decoded is an error.
-            `skip`: the choice is made again without it.
+        images: the source's training split, in any storage format and order.
+        proxy: steps that select images.
+        seed: random seed of every choice.
+        on_bad_image: None: do not decode the selected images. `stop`: decode them, and raise an error if one
+            cannot be. `skip`: exclude such images and select again.
 
     Returns:
-        The chosen images with their new labels, in canonical order, and the manifest.
+        The selected images with their new labels, in canonical order, and the manifest.
+
+    Raises:
+        UserError: the source does not have what a step asks for, fewer than two classes remain, or an image
+            cannot be decoded and `on_bad_image` is `stop`.
     """
     images = images.canonical()
-    choice = _Choice(images, seed)
-    if on_bad_image is not None and any(isinstance(step, spec.Scored) and not step.scores for step in steps):
-        choice.leave_out(unreadable(images, np.arange(len(images))), on_bad_image)  # scorers see every image
-    rows, pixels = choice.run(steps)
-    while on_bad_image is not None and len(bad := unreadable(images, rows)):
-        choice.leave_out(bad, on_bad_image)
-        rows, pixels = choice.run(steps)
+    readable = np.arange(len(images))
+    if on_bad_image is not None and any(step.scores_source for step in proxy.steps):
+        readable = _exclude_unreadable(images, readable, readable, on_bad_image)
+    while True:
+        pool = _SourcePool.of(images if len(readable) == len(images) else images.select(readable))
+        rows = readable[proxy.choose(pool, seed)]
+        if on_bad_image is None:
+            break
+        still_readable = _exclude_unreadable(images, readable, rows, on_bad_image)
+        if len(still_readable) == len(readable):
+            break
+        readable = still_readable
+    all_counts = np.bincount(images.labels, minlength=len(images.classes))
     counts = np.bincount(images.labels[rows], minlength=len(images.classes))
     kept = np.flatnonzero(counts)
+    text = text_of(proxy.steps)
     if len(kept) < 2:
-        raise UserError(
-            f"proxy {spec.text_of(tuple(steps))}: a proxy needs at least 2 classes, this one has {len(kept)}"
-        )
+        raise UserError(f"proxy {text}: a proxy needs at least 2 classes, this one has {len(kept)}")
     chosen = images.select(rows).relabel([images.classes[label] for label in kept]).fetched()
+    img_size: int | None = None
+    for step in proxy.steps:
+        img_size = step.resized_to(img_size)
     manifest = Manifest(
         source=SourceRecord(
             name=images.name, split=images.split, fingerprint=images.fingerprint, images=len(images)
         ),
-        proxy=spec.text_of(tuple(steps)),
-        kind="+".join(step.kind for step in steps),
-        options=tuple(step.model_dump(mode="json", exclude={"kind"}, exclude_none=True) for step in steps),
+        proxy=text,
+        kind="+".join(step.kind for step in proxy.steps),
+        options=tuple(step.model_dump(mode="json", exclude_none=True) for step in proxy.steps),
         seed=seed,
-        pixels=pixels,
+        img_size=img_size,
         classes={
-            images.classes[label]: ClassRecord(label=place, images=int(counts[label]))
-            for place, label in enumerate(kept)
+            images.classes[label]: ClassRecord(label=new_label, images=int(counts[label]))
+            for new_label, label in enumerate(kept)
         },
         fingerprint=chosen.fingerprint,
-        images=_listing(chosen, whole=np.array_equal(counts[kept], choice.pool.counts[kept])),
-        scores=tuple(choice.scores),
-        left_out=tuple(images.key(row) for row in choice.left_out.tolist()),
+        images=_listing(chosen, is_whole=bool(np.array_equal(counts[kept], all_counts[kept]))),
+        scores=tuple(pool.origins),
+        left_out=tuple(images.key(row) for row in np.setdiff1d(np.arange(len(images)), readable).tolist()),
     )
-    return (chosen.resized(pixels) if pixels else chosen), manifest
+    return (chosen.resized(img_size) if img_size else chosen), manifest
 
 
 def unreadable(images: ImageSet, rows: Rows) -> Rows:
-    """Which of these rows cannot be decoded; every one is tried."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    tried = images.select(rows).fetched()
+    """The rows whose images cannot be decoded, int64 [n]; decodes all of `rows`."""
+    fetched = images.select(rows).fetched()
 
     def is_bad(row: int) -> bool:
         try:
-            tried.image(row)
+            fetched.image(row)
         except UnreadableImage:
             return True
         return False
 
-    with ThreadPoolExecutor() as pool:
-        return rows[np.fromiter(pool.map(is_bad, range(len(tried))), dtype=bool, count=len(tried))]
+    with ThreadPoolExecutor() as threads:
+        return rows[np.fromiter(threads.map(is_bad, range(len(rows))), dtype=bool, count=len(rows))]
 
 
-def _listing(chosen: ImageSet, whole: bool) -> str | dict[str, tuple[str, ...]] | ImageFile:
-    """The manifest's `images`; a file has no name before it is written."""
-    if whole:
+def _exclude_unreadable(
+    images: ImageSet, readable: Rows, candidates: Rows, on_bad_image: Literal["stop", "skip"]
+) -> Rows:
+    """The `readable` rows without those `candidates` that cannot be decoded.
+
+    Raises:
+        UserError: there are such candidates and `on_bad_image` is `stop`.
+    """
+    bad = unreadable(images, candidates)
+    if len(bad):
+        report_bad_images(images, [images.describe(row) for row in bad.tolist()], on_bad_image)
+    return np.setdiff1d(readable, bad, assume_unique=True)
+
+
+def _listing(chosen: ImageSet, is_whole: bool) -> str | dict[str, tuple[str, ...]] | ImageFile:
+    """The manifest's `images`; a file gets its name when it is written."""
+    if is_whole:
         return "all"
     if len(chosen) > INLINE:
         return ImageFile(file="")
@@ -119,92 +153,36 @@ def _listing(chosen: ImageSet, whole: bool) -> str | dict[str, tuple[str, ...]] 
     return {name: tuple(listed) for name, listed in keys.items()}
 
 
-@dataclass
-class _Choice:
-    """Runs steps on a source; keeps what they were told by scorers."""
+@dataclass(frozen=True)
+class _SourcePool(Pool):
+    """Images of a real set.
+
+    Attributes:
+        images: the whole source, as far as it can be read, in canonical order.
+        rows: row of every image in `images`, int64 [N].
+        origins: records of the columns that were asked for, for the manifest.
+    """
 
     images: ImageSet
-    seed: int
-    left_out: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    scores: list[dict[str, str]] = field(default_factory=list)
+    rows: Rows
+    origins: list[dict[str, str]]
 
-    def __post_init__(self) -> None:
-        self.pool = Pool(self.images.classes, self.images.labels.astype(np.int32), self.images.keys)
-
-    def leave_out(self, bad: Rows, on_bad_image: str) -> None:
-        """Name rows that cannot be read, and choose without them from now on.
-
-        Raises:
-            UserError: there are any, and `on_bad_image` is `stop`.
-        """
-        if len(bad):
-            report_bad_images(self.images, [self.images.describe(row) for row in bad.tolist()], on_bad_image)
-            self.left_out = np.union1d(self.left_out, bad)
-
-    def run(self, steps: Sequence[spec.Step]) -> tuple[Rows, int | None]:
-        """The chosen rows, ascending, and the pixels that images are brought to."""
-        self.scores.clear()
-        rows = self._good
-        pixels = None
-        for step in steps:
-            if isinstance(step, spec.Resolution):
-                pixels = step.pixels
-            elif not isinstance(step, spec.All):
-                rows = rows[self._choose(step, rows)]
-        return rows, pixels
+    @classmethod
+    def of(cls, images: ImageSet) -> _SourcePool:
+        """The pool of a whole set."""
+        labels, rows = images.labels.astype(np.int32), np.arange(len(images))
+        return cls(
+            classes=images.classes, labels=labels, keys=images.keys, images=images, rows=rows, origins=[]
+        )
 
     @property
-    def _good(self) -> Rows:
-        return np.setdiff1d(np.arange(len(self.pool)), self.left_out, assume_unique=True)
+    def source(self) -> Pool:
+        return self.of(self.images)
 
-    def _choose(self, step: spec.Step, rows: Rows) -> Rows:
-        pool = self.pool.select(rows)
-        try:
-            if isinstance(step, spec.Classes):
-                return by_label.choose_classes(pool, step, self.seed)
-            if isinstance(step, spec.Balanced):
-                return by_label.choose_balanced(pool, step, self.seed)
-            if isinstance(step, spec.Share):
-                return by_label.choose_share(pool, step, self.seed)
-            assert isinstance(step, spec.Sized), "every other kind has a size"
-            size = self._size(step, len(pool))
-            if isinstance(step, spec.Images):
-                return by_label.choose_images(pool, step, size, self.seed)
-            assert isinstance(step, spec.Scored), "every other kind needs scores"
-            return self._by_score(step, pool, rows, size)
-        except UserError as error:
-            raise UserError(f"proxy {step.text}: {error}") from None
+    def subset(self, rows: Rows) -> _SourcePool:
+        return replace(self, labels=self.labels[rows], keys=self.keys[rows], rows=self.rows[rows])
 
-    def _by_score(self, step: spec.Scored, pool: Pool, rows: Rows, size: int | None) -> Rows:
-        from nastransfer_nni.proxy import by_feature, by_score, scorers
-
-        def values(column: str) -> npt.NDArray[np.float64]:
-            good = self._good
-            found = scorers.scores(self.images.select(good), step, column)
-            self.scores.append(found.origin)
-            return found.values[np.searchsorted(good, rows)]
-
-        if isinstance(step, spec.Ranked):
-            return by_score.choose_ranked(pool, step, size, values(step.by))
-        if isinstance(step, spec.Spread):
-            return by_feature.choose_spread(pool, step, size, values("features"), self.seed)
-        assert size is not None, "a step without images per class has a size"
-        if isinstance(step, spec.Entropy):
-            return by_score.choose_by_entropy(pool, step, size, values("entropy"), self.seed)
-        assert isinstance(step, spec.Cluster), "every kind is known here"
-        return by_feature.choose_clusters(pool, step, size, values("features"), self.seed)
-
-    def _size(self, step: spec.Sized, there: int) -> int | None:
-        """How many images a step is to choose from `there`; None where it counts per class."""
-        if step.like is not None:
-            if spec.is_manifest(step.like):
-                size = len(Manifest.read(step.like))
-            else:
-                size = len(_Choice(self.images, self.seed, self.left_out).run(spec.parse_steps(step.like))[0])
-        elif step.amount is None:
-            return None
-        else:
-            size = round(step.amount * there) if step.amount <= 1 else int(step.amount)
-        if not 1 <= size <= there:
-            raise UserError(f"it asks for {size} of {there} images")
-        return size
+    def column(self, source: ScoreSource, name: str) -> npt.NDArray[Any]:
+        found = scorers.scores(self.images, source, name)
+        self.origins.append(found.origin)
+        return found.values[self.rows]

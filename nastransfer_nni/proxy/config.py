@@ -1,65 +1,87 @@
-"""Options of the proxy commands."""
+"""Options of the commands `proxy make`, `proxy show` and `proxy diff`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, InstanceOf, create_model, model_validator
+from pydantic.fields import FieldInfo
 
-from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.config import Config, FromText
 from nastransfer_nni.data import sources
+from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import spec
+from nastransfer_nni.proxy.spec import ProxySpec
+from nastransfer_nni.proxy.step import KINDS, Step
 from search_spaces.errors import UserError
 
-
-def _options() -> dict[str, Any]:
-    """The options of all kinds, each once, with the kinds that take it."""
-    described: dict[str, str] = {}
-    takers: dict[str, list[str]] = {}
-    for kind, model in spec.KINDS.items():
-        for name, field in model.model_fields.items():
-            if name != "kind":
-                described.setdefault(name, field.description or "")
-                takers.setdefault(name, []).append(kind)
-    return {
-        name: (Any, Field(None, description=f"{text} ({', '.join(takers[name])})"))
-        for name, text in described.items()
-    }
+SourceOption = Annotated[InstanceOf[Source], FromText(sources.check)]
 
 
-class _Make(Config):
-    source: str = Field(description="image set: a known name, owner/name on the Hub, or a folder")
-    kind: str = Field(
-        "all", description=f"{', '.join(spec.KINDS)}; or a short form such as classes:10+images:0.5"
+@dataclass(frozen=True)
+class _Unset:
+    """Value of a kind's option that is not given; `--help` shows the kind's default.
+
+    Attributes:
+        default: the kind's default.
+    """
+
+    default: Any
+
+    def __str__(self) -> str:
+        return str(self.default)
+
+
+class MakeConfig(Config):
+    """Options of `make`, without those of the kinds (see `MakeFlags`)."""
+
+    renamed: ClassVar = {"pixels": "img_size"}
+
+    source: SourceOption = Field(
+        description="image set to select from: a known name, a Hub name (owner/name) or a folder"
     )
-    seed: int = Field(0, description="of every random choice")
-    out: str = Field(description="the manifest to write, a .json file")
-    on_bad_image: Literal["stop", "skip"] = Field("stop", description="at chosen images that cannot be read")
-    overwrite: bool = Field(False, description="replace a manifest that chooses otherwise")
+    kind: str = Field(
+        "all",
+        description=f"how to select the images: {', '.join(KINDS)}; or a short form such as "
+        "classes:10+images:0.5, which has its options inside",
+    )
+    seed: int = Field(0, description="random seed of every choice")
+    out: str = Field(description="path of the manifest to write, a .json file")
+    on_bad_image: Literal["stop", "skip"] = Field(
+        "stop",
+        description="what to do with selected images that cannot be decoded: stop with an error, or exclude "
+        "them and select again",
+    )
+    overwrite: bool = Field(
+        False, description="replace the file of --out if it is a manifest of other images"
+    )
 
-    @property
-    def steps(self) -> tuple[spec.Step, ...]:
-        """What the options ask for."""
+    @cached_property
+    def proxy(self) -> ProxySpec:
+        """The proxy set that the options ask for."""
         given = {
             name: ",".join(map(str, value)) if isinstance(value, tuple | list) else value
             for name in type(self).model_fields
-            if name not in _Make.model_fields and (value := getattr(self, name)) is not None
+            if name not in MakeConfig.model_fields and not isinstance(value := getattr(self, name), _Unset)
         }
-        pixels = given.pop("pixels", None) if self.kind != "resolution" else None
-        if self.kind in spec.KINDS:
-            steps: tuple[spec.Step, ...] = (spec.make_step(self.kind, given),)
+        last: tuple[Step, ...] = ()
+        if self.kind != "resolution" and "img_size" in given:
+            last = (spec.make_step("resolution", {"img_size": given.pop("img_size")}),)
+        if self.kind in KINDS:
+            steps = (spec.make_step(self.kind, given), *last)
         else:
-            steps = spec.parse_steps(self.kind)
+            steps = (*spec.parse_steps(self.kind), *last)
             if given:
                 flag = next(iter(given)).replace("_", "-")
-                raise UserError(f"--{flag} goes with one kind; a short form has it as kind:...,name=value")
-        return steps if pixels is None else (*steps, spec.make_step("resolution", {"pixels": pixels}))
+                raise UserError(f"--{flag} needs a single kind; a short form has it as kind:...,name=value")
+        return ProxySpec(spec.text_of(steps), steps)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        sources.check(self.source)
-        _ = self.steps
+        _ = self.proxy  # refuses what does not fit together
         path = Path(self.out)
         if path.suffix != ".json":
             raise UserError(f"--out must be a .json file (got {self.out!r})")
@@ -68,23 +90,48 @@ class _Make(Config):
         return self
 
 
-MakeConfig = create_model("MakeConfig", __base__=_Make, **_options())
+def _kind_options() -> dict[str, Any]:
+    """The options of all kinds as fields of a config, each with the kinds that have it."""
+    kinds_of: dict[str, list[str]] = {}
+    fields: dict[str, FieldInfo] = {}
+    for kind, step in KINDS.items():
+        for name, field in step.model_fields.items():
+            kinds_of.setdefault(name, []).append(kind)
+            fields.setdefault(name, field)
+    return {
+        name: (
+            Any,
+            Field(
+                _Unset(None if field.is_required() else field.default),
+                description=f"{field.description} ({', '.join(kinds_of[name])})",
+            ),
+        )
+        for name, field in fields.items()
+    }
+
+
+MakeFlags = create_model("MakeFlags", __base__=MakeConfig, **_kind_options())
+"""Options of `make` with a flag for every option of every kind."""
 
 
 class ShowConfig(Config):
     """Options of `show`."""
 
-    proxy: str = Field(description="a manifest, or a short form with --source")
-    source: str | None = Field(None, description="image set; default: the one that the manifest names")
-    seed: int = Field(0, description="of a short form's choices")
-    picture: str | None = Field(None, description="PNG of its images; default: beside the manifest")
+    proxy: Annotated[InstanceOf[ProxySpec], FromText(spec.parse)] = Field(
+        description="proxy set to show: a manifest, or a short form such as classes:5 together with --source"
+    )
+    source: SourceOption | None = Field(
+        None, description="image set to select from; None: the one that the manifest names"
+    )
+    seed: int = Field(0, description="random seed of a short form's choices; a manifest has its own")
+    picture: str | None = Field(
+        None,
+        description="PNG file for a grid of images; None: next to the manifest, none for a short form",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        spec.parse(self.proxy)
-        if self.source is not None:
-            sources.check(self.source)
-        elif not spec.is_manifest(self.proxy):
+        if self.source is None and self.proxy.manifest is None:
             raise UserError("a short form needs --source")
         return self
 
@@ -92,15 +139,15 @@ class ShowConfig(Config):
 class DiffConfig(Config):
     """Options of `diff`."""
 
-    first: str = Field(description="a manifest")
-    second: str = Field(description="a manifest")
-    source: str | None = Field(None, description="image set; default: the one that each manifest names")
+    first: str = Field(description="manifest of the first proxy set")
+    second: str = Field(description="manifest of the second proxy set")
+    source: SourceOption | None = Field(
+        None, description="image set that both were selected from; None: the one that each manifest names"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         for path in (self.first, self.second):
             if not Path(path).is_file():
                 raise UserError(f"no proxy manifest {path!r}")
-        if self.source is not None:
-            sources.check(self.source)
         return self

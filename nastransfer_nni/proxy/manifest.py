@@ -1,26 +1,38 @@
-"""The manifest of a proxy set: what was chosen, from what and how, by names that hold everywhere."""
+"""The manifest of a proxy set: which images were selected, from which set and how."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nastransfer_nni.base import files
 from nastransfer_nni.base.config import Config
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown
 
 INLINE = 5000
+"""Largest number of images that a manifest lists itself; more are listed in a Parquet file next to it."""
+
+
+_KEY = re.compile("[0-9a-f]{16}")
 
 
 class SourceRecord(Config):
-    """The set that the images were chosen from."""
+    """The image set that the proxy set was selected from.
+
+    Attributes:
+        name: name of the source.
+        split: name of its split.
+        fingerprint: fingerprint of that split, see `ImageSet.fingerprint`.
+        images: number of its images.
+    """
 
     name: str
     split: str
@@ -29,14 +41,23 @@ class SourceRecord(Config):
 
 
 class ClassRecord(Config):
-    """A class that was kept."""
+    """A class of the proxy set.
+
+    Attributes:
+        label: index of the class in the proxy set.
+        images: number of its images in the proxy set.
+    """
 
     label: int = Field(ge=0)
     images: int = Field(ge=1)
 
 
 class ImageFile(Config):
-    """The Parquet file with the chosen images, beside the manifest."""
+    """The Parquet file next to the manifest that lists the images.
+
+    Attributes:
+        file: name of the file, with the columns label and key.
+    """
 
     file: str
 
@@ -45,71 +66,97 @@ class Manifest(Config):
     """A proxy set.
 
     Attributes:
-        source: what the images were chosen from.
-        proxy: the short form that was asked for.
-        kind: its kinds, joined by `+`.
-        options: the options of every step.
-        seed: of every random choice.
-        pixels: height and width that images are brought to; None: their own.
-        classes: the classes kept, by name, with their new labels and number of images.
-        fingerprint: of the chosen images and their classes.
-        images: `all` images of these classes, or keys by class, or the file that has them.
-        scores: the scores or features that steps chose by, with their fingerprints.
-        left_out: keys of images that could not be read and were left out.
+        format: mark of the file format.
+        version: version of the file format; `read` also takes version 1, which called `img_size` pixels.
+        source: the image set that the images were selected from.
+        proxy: the short form of the steps.
+        kind: the kinds of the steps, joined by `+`.
+        options: options of each step, by name.
+        seed: random seed of every choice.
+        img_size: height and width in px that images are resized to; None: their own size.
+        classes: the classes of the proxy set, by name.
+        fingerprint: fingerprint of the selected images and their classes, see `ImageSet.fingerprint`.
+        images: `all` images of these classes; or keys of the images, by class; or the file that lists them.
+        scores: scores or features that steps selected by: scorer or file (`made_by`), column and fingerprint
+            of the values.
+        left_out: keys of images that could not be decoded and were excluded.
     """
 
     format: Literal["nastransfer-proxy"] = "nastransfer-proxy"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     source: SourceRecord
     proxy: str
     kind: str
     options: tuple[dict[str, Any], ...]
     seed: int
-    pixels: int | None = None
+    img_size: int | None = None
     classes: dict[str, ClassRecord]
     fingerprint: str
     images: Literal["all"] | dict[str, tuple[str, ...]] | ImageFile
     scores: tuple[dict[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if sorted(record.label for record in self.classes.values()) != list(range(len(self.classes))):
+            raise UserError(f"the labels of its classes must be 0 to {len(self.classes) - 1}")
+        for name, keys in self.images.items() if isinstance(self.images, dict) else ():
+            if name not in self.classes:
+                raise unknown("class among its images", name, list(self.classes))
+            for key in keys:
+                if not _KEY.fullmatch(key):
+                    raise UserError(f"keys of images must be 16 hexadecimal digits (got {key!r})")
+        return self
+
     def __len__(self) -> int:
+        """Number of images."""
         return sum(record.images for record in self.classes.values())
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The classes kept, in the order of their new labels."""
+        """The classes in the order of their labels."""
         return tuple(sorted(self.classes, key=lambda name: self.classes[name].label))
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a manifest; the file of images is looked for beside it.
+        """Read a manifest of this version or version 1.
 
         Raises:
-            UserError: the file is missing, is no manifest, or its file of images has changed.
+            UserError: the file is missing or is no manifest, or its file of images is missing.
         """
         path = Path(path)
         try:
-            manifest = cls.create(json.loads(path.read_text(encoding="utf-8")))
+            manifest = cls.create(_upgraded(json.loads(path.read_text(encoding="utf-8"))))
         except FileNotFoundError:
             raise UserError(f"no proxy manifest {str(path)!r}") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise UserError(f"{path} is no proxy manifest ({error})") from None
         except UserError as error:
             raise UserError(f"{path} is no proxy manifest: {str(error).removeprefix('--')}") from None
-        if sorted(record.label for record in manifest.classes.values()) != list(range(len(manifest.classes))):
-            raise UserError(f"{path}: the labels of its classes must be 0 to {len(manifest.classes) - 1}")
         if isinstance(manifest.images, ImageFile) and not (path.parent / manifest.images.file).is_file():
-            raise UserError(
-                f"{path}: its images are in {path.parent / manifest.images.file}, which is missing"
-            )
+            raise UserError(f"{path}: its file of images, {manifest.images.file}, is missing")
         return manifest
 
     def listed(self, folder: Path) -> tuple[npt.NDArray[np.int64], hashing.Keys]:
-        """New label and key of every chosen image, as listed; none where all images are chosen."""
-        if isinstance(self.images, ImageFile):
-            import pyarrow.parquet
+        """The images that the manifest lists.
 
-            table = pyarrow.parquet.read_table(folder / self.images.file)
+        Args:
+            folder: the manifest's folder.
+
+        Returns:
+            Label and key of every image, int64 [N] and uint64 [N]; empty where `images` is `all`.
+
+        Raises:
+            UserError: the file of images cannot be read.
+        """
+        if isinstance(self.images, ImageFile):
+            import pyarrow.parquet  # slow to import
+
+            path = folder / self.images.file
+            try:
+                table = pyarrow.parquet.read_table(path, columns=["label", "key"])
+            except (OSError, pyarrow.ArrowException) as error:
+                raise UserError(f"{path} does not list images of a proxy set ({error})") from None
             return table["label"].to_numpy().astype(np.int64), table["key"].to_numpy()
         named = {} if self.images == "all" else self.images
         pairs = [(self.classes[name].label, int(key, 16)) for name, keys in named.items() for key in keys]
@@ -118,29 +165,32 @@ class Manifest(Config):
         )
 
     def apply(self, images: ImageSet, folder: Path) -> ImageSet:
-        """The chosen images of their source, with their new labels, in canonical order.
+        """Select the images of the proxy set from their source.
 
         Args:
-            images: the source's split, in any form.
-            folder: where the manifest lies.
+            images: the source's split, in any storage format and order.
+            folder: the manifest's folder.
+
+        Returns:
+            The images with their labels of the proxy set, in canonical order.
 
         Raises:
             UserError: the source is not the one that the manifest was made from.
         """
-        unknown = [name for name in self.classes if name not in images.classes]
-        if unknown:
-            raise self._misfit(images, f"it has no class {unknown[0]!r}")
+        missing = [name for name in self.classes if name not in images.classes]
+        if missing:
+            raise self._misfit(images, f"it has no class {missing[0]!r}")
         kept = images.relabel(self.names)
         if self.images != "all":
             labels, keys = self.listed(folder)
             rows, found = match(tokens(labels, keys), tokens(kept.labels, kept.keys))
             if not found.all():
-                raise self._misfit(images, f"{(~found).sum()} of the {len(self)} chosen images are not in it")
+                raise self._misfit(images, f"{(~found).sum()} of the {len(self)} images are not in it")
             kept = kept.select(rows)
         if images.fingerprint != self.source.fingerprint or kept.fingerprint != self.fingerprint:
             raise self._misfit(images, "its images are not the same")
         kept = kept.select(np.lexsort((kept.keys, kept.labels)))
-        return kept.resized(self.pixels) if self.pixels else kept
+        return kept.resized(self.img_size) if self.img_size else kept
 
     def _misfit(self, images: ImageSet, problem: str) -> UserError:
         return UserError(
@@ -150,44 +200,79 @@ class Manifest(Config):
         )
 
 
+def _upgraded(content: Any) -> dict[str, Any]:
+    """The content of a manifest file by the names of the current version.
+
+    Raises:
+        UserError: the content is no JSON object, or was written by a newer release.
+    """
+    if not isinstance(content, dict):
+        raise UserError("it is not a JSON object")
+    version = content.get("version")
+    if version == 1:
+        upgraded = {**_renamed(content), "version": 2}
+        if isinstance(options := content.get("options"), list):
+            upgraded["options"] = [_renamed(step) if isinstance(step, dict) else step for step in options]
+        return upgraded
+    if isinstance(version, int) and version > 2:
+        raise UserError(f"version {version} is newer than this release, which reads versions 1 and 2")
+    return content
+
+
+def _renamed(content: dict[str, Any]) -> dict[str, Any]:
+    return {"img_size" if name == "pixels" else name: value for name, value in content.items()}
+
+
 def tokens(labels: npt.NDArray[np.int64], keys: hashing.Keys) -> hashing.Keys:
-    """One number for label and key together, uint64 [N]."""
+    """One number for label and key together.
+
+    Args:
+        labels: labels of images, int64 [N].
+        keys: keys of the images, uint64 [N].
+
+    Returns:
+        A hash of both for every image, uint64 [N].
+    """
     return hashing.mix(keys + hashing.mix(labels.astype(np.uint64)))
 
 
-def match(wanted: hashing.Keys, there: hashing.Keys) -> tuple[hashing.Rows, npt.NDArray[np.bool_]]:
-    """Find each wanted number; one that is wanted twice is found twice, if it is there twice.
+def match(wanted: hashing.Keys, available: hashing.Keys) -> tuple[hashing.Rows, npt.NDArray[np.bool_]]:
+    """Find numbers in an array; equal numbers are matched to different positions, as far as there are any.
+
+    Args:
+        wanted: the numbers to find, uint64 [n].
+        available: the array to find them in, uint64 [N].
 
     Returns:
-        Positions in `there`, and whether each was found.
+        Positions in `available`, int64 [n], and whether each number was found, bool [n].
     """
-    by_value = np.argsort(there, kind="stable")
+    by_value = np.argsort(available, kind="stable")
     ordered = np.argsort(wanted, kind="stable")
     values = wanted[ordered]
-    place = np.empty(len(wanted), dtype=np.int64)
-    place[ordered] = np.searchsorted(there[by_value], values)
-    place[ordered] += np.arange(len(wanted)) - np.searchsorted(values, values)  # the second of two equals
-    inside = np.minimum(place, len(there) - 1)
+    position = np.empty(len(wanted), dtype=np.int64)
+    position[ordered] = np.searchsorted(available[by_value], values)
+    position[ordered] += np.arange(len(wanted)) - np.searchsorted(values, values)  # the second of two equals
+    inside = np.minimum(position, len(available) - 1)
     rows = by_value[inside]
-    return rows, (place == inside) & (there[rows] == wanted)
+    return rows, (position == inside) & (available[rows] == wanted)
 
 
 def write(manifest: Manifest, chosen: ImageSet, path: Path) -> None:
-    """Write a manifest, with its images in a Parquet file beside it where they are many.
+    """Write a manifest, and a Parquet file with its images if they are more than `INLINE`.
 
     Args:
-        manifest: what was chosen.
-        chosen: its images, in canonical order.
-        path: ends in `.json`.
+        manifest: the manifest.
+        chosen: images of the proxy set, in canonical order.
+        path: path of the manifest, a .json file; the Parquet file is put next to it.
     """
     if isinstance(manifest.images, ImageFile):
-        import pyarrow
+        import pyarrow  # slow to import
         import pyarrow.parquet
 
-        beside = path.with_suffix(".images.parquet")
+        image_file = path.with_suffix(".images.parquet")
         table = pyarrow.table({"label": chosen.labels.astype(np.int32), "key": chosen.keys})
-        with files.replacing(beside) as scratch:
+        with files.replacing(image_file) as scratch:
             pyarrow.parquet.write_table(table, scratch, compression="zstd")
-        manifest = manifest.model_copy(update={"images": ImageFile(file=beside.name)})
+        manifest = manifest.model_copy(update={"images": ImageFile(file=image_file.name)})
     text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=1)
     files.write_text(path, text + "\n")

@@ -1,4 +1,4 @@
-"""A look at a proxy set: a grid of its images, a row for each class."""
+"""A picture of a proxy set: a grid of its images, one row per class."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ _ROWS, _COLUMNS, _SIDE = 12, 12, 64
 
 
 def draw_grid(images: ImageSet, path: Path) -> None:
-    """Write a PNG with up to 12 images of each of up to 12 classes, evenly taken from the set."""
-    from matplotlib.figure import Figure
+    """Write a PNG with up to 12 images of each of up to 12 classes, evenly spaced in the set.
+
+    Args:
+        images: the proxy set.
+        path: the PNG file.
+    """
+    from matplotlib.figure import Figure  # slow to import
 
     shown = np.unique(np.linspace(0, len(images.classes) - 1, min(_ROWS, len(images.classes))).astype(int))
     side = min(_SIDE, max(images.pixels)) if images.pixels else _SIDE
@@ -24,9 +29,9 @@ def draw_grid(images: ImageSet, path: Path) -> None:
         rows = np.flatnonzero(images.labels == label)
         rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(_COLUMNS, len(rows))).astype(int))]
         strip = np.full((side, _COLUMNS * side, 3), 255, dtype=np.uint8)
-        for place, row in enumerate(rows):
+        for column, row in enumerate(rows):
             try:
-                strip[:, place * side : (place + 1) * side] = np.asarray(fit(images.image(int(row)), side))
+                strip[:, column * side : (column + 1) * side] = np.asarray(fit(images.image(int(row)), side))
             except UnreadableImage:
                 continue
         axes.imshow(strip, interpolation="nearest")

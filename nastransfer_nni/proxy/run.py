@@ -1,49 +1,60 @@
-"""What `proxy make`, `show` and `diff` do once their options are known to be good."""
+"""The commands `proxy make`, `proxy show` and `proxy diff`."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from nastransfer_nni.data import sources
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
-from nastransfer_nni.proxy import choose, spec
+from nastransfer_nni.data.sources import Source
+from nastransfer_nni.proxy import choose
 from nastransfer_nni.proxy import manifest as manifests
+from nastransfer_nni.proxy.config import DiffConfig, MakeConfig, ShowConfig
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.picture import draw_grid
 from search_spaces.errors import UserError
 
-if TYPE_CHECKING:
-    from nastransfer_nni.proxy.config import DiffConfig, ShowConfig, _Make
-
-_SHOWN = 20
+_MAX_CLASSES = 20
+"""Classes that `show` lists."""
 _console = Console(soft_wrap=True, highlight=False)
 
 
-def make(config: _Make) -> None:
-    """Choose a proxy set, write its manifest and say what is in it."""
+def make(config: MakeConfig) -> None:
+    """Select a proxy set, write its manifest and print a summary.
+
+    Raises:
+        UserError: the set cannot be selected, or `--out` is the manifest of other images.
+    """
     path = Path(config.out)
     images = load(config.source, choose.SPLIT)
-    chosen, manifest = choose.make(images, config.steps, config.seed, config.on_bad_image)
+    chosen, manifest = choose.make(images, config.proxy, config.seed, config.on_bad_image)
     if path.exists() and not config.overwrite:
-        there = Manifest.read(path)
-        if (there.fingerprint, there.pixels) != (manifest.fingerprint, manifest.pixels):
-            raise UserError(f"{path} is there and chooses other images; --overwrite replaces it")
+        present = Manifest.read(path)
+        if (present.fingerprint, present.img_size) != (manifest.fingerprint, manifest.img_size):
+            raise UserError(f"{path} exists and has other images; --overwrite replaces it")
     manifests.write(manifest, chosen, path)
     _console.print(f"{path}: {_summary(manifest)}")
-    _print_caveat(images)
+    _print_note(images.source)
 
 
 def show(config: ShowConfig) -> None:
-    """Print counts and class balance, and draw a grid of images."""
-    path = Path(config.proxy)
-    source = config.source or Manifest.read(path).source.name
-    chosen, manifest = choose.resolve(spec.parse(config.proxy), source, config.seed)
+    """Print counts and class balance of a proxy set, and draw a grid of its images.
+
+    Raises:
+        UserError: the set cannot be selected, or its manifest does not fit the source.
+    """
+    path = config.proxy.manifest
+    source = config.source
+    if source is None:
+        assert path is not None, "checked by the config"
+        source = sources.check(Manifest.read(path).source.name)
+    chosen, manifest = choose.resolve(config.proxy, source, config.seed)
     _console.print(_summary(manifest))
     _console.print(
         f"from {manifest.source.name} {manifest.source.split} ({manifest.source.images:,} images, "
@@ -52,20 +63,24 @@ def show(config: ShowConfig) -> None:
     for score in manifest.scores:
         _console.print(f"by {score['column']} of {score['made_by']}, fingerprint {score['fingerprint']}")
     if manifest.left_out:
-        _console.print(f"{len(manifest.left_out)} images that cannot be read were left out")
+        _console.print(f"{len(manifest.left_out)} images that cannot be decoded were excluded")
     _print_classes(chosen)
-    _print_caveat(chosen)
-    if config.picture or path.is_file():
-        picture = Path(config.picture) if config.picture else path.with_suffix(".png")
-        draw_grid(chosen, picture)
+    _print_note(chosen.source)
+    picture = config.picture or (path and path.with_suffix(".png"))
+    if picture:
+        draw_grid(chosen, Path(picture))
         _console.print(f"picture: {picture}")
 
 
 def diff(config: DiffConfig) -> None:
-    """Say what two proxy sets share and where they differ."""
+    """Print what two proxy sets have in common and where they differ.
+
+    Raises:
+        UserError: a manifest cannot be read or does not fit its source.
+    """
     paths = (Path(config.first), Path(config.second))
     first, second = map(Manifest.read, paths)
-    for name in ("proxy", "seed", "pixels"):
+    for name in ("proxy", "seed", "img_size"):
         if getattr(first, name) != getattr(second, name):
             _console.print(f"{name}: {getattr(first, name)} | {getattr(second, name)}")
     if first.source.fingerprint != second.source.fingerprint:
@@ -77,35 +92,35 @@ def diff(config: DiffConfig) -> None:
     classes = [set(first.classes), set(second.classes)]
     _console.print(
         f"classes: {len(classes[0]):,} | {len(classes[1]):,}, {len(classes[0] & classes[1]):,} in both"
-        f"{_some('only in the first', classes[0] - classes[1])}"
-        f"{_some('only in the second', classes[1] - classes[0])}"
+        f"{_listed('only in the first', classes[0] - classes[1])}"
+        f"{_listed('only in the second', classes[1] - classes[0])}"
     )
-    sets = [
-        manifest.apply(load(config.source or manifest.source.name, manifest.source.split), path.parent)
+    keys = [
+        manifest.apply(
+            load(config.source or sources.check(manifest.source.name), manifest.source.split), path.parent
+        ).keys
         for manifest, path in zip((first, second), paths, strict=True)
     ]
-    shared = len(np.intersect1d(sets[0].keys, sets[1].keys))
-    _console.print(f"images in both: {shared:,}")
-    same = (first.fingerprint, first.pixels) == (second.fingerprint, second.pixels)
+    _console.print(f"images in both: {len(np.intersect1d(keys[0], keys[1])):,}")
+    same = (first.fingerprint, first.img_size) == (second.fingerprint, second.img_size)
     _console.print("the same proxy set" if same else "different proxy sets")
 
 
-def _some(what: str, names: set[str]) -> str:
+def _listed(what: str, names: set[str]) -> str:
     shown = ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")
     return f"; {what}: {shown}" if names else ""
 
 
 def _summary(manifest: Manifest) -> str:
-    side = f" at {manifest.pixels} px" if manifest.pixels else ""
-    share = 100 * len(manifest) / manifest.source.images
+    size = f" at {manifest.img_size} px" if manifest.img_size else ""
+    percent = 100 * len(manifest) / manifest.source.images
     return (
-        f"{len(manifest):,} images of {len(manifest.classes):,} classes{side}, {share:.3g}% of "
+        f"{len(manifest):,} images of {len(manifest.classes):,} classes{size}, {percent:.3g}% of "
         f"{manifest.source.name}, fingerprint {manifest.fingerprint}"
     )
 
 
-def _print_caveat(images: ImageSet) -> None:
-    source = images.source
+def _print_note(source: Source) -> None:
     if source.validation_classes is not None:
         _console.print(
             f"note: {source.name} has validation images of only {source.validation_classes:,} of its "
@@ -118,12 +133,12 @@ def _print_classes(chosen: ImageSet) -> None:
     shares = counts / counts.sum()
     balance = -(shares * np.log(shares)).sum() / math.log(len(counts))
     _console.print(
-        f"images of a class: least {counts.min():,}, median {np.median(counts):,.0f}, most {counts.max():,}; "
-        f"class balance {balance:.4f} (entropy of the class shares, 1 where all are equal)"
+        f"images per class: minimum {counts.min():,}, median {np.median(counts):,.0f}, maximum "
+        f"{counts.max():,}; class balance {balance:.4f} (normalized entropy of the class sizes)"
     )
     table = Table("label", "class", "images", box=None)
-    for label in range(min(_SHOWN, len(counts))):
+    for label in range(min(_MAX_CLASSES, len(counts))):
         table.add_row(str(label), chosen.classes[label], f"{counts[label]:,}")
     _console.print(table)
-    if len(counts) > _SHOWN:
-        _console.print(f"... and {len(counts) - _SHOWN:,} more classes")
+    if len(counts) > _MAX_CLASSES:
+        _console.print(f"... and {len(counts) - _MAX_CLASSES:,} more classes")

@@ -1,7 +1,7 @@
-"""Scores and features of every image: computed once by a network, or read from a file that the user brings.
+"""Scores and features of images: computed once by a network, or read from a file that the user supplies.
 
-Both are a Parquet file with a row per image: `key` (16 hexadecimal digits) and any of `entropy`, `loss`,
-`margin` and `features` (a list of numbers). A file without `key` must have its rows in the order of the set.
+Both are a Parquet file with one row per image: `key` (16 hexadecimal digits) and any of `entropy`, `loss`,
+`margin` (nats) and `features` (a list of numbers). Without `key`, rows must be in the order of the set.
 """
 
 from __future__ import annotations
@@ -20,70 +20,100 @@ import numpy.typing as npt
 from nastransfer_nni.base.files import digest, replacing
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
-from nastransfer_nni.proxy import spec
 from search_spaces.cache import cache_folder
 from search_spaces.errors import UserError
 
 _PART = 8192
+"""Images per stored part: an interrupted computation resumes after the last whole part."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Scores:
-    """One column of a score file, in the order of the images it was asked for.
+class ScoreSource:
+    """Where scores and features come from.
 
     Attributes:
-        values: float64 [N] scores, or float [N, D] features.
-        origin: what the manifest says of it: the scorer or file, the column and a fingerprint of its values.
+        scorer: network (a ResNet-20 trained on the source), timm:MODEL or timm:MODEL@WEIGHTS_FILE.
+        epochs: training epochs of the scorer `network`.
+        file: Parquet file that has the scores, used instead of the scorer; None: the scorer computes them.
+    """
+
+    scorer: str
+    epochs: int
+    file: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the scorer or file in manifests."""
+        if self.file is not None:
+            return self.file.name
+        return f"{self.scorer}, {self.epochs} epochs" if self.scorer == "network" else self.scorer
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One column of a score file, in the order of the images that it was requested for.
+
+    Attributes:
+        values: scores, float64 [N], or features, float [N, D].
+        origin: record for the manifest: scorer or file, column, and a fingerprint of the values.
     """
 
     values: npt.NDArray[Any]
     origin: dict[str, str]
 
 
-def scores(images: ImageSet, step: spec.Scored, column: str) -> Scores:
-    """Get a column for every image of a set.
+def scores(images: ImageSet, source: ScoreSource, column: str) -> Scores:
+    """Get one column for every image of a set; a scorer computes it only once.
 
     Args:
         images: a whole split, in any order.
-        step: names the scorer or the file.
+        source: the network or file that the column comes from.
         column: entropy, loss, margin or features.
 
     Raises:
-        UserError: the file lacks the column or rows, or the scorer is not to be had.
+        UserError: the file lacks the column or some images, or the scorer is not available.
     """
-    if step.scores is not None:
-        made_by, path = Path(step.scores).name, Path(step.scores)
-    else:
-        made_by = f"{step.scorer}, {step.epochs} epochs" if step.scorer == "network" else step.scorer
-        path = compute(images, step)
+    path = source.file or compute(images, source)
     keys, values = read(path, column, images)
+    order = np.argsort(keys, kind="stable")
     content = hashlib.sha256()
-    for row in np.array_split(np.argsort(keys, kind="stable"), max(len(keys) // _PART, 1)):
-        content.update(np.ascontiguousarray(values[row], dtype=np.float64).tobytes())
-    ordered = np.argsort(keys, kind="stable")
-    place = np.minimum(np.searchsorted(keys[ordered], images.keys), len(keys) - 1)
-    rows = ordered[place]
-    missing = int((keys[rows] != images.keys).sum())
+    for rows in np.array_split(order, max(len(keys) // _PART, 1)):
+        content.update(np.ascontiguousarray(values[rows], dtype=np.float64).tobytes())
+    found = order[np.minimum(np.searchsorted(keys[order], images.keys), len(keys) - 1)]
+    missing = int((keys[found] != images.keys).sum())
     if missing:
         raise UserError(f"{path} has no row for {missing} of the {len(images)} images of {images.name}")
-    origin = {"made_by": made_by, "column": column, "fingerprint": content.hexdigest()[:16]}
-    return Scores(values[rows], origin)
+    origin = {"made_by": source.name, "column": column, "fingerprint": content.hexdigest()[:16]}
+    return Scores(values[found], origin)
 
 
 def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.NDArray[Any]]:
-    """The keys and one column of a score file, in the order of the file."""
-    import pyarrow
+    """Read one column of a score file.
+
+    Args:
+        path: the Parquet file.
+        column: entropy, loss, margin or features.
+        images: the set that the file describes; its keys are those of a file without the column `key`.
+
+    Returns:
+        Keys, uint64 [N], and values, float64 [N] or [N, D], in the order of the file.
+
+    Raises:
+        UserError: the file is no Parquet file, lacks the column, or has keys or values that are not allowed.
+    """
+    import pyarrow  # slow to import
     import pyarrow.parquet
 
     try:
-        there = pyarrow.parquet.read_schema(path).names
-    except pyarrow.ArrowInvalid as error:
+        available = pyarrow.parquet.read_schema(path).names
+        columns = [name for name in ("key", column) if name in available]
+        table = pyarrow.parquet.read_table(path, columns=columns)
+    except (OSError, pyarrow.ArrowException) as error:
         raise UserError(f"{path} is no Parquet file ({error})") from None
-    if column not in there:
-        raise UserError(f"{path} has no column {column!r}; it has {', '.join(there)}")
-    table = pyarrow.parquet.read_table(path, columns=[name for name in ("key", column) if name in there])
-    if "key" in there:
+    if column not in available:
+        raise UserError(f"{path} has no column {column!r}; it has {', '.join(available)}")
+    if "key" in available:
         try:
             keys = np.array([int(key, 16) for key in table["key"].to_pylist()], dtype=np.uint64)
         except (TypeError, ValueError, OverflowError):
@@ -98,7 +128,7 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.N
     if column != "features":
         try:
             numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
-        except ValueError:
+        except (TypeError, ValueError):  # of numpy, for what is in the user's file
             raise UserError(f"{path}: {column} must be numbers") from None
         if not np.isfinite(numbers).all() or (column == "entropy" and numbers.min() < 0):
             raise UserError(f"{path}: {column} has values that are negative, missing or infinite")
@@ -109,19 +139,32 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.N
     return keys, flat.reshape(len(table), -1)
 
 
-def compute(images: ImageSet, step: spec.Scored) -> Path:
-    """The score file of a scorer on a set: made once, in parts that an interrupted run keeps."""
-    epochs = step.epochs if step.scorer == "network" else 0
-    folder = cache_folder("scores") / digest([images.name, images.fingerprint, step.scorer, epochs])
+def compute(images: ImageSet, source: ScoreSource) -> Path:
+    """Compute scores and features of a set, unless they are in the cache.
+
+    Parts are stored on the way, so that an interrupted computation resumes.
+
+    Args:
+        images: the set, in any order.
+        source: the scorer.
+
+    Returns:
+        The score file, in the cache.
+
+    Raises:
+        UserError: the scorer is not available, or the set is too large for `network`.
+    """
+    epochs = source.epochs if source.scorer == "network" else 0
+    folder = cache_folder("scores") / digest([images.name, images.fingerprint, source.scorer, epochs])
     final = folder.with_suffix(".parquet")
     if final.is_file():
         return final
     images = images.canonical()
-    _log.info("scoring %d images of %s with %s", len(images), images.name, step.scorer)
+    _log.info("scoring %d images of %s with %s", len(images), images.name, source.scorer)
     number = len(list(folder.glob("part-*.npz")))
     begin = number * _PART
     if begin < len(images):
-        for features, logits in _parts(_outputs(images, step, folder, begin)):
+        for features, logits in _parts(_outputs(images, source, folder, begin)):
             labels = images.labels[number * _PART :][: len(features)]
             measures = _measures(logits, labels) if logits.shape[1] else np.zeros((3, 0))
             folder.mkdir(exist_ok=True)
@@ -133,20 +176,21 @@ def compute(images: ImageSet, step: spec.Scored) -> Path:
     return final
 
 
-def _outputs(images: ImageSet, step: spec.Scored, folder: Path, begin: int) -> Iterator[tuple[Any, Any]]:
-    from nastransfer_nni.proxy import networks
+def _outputs(images: ImageSet, source: ScoreSource, folder: Path, begin: int) -> Iterator[tuple[Any, Any]]:
+    """Features [B, D] and logits [B, C] of the images from row `begin` on, batch by batch."""
+    from nastransfer_nni.proxy import networks  # imports torch, which is slow
 
-    if step.scorer == "network":
-        network, content = networks.train_network(images, step.epochs, folder)
+    if source.scorer == "network":
+        network, content = networks.train_network(images, source.epochs, folder)
         yield from networks.network_outputs(network, content, images, begin)
     else:
-        model = networks.timm_model(step.scorer.removeprefix("timm:"))
+        model = networks.timm_model(source.scorer.removeprefix("timm:"))
         yield from networks.timm_outputs(model, images, begin)
 
 
 def _parts(batches: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     """Regroup batches of (features, logits) into parts of `_PART` rows; only the last is shorter."""
-    import torch
+    import torch  # slow to import
 
     features = logits = None
     for more_features, more_logits in batches:
@@ -160,20 +204,29 @@ def _parts(batches: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
 
 
 def _measures(logits: Any, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Entropy, loss and margin of each image, [3, N]; the margin is how much more likely another class is."""
-    import torch
+    """Hardness of images, in nats.
 
-    log = torch.log_softmax(logits.double(), 1)
-    place = torch.tensor(labels)[:, None]
-    own = log.gather(1, place)[:, 0]
-    best_other = log.scatter(1, place, -torch.inf).amax(1)
-    entropy = -(log.exp() * log).sum(1).clamp(max=0)
+    Args:
+        logits: logits, float [N, C].
+        labels: labels, int64 [N].
+
+    Returns:
+        Entropy of the prediction, cross-entropy loss, and margin (the log-probability of the best wrong class
+        minus that of the label), float64 [3, N].
+    """
+    import torch  # slow to import
+
+    log_probabilities = torch.log_softmax(logits.double(), 1)
+    index = torch.tensor(labels)[:, None]
+    own = log_probabilities.gather(1, index)[:, 0]
+    best_other = log_probabilities.scatter(1, index, -torch.inf).amax(1)
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(1).clamp(max=0)
     return torch.stack([entropy, -own, best_other - own]).numpy()
 
 
 def _write(folder: Path, images: ImageSet, final: Path) -> None:
-    """Turn the parts into the score file."""
-    import pyarrow
+    """Join the parts in `folder` to the score file `final`."""
+    import pyarrow  # slow to import, and so are torch and networks
     import pyarrow.parquet
     import torch
 
@@ -182,7 +235,7 @@ def _write(folder: Path, images: ImageSet, final: Path) -> None:
     parts = [np.load(path, allow_pickle=False) for path in sorted(folder.glob("part-*.npz"))]
     features = np.concatenate([part["features"] for part in parts]).astype(np.float32, copy=False)
     measures = np.concatenate([part["measures"] for part in parts], axis=1)
-    if not measures.size:  # a model of other classes
+    if not measures.size:  # the classifier has other classes, so fit a linear probe
         logits = probe(torch.from_numpy(features), torch.tensor(images.labels), len(images.classes), _PART)
         pieces = range(0, len(images), _PART)
         labels = (images.labels[start : start + _PART] for start in pieces)

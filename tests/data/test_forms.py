@@ -71,7 +71,7 @@ def forms(tmp_path_factory):
 
 
 def manifest_text(name, kind, seed=3):
-    chosen, manifest = make(load(name, "train"), spec.parse_steps(kind), seed)
+    chosen, manifest = make(load(name, "train"), spec.parse(kind), seed)
     pixels = [np.asarray(chosen.image(row)) for row in range(len(chosen))]
     content = manifest.model_dump(mode="json")
     content["source"].pop("name")  # the folder
@@ -99,7 +99,7 @@ def test_a_manifest_made_from_one_form_opens_another(forms, tmp_path):
     from nastransfer_nni.proxy import manifest as manifests
     from nastransfer_nni.proxy.choose import resolve
 
-    chosen, manifest = make(load(forms["parquet"], "train"), spec.parse_steps("images:0.4"), 0)
+    chosen, manifest = make(load(forms["parquet"], "train"), spec.parse("images:0.4"), 0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     for form in FORMS:
         opened, _ = resolve(spec.parse(str(tmp_path / "p.json")), forms[form])

@@ -50,12 +50,12 @@ def test_made_twice_is_equal_and_another_choice_is_not_written_over(run, tmp_pat
 
 def test_flags_and_short_forms_say_the_same(run, tmp_path):
     run(
-        "make --source digits --kind classes --num-classes 5 --select most --per-class 9 --pixels 12 "
+        "make --source digits --kind classes --num-classes 5 --select most --per-class 9 --img-size 12 "
         "--out a.json"
     )
     run("make --source digits --kind classes:5,select=most,per_class=9+resolution:12 --out b.json")
     assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text()
-    assert json.loads((tmp_path / "a.json").read_text())["pixels"] == 12
+    assert json.loads((tmp_path / "a.json").read_text())["img_size"] == 12
     run("make --source digits --kind classes --names 1,2,3 --out c.json")
     assert list(json.loads((tmp_path / "c.json").read_text())["classes"]) == ["1", "2", "3"]
 
@@ -77,8 +77,15 @@ def test_flags_and_short_forms_say_the_same(run, tmp_path):
             "5 classes would have no image",
         ),
         ("make --source digits --kind images --amount 2000 --out a.json", "it asks for 2000 of 1437 images"),
-        ("make --source digits --kind images:0.5 --floor 0 --out a.json", "--floor goes with one kind"),
+        ("make --source digits --kind images:0.5 --floor 0 --out a.json", "--floor needs a single kind"),
         ("make --source digits --kind images --per-clas 3 --out a.json", "unknown flag"),
+        ("make --source digits --pixels 12 --out a.json", "'--pixels' (did you mean '--img-size'?)"),
+        ("make --source digits --kind classes:5 --select most --out a.json", "--select needs a single kind"),
+        (
+            "make --source digits --kind classes --num-classes 5 --select mots --out a.json",
+            "unknown select of proxy classes 'mots' (did you mean 'most'?)",
+        ),
+        ("make --source digits --kind balanced --floor 2 --out a.json", "unknown option of balanced 'floor'"),
         ("make --source digits --kind all --out a.txt", "--out must be a .json file"),
         ("make --source digits --kind all --out no/a.json", "no folder 'no'"),
         ("make --source digits --kind all --on-bad-image ask --out a.json", "'stop' or 'skip'"),

@@ -5,38 +5,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nastransfer_nni.data import sources
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.splits import split
 from nastransfer_nni.proxy import choose, spec
 from nastransfer_nni.proxy import manifest as manifests
+from nastransfer_nni.proxy.kinds.scored import Scored
 from nastransfer_nni.proxy.manifest import Manifest, match
 from search_spaces.errors import UserError
+from tests.proxy.cases import CASES
 
-KINDS = (
-    "all",
-    "classes:4",
-    "classes:4,per_class=30",
-    "images:0.2",
-    "images:like=classes:3",
-    "balanced:50",
-    "head:0.5",
-    "tail:0.5",
-    "entropy-p1:0.2",
-    "entropy-p2:0.2",
-    "entropy-p3:0.2",
-    "easy:0.2",
-    "hard:0.2,by=entropy",
-    "k-center:0.1",
-    "herding:0.1",
-    "cluster:0.1,clusters=12",
-    "resolution:8",
-    "classes:5+images:0.5+resolution:12",
-)
+DIGITS = sources.check("digits")
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", "train")
+    return load(DIGITS, "train")
 
 
 @pytest.fixture
@@ -54,21 +38,22 @@ def score_file(digits, tmp_path_factory):
     return path
 
 
-def steps_of(text, score_file):
-    return tuple(
-        step.model_copy(update={"scores": str(score_file)}) if isinstance(step, spec.Scored) else step
+def proxy_of(text, score_file):
+    steps = tuple(
+        step.model_copy(update={"scores": str(score_file)}) if isinstance(step, Scored) else step
         for step in spec.parse_steps(text)
     )
+    return spec.ProxySpec(text, steps)
 
 
-@pytest.mark.parametrize("text", KINDS)
-def test_every_kind_round_trips_and_stays_in_the_training_split(digits, score_file, tmp_path, text):
+@pytest.mark.parametrize("text", [case.text for case in CASES])
+def test_manifests_round_trip_and_stay_in_the_training_split(digits, score_file, tmp_path, text):
     shuffled = digits.select(np.random.default_rng(1).permutation(len(digits)))
-    chosen, manifest = choose.make(digits, steps_of(text, score_file), seed=2)
-    again, same = choose.make(shuffled, steps_of(text, score_file), seed=2)
+    chosen, manifest = choose.make(digits, proxy_of(text, score_file), seed=2)
+    again, same = choose.make(shuffled, proxy_of(text, score_file), seed=2)
     assert same == manifest and np.array_equal(again.keys, chosen.keys)
     manifests.write(manifest, chosen, tmp_path / "p.json")
-    opened, read = choose.resolve(spec.parse(str(tmp_path / "p.json")), "digits")
+    opened, read = choose.resolve(spec.parse(str(tmp_path / "p.json")), DIGITS)
     assert read == manifest
     assert np.array_equal(opened.keys, chosen.keys) and np.array_equal(opened.labels, chosen.labels)
     assert opened.pixels == chosen.pixels and opened.classes == chosen.classes
@@ -78,8 +63,8 @@ def test_every_kind_round_trips_and_stays_in_the_training_split(digits, score_fi
         chosen.classes[n] for n in chosen.labels
     ]
     assert {name: record.images for name, record in manifest.classes.items()} == dict(chosen.counts)
-    # Nothing of the test split, and no image in both halves.
-    assert not set(chosen.keys) & set(load("digits", "test").keys)
+    # No image is in the test split, or in both splits of a search.
+    assert not set(chosen.keys) & set(load(DIGITS, "test").keys)
     weights, alphas = split(chosen.labels, seed=2)
     assert not set(chosen.keys[weights]) & set(chosen.keys[alphas])
     assert len(weights) + len(alphas) == len(chosen)
@@ -88,36 +73,36 @@ def test_every_kind_round_trips_and_stays_in_the_training_split(digits, score_fi
 
 
 def test_short_forms_resolve_like_their_manifests(digits):
-    chosen, manifest = choose.resolve(spec.parse("classes:4+images:0.5"), "digits", seed=7)
-    made, same = choose.make(digits, spec.parse_steps("classes:4+images:0.5"), seed=7)
+    chosen, manifest = choose.resolve(spec.parse("classes:4+images:0.5"), DIGITS, seed=7)
+    made, same = choose.make(digits, spec.parse("classes:4+images:0.5"), seed=7)
     assert manifest == same and np.array_equal(chosen.keys, made.keys)
     assert (
-        choose.resolve(spec.parse("classes:4+images:0.5"), "digits", seed=8)[1].fingerprint
+        choose.resolve(spec.parse("classes:4+images:0.5"), DIGITS, seed=8)[1].fingerprint
         != manifest.fingerprint
     )
 
 
 def test_pairs_of_equal_size(digits):
-    by_class, _ = choose.resolve(spec.parse("classes:4"), "digits", seed=1)
-    by_image, _ = choose.resolve(spec.parse("images:like=classes:4"), "digits", seed=1)
+    by_class, _ = choose.resolve(spec.parse("classes:4"), DIGITS, seed=1)
+    by_image, _ = choose.resolve(spec.parse("images:like=classes:4"), DIGITS, seed=1)
     assert len(by_class) == len(by_image) and (len(by_class.classes), len(by_image.classes)) == (4, 10)
 
 
 def test_many_images_go_to_a_file_beside(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(choose, "INLINE", 100)
-    chosen, manifest = choose.make(digits, spec.parse_steps("images:0.5"), seed=0)
+    chosen, manifest = choose.make(digits, spec.parse("images:0.5"), seed=0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     assert (tmp_path / "p.images.parquet").is_file()
-    opened, read = choose.resolve(spec.parse(str(tmp_path / "p.json")), "digits")
+    opened, read = choose.resolve(spec.parse(str(tmp_path / "p.json")), DIGITS)
     assert np.array_equal(opened.keys, chosen.keys) and read.fingerprint == manifest.fingerprint
     (tmp_path / "p.images.parquet").unlink()
-    with pytest.raises(UserError, match=r"p\.images\.parquet, which is missing"):
-        choose.resolve(spec.parse(str(tmp_path / "p.json")), "digits")
+    with pytest.raises(UserError, match=r"p\.images\.parquet, is missing"):
+        choose.resolve(spec.parse(str(tmp_path / "p.json")), DIGITS)
 
 
 @pytest.fixture
 def written(digits, tmp_path):
-    chosen, manifest = choose.make(digits, spec.parse_steps("images:0.1"), seed=0)
+    chosen, manifest = choose.make(digits, spec.parse("images:0.1"), seed=0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     return tmp_path / "p.json"
 
@@ -125,15 +110,21 @@ def written(digits, tmp_path):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda m: m.update(version=2), "is no proxy manifest: version"),
+        (lambda m: m.update(version=3), "version 3 is newer than this release"),
+        (lambda m: m.update(version="x"), "is no proxy manifest: version"),
         (lambda m: m.update(format="x"), "is no proxy manifest: format"),
         (lambda m: m.pop("classes"), "is no proxy manifest: classes is needed"),
         (lambda m: m.update(extra=1), "is no proxy manifest: unknown option 'extra'"),
         (lambda m: m["classes"]["3"].update(label=7), "labels of its classes must be 0 to 9"),
         (lambda m: m["source"].update(fingerprint="0" * 16), "its images are not the same"),
         (lambda m: m["images"]["3"].pop(), "its images are not the same"),
-        (lambda m: m["images"]["3"].append("0" * 16), "1 of the 144 chosen images are not in it"),
-        (lambda m: m["classes"].update(cat=m["classes"].pop("3")), "it has no class 'cat'"),
+        (lambda m: m["images"]["3"].append("0x12"), "16 hexadecimal digits (got '0x12')"),
+        (lambda m: m["images"].update(threee=[]), "unknown class among its images 'threee'"),
+        (lambda m: m["images"]["3"].append("0" * 16), "1 of the 144 images are not in it"),
+        (
+            lambda m: [m[part].update(cat=m[part].pop("3")) for part in ("classes", "images")],
+            "it has no class 'cat'",
+        ),
     ],
 )
 def test_manifests_that_do_not_fit_are_refused(written, edit, message):
@@ -141,7 +132,7 @@ def test_manifests_that_do_not_fit_are_refused(written, edit, message):
     edit(content)
     written.write_text(json.dumps(content))
     with pytest.raises(UserError) as error:
-        choose.resolve(spec.parse(str(written)), "digits")
+        choose.resolve(spec.parse(str(written)), DIGITS)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
@@ -153,7 +144,7 @@ def test_other_files_are_no_manifests(tmp_path, text):
 
 
 def test_the_manifest_is_small_where_whole_classes_are_kept(digits, tmp_path):
-    chosen, manifest = choose.make(digits, spec.parse_steps("classes:5"), seed=0)
+    chosen, manifest = choose.make(digits, spec.parse("classes:5"), seed=0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     assert json.loads((tmp_path / "p.json").read_text())["images"] == "all"
     assert (tmp_path / "p.json").stat().st_size < 1500
@@ -161,7 +152,7 @@ def test_the_manifest_is_small_where_whole_classes_are_kept(digits, tmp_path):
 
 def test_a_proxy_of_one_class_is_refused(digits):
     with pytest.raises(UserError, match="a proxy needs at least 2 classes"):
-        choose.make(digits, spec.parse_steps("classes:names=3"))
+        choose.make(digits, spec.parse("classes:names=3"))
 
 
 @settings(max_examples=100, deadline=None)
@@ -176,3 +167,78 @@ def test_matching_finds_each_as_often_as_it_is_there(there, wanted):
             assert there[row] == value
             left.remove(value)
     assert len(set(rows[found])) == found.sum()
+
+
+VERSION_1 = """{
+ "format": "nastransfer-proxy",
+ "version": 1,
+ "source": {
+  "name": "digits",
+  "split": "train",
+  "fingerprint": "f73341a9aa5fcbef",
+  "images": 1437
+ },
+ "proxy": "classes:3,per_class=4+resolution:12",
+ "kind": "classes+resolution",
+ "options": [
+  {
+   "num_classes": 3,
+   "select": "random",
+   "per_class": 4
+  },
+  {
+   "pixels": 12
+  }
+ ],
+ "seed": 3,
+ "pixels": 12,
+ "classes": {
+  "3": {
+   "label": 0,
+   "images": 4
+  },
+  "6": {
+   "label": 1,
+   "images": 4
+  },
+  "8": {
+   "label": 2,
+   "images": 4
+  }
+ },
+ "fingerprint": "12065e3698a6660b",
+ "images": {
+  "3": [
+   "3884d4a7e07a7d7a",
+   "7aa5ab05caffcb17",
+   "d47b6b8786d548df",
+   "f6cd261586259e74"
+  ],
+  "6": [
+   "03688ad1091c4718",
+   "0ab197723fccd8a5",
+   "4b507864f22fc24b",
+   "90d37120fc9e2e04"
+  ],
+  "8": [
+   "15952f7540c76b95",
+   "91c5fba07576fc93",
+   "c1edb31ced0ea639",
+   "feb78a77d4ec60ae"
+  ]
+ },
+ "scores": [],
+ "left_out": []
+}
+"""
+"""A manifest that version 0.1 wrote."""
+
+
+def test_manifests_of_version_0_1_are_read_and_are_what_is_made_today(digits, tmp_path):
+    (tmp_path / "p.json").write_text(VERSION_1)
+    opened, manifest = choose.resolve(spec.parse(str(tmp_path / "p.json")), DIGITS)
+    chosen, made = choose.make(digits, spec.parse("classes:3,per_class=4+resolution:12"), seed=3)
+    assert manifest == made and np.array_equal(opened.keys, chosen.keys) and opened.pixels == (12, 12)
+    manifests.write(made, chosen, tmp_path / "p.json")
+    expected = VERSION_1.replace('"version": 1', '"version": 2').replace('"pixels"', '"img_size"')
+    assert (tmp_path / "p.json").read_text() == expected

@@ -4,6 +4,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from nastransfer_nni.data import sources
 from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.proxy import networks, scorers, spec
@@ -12,7 +13,7 @@ from search_spaces.errors import UserError
 
 @pytest.fixture(scope="module")
 def digits():
-    return load("digits", "train")
+    return load(sources.check("digits"), "train")
 
 
 @pytest.fixture(autouse=True)
@@ -20,14 +21,14 @@ def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path / "cache"))
 
 
-def step_of(text):
-    return spec.parse_steps(text)[0]
+def source_of(text):
+    return spec.parse_steps(text)[0].score_source
 
 
 def test_a_network_trained_here_scores_every_image(digits, monkeypatch):
     digits = digits.select(range(600))
-    step = step_of("entropy-p1:0.1,epochs=8")
-    found = {name: scorers.scores(digits, step, name) for name in ("entropy", "loss", "margin", "features")}
+    source = source_of("entropy-p1:0.1,epochs=8")
+    found = {name: scorers.scores(digits, source, name) for name in ("entropy", "loss", "margin", "features")}
     entropy, loss = found["entropy"].values, found["loss"].values
     assert entropy.shape == (600,) and found["features"].values.shape == (600, 64)
     assert (entropy >= 0).all() and (entropy <= np.log(10) + 1e-9).all()
@@ -35,16 +36,16 @@ def test_a_network_trained_here_scores_every_image(digits, monkeypatch):
     assert np.corrcoef(loss, found["margin"].values)[0, 1] > 0.5
     # They go with the images, whatever the order these are asked for in.
     rows = np.random.default_rng(0).permutation(len(digits))
-    again = scorers.scores(digits.select(rows), step, "entropy")
+    again = scorers.scores(digits.select(rows), source, "entropy")
     assert np.array_equal(again.values, entropy[rows]) and again.origin == found["entropy"].origin
     # Computed once.
     monkeypatch.setattr(networks, "train_network", None)
-    assert np.array_equal(scorers.scores(digits, step, "entropy").values, entropy)
+    assert np.array_equal(scorers.scores(digits, source, "entropy").values, entropy)
 
 
 def test_scores_follow_from_the_networks_outputs(digits):
     few = digits.select(range(0, 1437, 60))
-    path = scorers.compute(few, step_of("hard:0.5,epochs=1"))
+    path = scorers.compute(few, source_of("hard:0.5,epochs=1"))
     table = pyarrow.parquet.read_table(path).to_pandas().set_index("key")
     torch.manual_seed(0)
     network, content = networks.train_network(few.canonical(), 1, path.parent)
@@ -59,11 +60,11 @@ def test_scores_follow_from_the_networks_outputs(digits):
         np.testing.assert_allclose(table.loc[key, "features"], torch.cat(features)[row], atol=1e-5)
 
 
-def test_an_interrupted_scorer_goes_on_and_ends_the_same(digits, tmp_path, monkeypatch):
+def test_an_interrupted_scorer_resumes_to_the_same_scores(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(scorers, "_PART", 64)
     monkeypatch.setattr(networks, "_EVALUATION_BATCH", 32)
-    few, step = digits.select(range(300)), step_of("entropy-p1:0.1,epochs=3")
-    whole = scorers.scores(few, step, "entropy").values
+    few, source = digits.select(range(300)), source_of("entropy-p1:0.1,epochs=3")
+    whole = scorers.scores(few, source, "entropy").values
     monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path / "other"))
     set_epoch, outputs = BatchLoader.set_epoch, networks.network_outputs
     epochs, begun = [], []
@@ -85,8 +86,8 @@ def test_an_interrupted_scorer_goes_on_and_ends_the_same(digits, tmp_path, monke
     monkeypatch.setattr(networks, "network_outputs", dies_after_a_part)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            scorers.compute(few, step)
-    again = scorers.scores(few, step, "entropy").values
+            scorers.compute(few, source)
+    again = scorers.scores(few, source, "entropy").values
     assert (epochs, begun) == ([0, 1, 2, 2], [0, 128])
     np.testing.assert_allclose(again, whole, atol=1e-6)
 
@@ -101,21 +102,21 @@ def test_any_timm_model_scores(digits, tmp_path, classes):
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     few = few.relabel(few.classes[:classes])
     found = scorers.scores(
-        few, step_of(f"cluster:0.5,scorer=timm:test_resnet@{tmp_path / 'weights.pth'}"), "features"
+        few, source_of(f"cluster:0.5,scorer=timm:test_resnet@{tmp_path / 'weights.pth'}"), "features"
     )
     assert found.values.shape == (len(few), model.num_features)
     entropy = scorers.scores(
-        few, step_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'weights.pth'}"), "entropy"
+        few, source_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'weights.pth'}"), "entropy"
     )
     assert entropy.values.max() <= np.log(classes) + 1e-9, "a linear probe has the set's own classes"
 
 
-def test_timm_models_that_are_not_there(digits, tmp_path):
+def test_missing_timm_models_and_weights_are_refused(digits, tmp_path):
     with pytest.raises(UserError, match="timm has no model 'resnet17'; it has resnet"):
-        scorers.scores(digits, step_of("hard:0.5,scorer=timm:resnet17"), "loss")
+        scorers.scores(digits, source_of("hard:0.5,scorer=timm:resnet17"), "loss")
     (tmp_path / "w.pth").write_bytes(b"no weights")
-    with pytest.raises(UserError, match="cannot get the weights"):
-        scorers.scores(digits, step_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}"), "loss")
+    with pytest.raises(UserError, match="cannot load the weights"):
+        scorers.scores(digits, source_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}"), "loss")
 
 
 def test_a_users_file_with_and_without_keys(digits, tmp_path):
@@ -124,13 +125,13 @@ def test_a_users_file_with_and_without_keys(digits, tmp_path):
     frame.sample(frac=1, random_state=0).to_parquet(tmp_path / "keyed.parquet")
     frame[["loss"]].to_parquet(tmp_path / "plain.parquet")
     keyed, plain = (
-        scorers.scores(digits, step_of(f"hard:0.5,scores={tmp_path / name}.parquet"), "loss")
+        scorers.scores(digits, source_of(f"hard:0.5,scores={tmp_path / name}.parquet"), "loss")
         for name in ("keyed", "plain")
     )
     assert np.array_equal(keyed.values, loss) and np.array_equal(plain.values, loss)
     assert keyed.origin["fingerprint"] == plain.origin["fingerprint"]
     frame.assign(loss=loss * 2).to_parquet(tmp_path / "keyed.parquet")
-    other = scorers.scores(digits, step_of(f"hard:0.5,scores={tmp_path / 'keyed.parquet'}"), "loss")
+    other = scorers.scores(digits, source_of(f"hard:0.5,scores={tmp_path / 'keyed.parquet'}"), "loss")
     assert other.origin["fingerprint"] != keyed.origin["fingerprint"]
 
 
@@ -150,19 +151,19 @@ def test_a_users_file_with_and_without_keys(digits, tmp_path):
 def test_bad_files_are_refused(digits, tmp_path, column, table, message):
     pandas.DataFrame(table).to_parquet(tmp_path / "s.parquet")
     with pytest.raises(UserError) as error:
-        scorers.scores(digits, step_of(f"hard:0.5,scores={tmp_path / 's.parquet'}"), column)
+        scorers.scores(digits, source_of(f"hard:0.5,scores={tmp_path / 's.parquet'}"), column)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_model_that_knows_the_classes_needs_no_probe(digits, tmp_path, monkeypatch):
-    """Ten digits dressed up as ImageNet's classes: the model's own head says how sure it is."""
+    """Ten digits that have the names of ImageNet's classes: the model's own head says how sure it is."""
     import timm
 
     few = digits.select(range(40))
     torch.manual_seed(1)
     model = timm.create_model("test_resnet", num_classes=1000)
     torch.save(model.state_dict(), tmp_path / "w.pth")
-    step = step_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}")
+    source = source_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}")
     monkeypatch.setattr(networks, "_imagenet_classes", lambda count: few.canonical().classes)
     monkeypatch.setattr(networks, "probe", None)
     model.eval()
@@ -171,4 +172,4 @@ def test_a_model_that_knows_the_classes_needs_no_probe(digits, tmp_path, monkeyp
         model(torch.stack([transform(few.image(row)) for row in range(40)])).double().softmax(1).detach()
     )
     expected = -(chances * chances.log()).sum(1).numpy()
-    np.testing.assert_allclose(scorers.scores(few, step, "entropy").values, expected, atol=1e-4)
+    np.testing.assert_allclose(scorers.scores(few, source, "entropy").values, expected, atol=1e-4)

@@ -1,53 +1,19 @@
 import pytest
 
-from nastransfer_nni.proxy import spec
+from nastransfer_nni.data import sources
+from nastransfer_nni.data.loading import load
+from nastransfer_nni.proxy import choose, spec
+from nastransfer_nni.proxy import manifest as manifests
 from search_spaces.errors import UserError
-
-SHORT_FORMS = (
-    "all",
-    "classes:100",
-    "classes:10,select=most,per_class=50",
-    "classes:names=cat,dog,horse",
-    "classes:2,names=cat,dog,horse",
-    "images:0.1",
-    "images:5000,floor=3",
-    "images:per_class=20",
-    "images:like=classes:10",
-    "balanced",
-    "balanced:50,short=drop",
-    "head:0.3",
-    "tail",
-    "entropy-p1:0.1",
-    "entropy-p3:500,bin_width=0.2,scorer=timm:resnet18",
-    "easy:0.2,by=margin",
-    "hard:0.2,epochs=3",
-    "k-center:0.1,across=True",
-    "herding:per_class=9",
-    "cluster:0.1,clusters=30",
-    "resolution:16",
-    "classes:10+images:0.5+resolution:16",
-)
+from tests.proxy.cases import pool_of
 
 
-@pytest.mark.parametrize("text", SHORT_FORMS)
-def test_short_forms_come_back(text):
-    steps = spec.parse_steps(text)
-    assert spec.parse_steps(spec.text_of(steps)) == steps
-    assert spec.text_of(spec.parse_steps(spec.text_of(steps))) == spec.text_of(steps)
-    spec.parse(text)
-
-
-def test_every_kind_is_tried():
-    kinds = {piece.split(":")[0] for text in SHORT_FORMS for piece in text.split("+")}
-    assert set(spec.KINDS) - kinds == {"entropy-p2"}  # as p1
-
-
-def test_a_list_goes_on_behind_commas():
+def test_commas_continue_a_list():
     (step,) = spec.parse_steps("classes:names=cat,dog,per_class=10")
     assert (step.names, step.per_class) == (("cat", "dog"), 10)
 
 
-def test_names_may_stand_in_a_file(tmp_path):
+def test_names_can_be_read_from_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("cat\n\ndog\n")
     (step,) = spec.parse_steps(f"classes:names={tmp_path / 'names.txt'}")
     assert step.names == ("cat", "dog")
@@ -67,18 +33,22 @@ def test_names_may_stand_in_a_file(tmp_path):
         ("images:0.1,per_class=3", "takes exactly one of"),
         ("images:0.1,flor=3", "unknown option of images 'flor' (did you mean 'floor'?)"),
         ("images:like=clases:3", "unknown kind of proxy 'clases'"),
+        ("images:like=no.json", "no proxy manifest 'no.json'"),
         ("classes", "needs a number of classes"),
         ("classes:1", "greater than or equal to 2"),
-        ("classes:5,select=best", "'random', 'most', 'least' or 'frequency'"),
+        ("classes:5,select=leest", "unknown select of proxy classes 'leest' (did you mean 'least'?)"),
+        ("classes:5,select=best", "known: random, most, least, frequency"),
         ("classes:under=n01", "go together"),
         ("classes:under=n01,hierarchy=/no/file", "no hierarchy file"),
         ("all:3", "proxy all takes no value"),
         ("head:0", "greater than 0"),
-        ("entropy-p1:0.1,scorer=resnet", "must be network or timm:MODEL"),
+        ("entropy-p1:0.1,scorer=resnet", "unknown scorer 'resnet'"),
         ("entropy-p1:0.1,scores=/no/file", "no file"),
         ("entropy-p4:0.1", "unknown kind of proxy"),
         ("k-center:per_class=4,across=true", "across classes has neither per_class nor floor"),
-        ("resolution:4", "greater than or equal to 8"),
+        ("resolution:4", "proxy resolution: img-size: Input should be greater than or equal to 8"),
+        ("resolution:pixels=16", "unknown option of resolution 'pixels' (did you mean 'img_size'?)"),
+        ("resolution", "img-size is needed"),
         ("images:0.5+", "unknown kind of proxy ''"),
         ("nowhere.json", "no proxy manifest 'nowhere.json'"),
     ],
@@ -86,5 +56,22 @@ def test_names_may_stand_in_a_file(tmp_path):
 def test_bad_short_forms_say_what_is_allowed(text, message):
     with pytest.raises(UserError) as error:
         spec.parse(text)
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("option", ["names", "hierarchy"])
+def test_files_that_are_no_text_are_refused(option, tmp_path):
+    file = tmp_path / "file.txt"
+    file.write_bytes(b"\xff\xfe\x80")
+    options = f"under=a,hierarchy={file}" if option == "hierarchy" else f"names={file}"
+    with pytest.raises(UserError, match="cannot read"):
+        spec.parse(f"classes:{options}").choose(pool_of([3, 3]), seed=0)
+
+
+def test_manifests_have_their_size_and_no_seed(tmp_path):
+    _, manifest = choose.make(load(sources.check("digits"), "train"), spec.parse("classes:4"))
+    manifests.write(manifest, None, tmp_path / "p.json")
+    proxy = spec.parse(str(tmp_path / "p.json"))
+    assert proxy.size(images=10**6, classes=1000) == (len(manifest), 4)
+    assert not proxy.depends_on_seed
+    assert spec.parse(f"images:like={tmp_path / 'p.json'}").size(10**6, 1000) == (len(manifest), 1000)

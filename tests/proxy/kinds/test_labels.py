@@ -1,33 +1,29 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from nastransfer_nni.data import hashing
-from nastransfer_nni.proxy import by_label, spec
-from nastransfer_nni.proxy.by_label import Pool, proportional
+from nastransfer_nni.proxy import spec
+from nastransfer_nni.proxy.kinds.sized import proportional
 from search_spaces.errors import UserError
+from tests.proxy import cases
 
 counts_of_any_kind = st.lists(st.integers(1, 40), min_size=3, max_size=12)
 
 
 def pool_of(counts, seed=0):
-    label = (
-        np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts)).astype(np.int32)
-    )
-    keys = hashing.mix(np.arange(len(label), dtype=np.uint64))
-    return Pool(tuple(f"c{n}" for n in range(len(counts))), label, keys)
+    pool = cases.pool_of(counts, seed)
+    return replace(pool, classes=tuple(f"c{label}" for label in range(len(counts))))
 
 
-def choose(pool, text, seed=0, size=None):
-    (step,) = spec.parse_steps(text)
-    if isinstance(step, spec.Classes):
-        return by_label.choose_classes(pool, step, seed)
-    if isinstance(step, spec.Balanced):
-        return by_label.choose_balanced(pool, step, seed)
-    if isinstance(step, spec.Share):
-        return by_label.choose_share(pool, step, seed)
-    return by_label.choose_images(pool, step, size, seed)
+def choose(pool, text, seed=0):
+    return spec.parse(text).choose(pool, seed)
+
+
+def share_out(counts, number, floor):
+    return proportional(cases.pool_of(counts), number, floor)
 
 
 def counted(pool, rows):
@@ -42,11 +38,7 @@ def test_proportional_gives_whole_numbers_close_to_each_share(counts, fraction, 
     least = np.minimum(floor, counts)
     assume(size >= max(least.sum(), len(counts)))
     floor = max(floor, 1)
-    given_out = (
-        proportional(counts, size, floor, tuple(map(str, range(len(counts)))))
-        if (np.minimum(floor, counts).sum() <= size)
-        else None
-    )
+    given_out = share_out(counts, size, floor) if (np.minimum(floor, counts).sum() <= size) else None
     assume(given_out is not None)
     assert given_out.sum() == size
     assert (given_out >= np.minimum(floor, counts)).all() and (given_out <= counts).all()
@@ -58,16 +50,16 @@ def test_proportional_gives_whole_numbers_close_to_each_share(counts, fraction, 
 
 
 def test_proportional_is_the_largest_remainder_method():
-    assert proportional(np.array([50, 30, 20]), 7, 0, ("a", "b", "c")).tolist() == [4, 2, 1]  # 3.5, 2.1, 1.4
-    assert proportional(np.array([100, 3, 1]), 10, 1, ("a", "b", "c")).tolist() == [8, 1, 1]
-    assert proportional(np.array([5, 0, 5]), 5, 1, ("a", "b", "c"))[1] == 0
+    assert share_out([50, 30, 20], 7, 0).tolist() == [4, 2, 1]  # 3.5, 2.1, 1.4
+    assert share_out([100, 3, 1], 10, 1).tolist() == [8, 1, 1]
+    assert share_out([5, 0, 5], 5, 1)[1] == 0
 
 
 def test_proportional_refuses_what_leaves_a_class_empty():
     with pytest.raises(UserError, match="1 classes would have no image"):
-        proportional(np.array([100, 1]), 10, 0, ("a", "b"))
+        share_out([100, 1], 10, 0)
     with pytest.raises(UserError, match="3 are needed"):
-        proportional(np.array([10, 10, 10]), 2, 1, ("a", "b", "c"))
+        share_out([10, 10, 10], 2, 1)
 
 
 @settings(max_examples=50, deadline=None)
@@ -87,9 +79,10 @@ def test_classes_keep_all_images_and_are_nested(counts, seed, wanted):
 def test_a_choice_does_not_depend_on_the_order_of_rows(counts, seed, fraction):
     pool = pool_of(counts)
     size = max(round(fraction * len(pool)), len(counts))
+    text = f"images:{size}" if size > 1 else "images:1"
     shuffle = np.random.default_rng(seed).permutation(len(pool))
-    rows = choose(pool, "images:0.5", seed, size)
-    again = choose(pool.select(shuffle), "images:0.5", seed, size)
+    rows = choose(pool, text, seed)
+    again = choose(pool.subset(shuffle), text, seed)
     assert len(rows) == size and len(np.unique(rows)) == size
     assert set(pool.keys[rows]) == set(pool.keys[shuffle][again])
 
@@ -98,7 +91,7 @@ def test_images_are_drawn_evenly():
     pool = pool_of([100, 100])
     times = np.zeros(200)
     for seed in range(300):
-        times[choose(pool, "images:0.2", seed, 40)] += 1
+        times[choose(pool, "images:0.2", seed)] += 1
     assert abs(times.mean() - 60) < 1e-9 and times.min() > 30 and times.max() < 95  # 60 +- 5 sigma of 7
 
 
@@ -108,7 +101,7 @@ def test_most_least_and_listed_classes():
     assert np.flatnonzero(counted(pool, choose(pool, "classes:2,select=least"))).tolist() == [0, 4]
     assert np.flatnonzero(counted(pool, choose(pool, "classes:names=c4,c2"))).tolist() == [2, 4]
     assert counted(pool, choose(pool, "classes:names=c1,c2,per_class=7")).tolist() == [0, 7, 7, 0, 0]
-    with pytest.raises(UserError, match="no class 'dog'; there are c0, c1"):
+    with pytest.raises(UserError, match="unknown class 'dog'; known: c0, c1"):
         choose(pool, "classes:names=c1,dog")
     with pytest.raises(UserError, match="6 classes were asked for, there are 5"):
         choose(pool, "classes:6")

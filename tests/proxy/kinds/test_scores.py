@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -7,8 +8,24 @@ import pytest
 
 from nastransfer_nni.data import hashing
 from nastransfer_nni.proxy import spec
-from nastransfer_nni.proxy.by_label import Pool
-from nastransfer_nni.proxy.by_score import choose_by_entropy, choose_ranked, entropy_weights
+from nastransfer_nni.proxy.pool import Pool
+
+
+@dataclass(frozen=True)
+class PoolWithScores(Pool):
+    scores: np.ndarray
+
+    def subset(self, rows):
+        return replace(super().subset(rows), scores=self.scores[rows])
+
+    def column(self, source, name):
+        return self.scores
+
+
+def image_weights(entropies, kind, width):
+    (step,) = spec.parse_steps(f"entropy-{kind}:0.5")
+    return step.image_weights(entropies, width)
+
 
 # On edges of bins 0.5 wide (1, 0.1, 0.01), inside them, and without a logarithm.
 ENTROPIES = [0.0, 0.0, 1.0, 0.9, 0.5, 0.4, 0.1, 0.0999, 0.05, 0.01, 0.0099, 2.1, 2.2, 1e-9, 0.0]
@@ -40,30 +57,32 @@ def slowly(entropies, kind, width):
 @pytest.mark.parametrize("kind", ["p1", "p2", "p3"])
 @pytest.mark.parametrize("width", [0.5, 0.25])
 def test_entropy_weights_are_those_of_the_formula(kind, width):
-    ours = entropy_weights(np.array(ENTROPIES), kind, width)
+    ours = image_weights(np.array(ENTROPIES), kind, width)
     np.testing.assert_allclose(ours / ours.sum(), slowly(ENTROPIES, kind, width), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["p1", "p2", "p3"])
 def test_entropy_weights_of_many_random_images(kind):
     entropies = 10 ** np.random.default_rng(0).normal(-2, 1, 300)
-    ours = entropy_weights(entropies, kind, 0.5)
+    ours = image_weights(entropies, kind, 0.5)
     np.testing.assert_allclose(ours / ours.sum(), slowly(entropies, kind, 0.5), rtol=1e-12)
 
 
-def pool_of(count, classes=2):
+def pool_of(scores, classes=2):
+    count = len(scores)
     keys = hashing.mix(np.arange(count, dtype=np.uint64))
-    return Pool(tuple(map(str, range(classes))), (np.arange(count) % classes).astype(np.int32), keys)
+    labels = (np.arange(count) % classes).astype(np.int32)
+    return PoolWithScores(tuple(map(str, range(classes))), labels, keys, np.array(scores))
 
 
 @pytest.mark.parametrize("kind", ["p1", "p3"])
 def test_images_are_drawn_as_numpy_draws_without_replacement(kind):
-    pool, step = pool_of(len(ENTROPIES)), spec.parse_steps(f"entropy-{kind}:5,bin_width=0.5")[0]
+    pool, proxy = pool_of(ENTROPIES), spec.parse(f"entropy-{kind}:5,bin_width=0.5")
     ours, theirs = np.zeros(len(pool)), np.zeros(len(pool))
     random = np.random.default_rng(0)
     chances = slowly(ENTROPIES, kind, 0.5)
     for seed in range(2000):
-        rows = choose_by_entropy(pool, step, 5, np.array(ENTROPIES), seed)
+        rows = proxy.choose(pool, seed)
         assert len(set(rows)) == 5
         ours[rows] += 1
         theirs[random.choice(len(pool), 5, replace=False, p=chances)] += 1
@@ -71,15 +90,15 @@ def test_images_are_drawn_as_numpy_draws_without_replacement(kind):
 
 
 def test_all_images_can_be_drawn():
-    step = spec.parse_steps("entropy-p2:1")[0]
-    rows = choose_by_entropy(pool_of(15), step, 15, np.array(ENTROPIES), 0)
+    rows = spec.parse("entropy-p2:1").choose(pool_of(ENTROPIES), seed=0)
     assert rows.tolist() == list(range(15))
 
 
 @pytest.mark.parametrize(("kind", "reverse"), [("easy", False), ("hard", True)])
 def test_easiest_and_hardest_of_each_class(kind, reverse):
-    pool, loss = pool_of(40, 4), np.random.default_rng(1).random(40)
-    rows = choose_ranked(pool, spec.parse_steps(f"{kind}:0.3")[0], 12, loss)
+    loss = np.random.default_rng(1).random(40)
+    pool = pool_of(loss, classes=4)
+    rows = spec.parse(f"{kind}:0.3").choose(pool, seed=0)
     expected = []
     for label in range(4):
         members = [row for row in range(40) if pool.labels[row] == label]

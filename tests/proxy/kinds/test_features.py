@@ -1,10 +1,28 @@
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 
 from nastransfer_nni.data import hashing
 from nastransfer_nni.proxy import spec
-from nastransfer_nni.proxy.by_feature import choose_clusters, choose_spread, herding, k_center
-from nastransfer_nni.proxy.by_label import Pool
+from nastransfer_nni.proxy.kinds.features import herding, k_center
+from nastransfer_nni.proxy.pool import Pool
+
+
+@dataclass(frozen=True)
+class PoolWithFeatures(Pool):
+    features: np.ndarray
+
+    def subset(self, rows):
+        return replace(super().subset(rows), features=self.features[rows])
+
+    def column(self, source, name):
+        return self.features
+
+
+def choose(pool, text, features, seed):
+    pool = PoolWithFeatures(pool.classes, pool.labels, pool.keys, features)
+    return spec.parse(text).choose(pool, seed)
 
 
 def points(count=60, size=5, seed=0):
@@ -52,9 +70,9 @@ def pool():
 
 
 @pytest.mark.parametrize("kind", ["k-center", "herding"])
-def test_spread_goes_class_by_class(pool, kind):
+def test_features_are_compared_class_by_class(pool, kind):
     data = points(90)
-    rows = choose_spread(pool, spec.parse_steps(f"{kind}:per_class=4")[0], None, data, seed=1)
+    rows = choose(pool, f"{kind}:per_class=4", data, seed=1)
     first = np.argmin(np.where(pool.labels == 1, hashing.seeded(pool.keys, 1, "images"), 2**64 - 1))
     members = np.flatnonzero(pool.labels == 1)
     slow = slow_k_center if kind == "k-center" else lambda block, size, _: slow_herding(block, size)
@@ -63,20 +81,20 @@ def test_spread_goes_class_by_class(pool, kind):
     assert rows[pool.labels[rows] == 1].tolist() == sorted(expected)
 
 
-def test_spread_across_classes_is_one_choice(pool):
+def test_across_classes_there_is_one_choice(pool):
     data = points(90)
     first = int(np.argmin(hashing.seeded(pool.keys, 1, "images")))
     for size in (2, 12):  # also fewer than there are classes
-        rows = choose_spread(pool, spec.parse_steps(f"k-center:{size},across=true")[0], size, data, seed=1)
+        rows = choose(pool, f"k-center:{size},across=true", data, seed=1)
         assert rows.tolist() == sorted(slow_k_center(data.astype(np.float64), size, first))
 
 
 def test_clusters_give_as_much_as_they_have(pool):
-    centres = np.array([[0, 0], [50, 0], [0, 50], [50, 50]], dtype=np.float32)
+    centers = np.array([[0, 0], [50, 0], [0, 50], [50, 50]], dtype=np.float32)
     member = np.repeat(np.arange(4), [3, 20, 27, 40])
-    data = centres[member] + points(90, 2)
-    rows = choose_clusters(pool, spec.parse_steps("cluster:30,clusters=4")[0], 30, data, seed=0)
+    data = centers[member] + points(90, 2)
+    rows = choose(pool, "cluster:30,clusters=4", data, seed=0)
     assert np.bincount(member[rows]).tolist() == [3, 9, 9, 9]
-    again = choose_clusters(pool, spec.parse_steps("cluster:30,clusters=4")[0], 30, data, seed=0)
+    again = choose(pool, "cluster:30,clusters=4", data, seed=0)
     assert rows.tolist() == again.tolist()
-    assert len(choose_clusters(pool, spec.parse_steps("cluster:31,clusters=4")[0], 31, data, seed=0)) == 31
+    assert len(choose(pool, "cluster:31,clusters=4", data, seed=0)) == 31

@@ -1,0 +1,12 @@
+"""The kinds of proxy steps; importing a module here registers its kinds, in the order of help texts."""
+
+from nastransfer_nni.proxy.kinds import all_images as all_images
+from nastransfer_nni.proxy.kinds import balanced as balanced
+from nastransfer_nni.proxy.kinds import classes as classes
+from nastransfer_nni.proxy.kinds import cluster as cluster
+from nastransfer_nni.proxy.kinds import entropy as entropy
+from nastransfer_nni.proxy.kinds import features as features
+from nastransfer_nni.proxy.kinds import frequency as frequency
+from nastransfer_nni.proxy.kinds import hardness as hardness
+from nastransfer_nni.proxy.kinds import images as images
+from nastransfer_nni.proxy.kinds import resolution as resolution

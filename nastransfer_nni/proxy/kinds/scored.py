@@ -1,0 +1,53 @@
+"""What kinds share that select by the outputs of a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from nastransfer_nni.proxy.scorers import ScoreSource
+from nastransfer_nni.proxy.step import Step
+from search_spaces.errors import UserError, unknown
+
+
+class Scored(Step):
+    """A step that selects by scores or features of the images, from a network or from a file."""
+
+    scorer: str = Field(
+        "network",
+        description="network that computes scores and features: network (a ResNet-20 trained on the source), "
+        "timm:MODEL or timm:MODEL@WEIGHTS_FILE (pretrained)",
+    )
+    epochs: int = Field(10, ge=1, description="training epochs of scorer=network")
+    scores: str | None = Field(
+        None, description="Parquet file with scores or features of every image, used instead of a scorer"
+    )
+
+    @field_validator("scorer")
+    @classmethod
+    def _check_scorer(cls, value: str) -> str:
+        kind, _, model = value.partition(":")
+        if value != "network" and not (kind == "timm" and model):
+            raise unknown("scorer", value, ["network", "timm:MODEL", "timm:MODEL@WEIGHTS_FILE"])
+        file = model.partition("@")[2]
+        if file and not Path(file).is_file():
+            raise UserError(f"no file {file!r} with weights")
+        return value
+
+    @field_validator("scores")
+    @classmethod
+    def _check_file(cls, value: str | None) -> str | None:
+        if value is not None and not Path(value).is_file():
+            raise UserError(f"no file {value!r}")
+        return value
+
+    @property
+    def scores_source(self) -> bool:
+        """True, unless a file has the scores."""
+        return self.scores is None or super().scores_source
+
+    @property
+    def score_source(self) -> ScoreSource:
+        """Where the scores and features come from."""
+        return ScoreSource(self.scorer, self.epochs, Path(self.scores) if self.scores else None)
