@@ -131,9 +131,8 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
     ends: list[tuple[float, int, str, str]] = []
     for index, name in enumerate(names):
         points = [
-            (x, float(ranking.probabilities[row] @ np.arange(1, len(ranking.strategies) + 1)))
+            (x, _expected_rank(ranking, name))
             for x, ranking in enumerate(shown)
-            for row in [ranking.strategies.index(name)]
             if name in ranking.strategies
         ]
         color = PALETTE[index % len(PALETTE)]
@@ -271,6 +270,11 @@ def png(figure: Figure) -> bytes:
 def _figure(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def _expected_rank(ranking: Ranking, name: str) -> float:
+    ranks = np.arange(1, len(ranking.strategies) + 1)
+    return float(ranking.probabilities[ranking.strategies.index(name)] @ ranks)
 
 
 def _clip_wide_intervals(axes: Axes, rows: pd.DataFrame) -> None:

@@ -187,6 +187,23 @@ def test_odd_tables_make_a_page_with_the_right_findings(tmp_path, frame, finding
     assert [row["Finding"] for row in rows if "Strategy" in row] == findings
 
 
+def test_strategies_that_were_not_run_on_every_proxy_are_shown_where_they_were(tmp_path):
+    frame = study(draws=3, searches=1)
+    is_missing = (frame["strategy"] == "enas") & (frame["proxy"] == "all")
+    found = read(make(tmp_path, frame[~is_missing]))
+    assert len([row for row in found.rows("RI %") if row["Strategy"] == "enas"]) == 2
+    assert "Expected rank on each proxy" in found.text
+
+
+def test_sources_with_few_and_many_cells_share_a_table(tmp_path):
+    proxies = {("few", "p"): 0.0, ("many", "p"): 0.0}
+    frame = study(draws=3, searches=1, proxies=proxies, random_cells=0)
+    is_extra = (frame["source"] == "few") & ~frame["strategy"].isin(["darts", "enas"])
+    rows = read(make(tmp_path, frame[~is_extra])).rows("Regret")
+    findings = {row["Source"]: row["Finding"] for row in rows}
+    assert findings == {"few": "insufficient: too few cells", "many": ""}
+
+
 def test_several_targets_without_costs_have_numbered_files_and_no_table_of_costs(tmp_path):
     frame = study(draws=3, searches=1, trainings=2, targets=("a", "b"), proxies={("s", "p"): 0.0})
     out = make(tmp_path, frame.drop(columns=["search_seconds", "source_top1"]))
