@@ -24,6 +24,8 @@ from search_spaces.errors import UserError
 
 _BATCH = 128
 _EVALUATION_BATCH = 512
+_LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
+"""What timm, the Hub and torch raise for weights that are missing, damaged or of another model."""
 
 
 class ResNet20(nn.Module):
@@ -171,7 +173,7 @@ def timm_model(name: str) -> Any:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # logs every retry of a download
     try:
         model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:  # of timm, the Hub and torch
+    except _LOADING_ERRORS as error:
         problem = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(
             f"cannot load the weights of timm's {name} ({problem}); timm:{name}@FILE takes them from a file"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +40,8 @@ def make(config: MakeConfig) -> None:
         present = Manifest.read(path)
         if (present.fingerprint, present.img_size) != (manifest.fingerprint, manifest.img_size):
             raise UserError(f"{path} exists and has other images; --overwrite replaces it")
-    manifests.write(manifest, chosen, path)
+    with _writing(path):
+        manifests.write(manifest, chosen, path)
     _console.print(f"{path}: {_summary(manifest)}")
     _print_note(images.source)
 
@@ -68,7 +71,8 @@ def show(config: ShowConfig) -> None:
     _print_note(chosen.source)
     picture = config.picture or (path and path.with_suffix(".png"))
     if picture:
-        draw_grid(chosen, Path(picture))
+        with _writing(Path(picture)):
+            draw_grid(chosen, Path(picture))
         _console.print(f"picture: {picture}")
 
 
@@ -104,6 +108,15 @@ def diff(config: DiffConfig) -> None:
     _console.print(f"images in both: {len(np.intersect1d(keys[0], keys[1])):,}")
     same = (first.fingerprint, first.img_size) == (second.fingerprint, second.img_size)
     _console.print("the same proxy set" if same else "different proxy sets")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Raise a UserError if `path` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error.strerror})") from None
 
 
 def _listed(what: str, names: set[str]) -> str:

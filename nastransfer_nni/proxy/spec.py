@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,8 @@ def make_step(kind: str, options: Mapping[str, Any]) -> Step:
     try:
         return step.create(options)
     except UserError as error:
-        raise UserError(f"proxy {kind}: {str(error).removeprefix('--')}") from None
+        message = re.sub(r"^--[\w-]+", lambda flag: flag[0][2:].replace("-", "_"), str(error))
+        raise UserError(f"proxy {kind}: {message}") from None
 
 
 def text_of(steps: Sequence[Step]) -> str:

@@ -114,9 +114,12 @@ def test_any_timm_model_scores(digits, tmp_path, classes):
 def test_missing_timm_models_and_weights_are_refused(digits, tmp_path):
     with pytest.raises(UserError, match="timm has no model 'resnet17'; it has resnet"):
         scorers.scores(digits, source_of("hard:0.5,scorer=timm:resnet17"), "loss")
-    (tmp_path / "w.pth").write_bytes(b"no weights")
-    with pytest.raises(UserError, match="cannot load the weights"):
-        scorers.scores(digits, source_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}"), "loss")
+    for content in (b"", b"no weights"):
+        (tmp_path / "w.pth").write_bytes(content)
+        with pytest.raises(UserError, match="cannot load the weights"):
+            scorers.scores(
+                digits, source_of(f"hard:0.5,scorer=timm:test_resnet@{tmp_path / 'w.pth'}"), "loss"
+            )
 
 
 def test_a_users_file_with_and_without_keys(digits, tmp_path):

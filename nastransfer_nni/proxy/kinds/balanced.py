@@ -20,12 +20,14 @@ class Balanced(Step):
 
     main = "per_class"
     per_class: int | None = Field(
-        None, ge=1, description="keep this number of images of each class; balanced: None: of the rarest"
+        None,
+        ge=1,
+        description="keep this number of images of each class; None: as many as the smallest class has",
     )
     short: Literal["refuse", "drop", "keep"] = Field(
         "refuse",
-        description="classes with fewer images than that are an error, are dropped, or are kept with all "
-        "their images",
+        description="what to do with classes of fewer than per_class images: refuse them with an error, drop "
+        "them, or keep all their images",
     )
 
     @property

@@ -19,7 +19,7 @@ from search_spaces.errors import UserError, unknown
 
 @register("classes")
 class Classes(Step):
-    """Some of the classes, with all their images or `per_class` of each."""
+    """Some of the classes, with all their images or the same number of each."""
 
     main = "num_classes"
     num_classes: int | None = Field(
@@ -38,7 +38,10 @@ class Classes(Step):
         None, description="text file with a line `parent child` for every edge between synsets"
     )
     per_class: int | None = Field(
-        None, ge=1, description="keep this number of images of each class; classes: None: all"
+        None,
+        ge=1,
+        description="keep this number of images of each class; None: all (classes), or as many as the "
+        "smallest class has (balanced)",
     )
 
     @field_validator("names", mode="before")

@@ -17,7 +17,7 @@ from nastransfer_nni.proxy.step import register
 
 @register("cluster")
 class Cluster(Scored, Sized):
-    """Random images, the same number of every k-means cluster; a smaller cluster gives all it has."""
+    """Random images, the same number of every k-means cluster of the features."""
 
     clusters: int = Field(100, ge=2, description="number of k-means clusters of the features")
 
@@ -27,7 +27,7 @@ class Cluster(Scored, Sized):
         return not self.keeps_all
 
     def choose(self, pool: Pool, seed: int) -> Rows:
-        """The images of each cluster with the lowest random ranks."""
+        """The images of each cluster with the lowest random ranks; a small cluster gives all it has."""
         from sklearn.cluster import MiniBatchKMeans  # slow to import
 
         number = self.number(pool, seed)

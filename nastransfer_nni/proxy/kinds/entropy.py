@@ -78,7 +78,7 @@ class EntropyHistogram(Scored, Sized):
 
 @register("entropy-p1")
 class EntropyP1(EntropyHistogram):
-    """Bins with few images count more: max(h) - h + 1 for a bin of h images."""
+    """Random images by their entropy: a bin of h images has the weight max(h) - h + 1."""
 
     def bin_weights(self, heights: npt.NDArray[np.int64]) -> Weights:
         """max(h) - h + 1."""
@@ -87,7 +87,7 @@ class EntropyP1(EntropyHistogram):
 
 @register("entropy-p2")
 class EntropyP2(EntropyHistogram):
-    """All bins count the same."""
+    """Random images by their entropy: every bin has the same weight."""
 
     def bin_weights(self, heights: npt.NDArray[np.int64]) -> Weights:
         """1 for every bin."""
@@ -96,7 +96,7 @@ class EntropyP2(EntropyHistogram):
 
 @register("entropy-p3")
 class EntropyP3(EntropyHistogram):
-    """Bins with few images count much more: 1 / h for a bin of h images."""
+    """Random images by their entropy: a bin of h images has the weight 1 / h."""
 
     def bin_weights(self, heights: npt.NDArray[np.int64]) -> Weights:
         """1 / h."""

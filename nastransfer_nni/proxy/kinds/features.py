@@ -83,7 +83,7 @@ class _FeatureSelection(Scored, Stratified):
 
 @register("k-center")
 class KCenter(_FeatureSelection):
-    """Greedy k-center: each next image is the one farthest from those selected."""
+    """Images that cover the features: each next one is the farthest from those selected."""
 
     @property
     def depends_on_seed(self) -> bool:
@@ -96,7 +96,7 @@ class KCenter(_FeatureSelection):
 
 @register("herding")
 class Herding(_FeatureSelection):
-    """Herding: each next image keeps the mean of those selected closest to the mean of all.
+    """Images with the mean features of all: each next one brings the mean closest to it.
 
     There is no random choice, so the seed matters only where the number of images depends on it (`like` a
     random proxy).

@@ -21,8 +21,7 @@ class Sized(Step):
 
     main = "amount"
     amount: float | None = Field(
-        None,
-        description="images to keep: a fraction of the previous step's (up to 1) or a number (from 2 on)",
+        None, description="keep this fraction (up to 1) or number (from 2 on) of the images"
     )
     like: Annotated[InstanceOf[ProxySpec], FromText(parse)] | None = Field(
         None, description="keep as many images as this proxy of the same source: a short form or a manifest"
