@@ -11,7 +11,7 @@ import strategies
 from nastransfer_nni.base.files import pretty
 from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackConfig
 from nastransfer_nni.data.sources import SOURCES
-from nastransfer_nni.proxy import spec
+from nastransfer_nni.proxy.step import KINDS
 from nastransfer_nni.training.recipes import PRESETS
 from search_spaces.errors import UserError
 
@@ -44,7 +44,7 @@ def list_strategies(config: ListConfig) -> None:
 
 def proxies(config: ListConfig) -> None:
     """Print the kinds of proxy sets."""
-    rows = [{"name": name, "what": (kind.__doc__ or "").split("\n")[0]} for name, kind in spec.KINDS.items()]
+    rows = [{"name": name, "what": (kind.__doc__ or "").split("\n")[0]} for name, kind in KINDS.items()]
     _print(rows, config)
 
 
