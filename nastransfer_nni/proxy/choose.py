@@ -69,18 +69,7 @@ def make(
             cannot be decoded and `on_bad_image` is `stop`.
     """
     images = images.canonical()
-    readable = np.arange(len(images))
-    if on_bad_image is not None and any(step.scores_source for step in proxy.steps):
-        readable = _exclude_unreadable(images, readable, readable, on_bad_image)
-    while True:
-        pool = _SourcePool.of(images if len(readable) == len(images) else images.select(readable))
-        rows = readable[proxy.choose(pool, seed)]
-        if on_bad_image is None:
-            break
-        still_readable = _exclude_unreadable(images, readable, rows, on_bad_image)
-        if len(still_readable) == len(readable):
-            break
-        readable = still_readable
+    rows, is_excluded, origins = _choose_readable(images, proxy, seed, on_bad_image)
     all_counts = np.bincount(images.labels, minlength=len(images.classes))
     counts = np.bincount(images.labels[rows], minlength=len(images.classes))
     kept = np.flatnonzero(counts)
@@ -106,10 +95,45 @@ def make(
         },
         fingerprint=chosen.fingerprint,
         images=_listing(chosen, is_whole=bool(np.array_equal(counts[kept], all_counts[kept]))),
-        scores=tuple(pool.origins),
-        left_out=tuple(images.key(row) for row in np.setdiff1d(np.arange(len(images)), readable).tolist()),
+        scores=tuple(origins),
+        left_out=tuple(images.key(row) for row in np.flatnonzero(is_excluded).tolist()),
     )
     return (chosen.resized(img_size) if img_size else chosen), manifest
+
+
+def _choose_readable(
+    images: ImageSet, proxy: ProxySpec, seed: int, on_bad_image: Literal["stop", "skip"] | None
+) -> tuple[Rows, npt.NDArray[np.bool_], list[dict[str, str]]]:
+    """Select images, and select again without those that cannot be decoded, until all can.
+
+    Args:
+        images: the whole source, in canonical order.
+        proxy: steps that select images.
+        seed: random seed of every choice.
+        on_bad_image: what to do with images that cannot be decoded, see `make`.
+
+    Returns:
+        Rows of the selected images in ascending order, int64 [n]; which images were excluded, bool [N]; and
+        the records of the scores that steps used.
+    """
+    is_excluded = np.zeros(len(images), dtype=bool)
+
+    def exclude_unreadable(rows: Rows) -> bool:
+        """Exclude the images of `rows` that cannot be decoded; returns whether there are any."""
+        if on_bad_image is None or not len(bad := unreadable(images, rows)):
+            return False
+        report_bad_images(images, [images.describe(row) for row in bad.tolist()], on_bad_image)
+        is_excluded[bad] = True
+        return True
+
+    if any(step.scores_source for step in proxy.steps):
+        exclude_unreadable(np.arange(len(images)))
+    while True:
+        readable = np.flatnonzero(~is_excluded)
+        pool = _SourcePool.of(images if len(readable) == len(images) else images.select(readable))
+        rows = readable[proxy.choose(pool, seed)]
+        if not exclude_unreadable(rows):
+            return rows, is_excluded, pool.origins
 
 
 def unreadable(images: ImageSet, rows: Rows) -> Rows:
@@ -125,20 +149,6 @@ def unreadable(images: ImageSet, rows: Rows) -> Rows:
 
     with ThreadPoolExecutor() as threads:
         return rows[np.fromiter(threads.map(is_bad, range(len(rows))), dtype=bool, count=len(rows))]
-
-
-def _exclude_unreadable(
-    images: ImageSet, readable: Rows, candidates: Rows, on_bad_image: Literal["stop", "skip"]
-) -> Rows:
-    """The `readable` rows without those `candidates` that cannot be decoded.
-
-    Raises:
-        UserError: there are such candidates and `on_bad_image` is `stop`.
-    """
-    bad = unreadable(images, candidates)
-    if len(bad):
-        report_bad_images(images, [images.describe(row) for row in bad.tolist()], on_bad_image)
-    return np.setdiff1d(readable, bad, assume_unique=True)
 
 
 def _listing(chosen: ImageSet, is_whole: bool) -> str | dict[str, tuple[str, ...]] | ImageFile:

@@ -82,7 +82,7 @@ def train_network(images: ImageSet, epochs: int, folder: Path) -> tuple[ResNet20
     Args:
         images: the set; all its images are kept in memory.
         epochs: number of epochs.
-        folder: where the state is stored after every epoch; an interrupted training resumes from it.
+        folder: folder of the state, stored after every epoch; an interrupted training resumes from it.
 
     Returns:
         The network, and the images in memory.
