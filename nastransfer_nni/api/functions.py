@@ -157,8 +157,7 @@ def run_study(config: Any) -> Path:
     Raises:
         UserError: something that the user can fix, or jobs that have failed.
     """
-    _work("nastransfer_nni.study.run:run")(config)
-    return Path(config.root)
+    return _work("nastransfer_nni.study.run:run")(config)  # type: ignore[no-any-return]
 
 
 def load_architecture(arch: str | Path) -> Architecture:

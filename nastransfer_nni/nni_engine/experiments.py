@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import shlex
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from nastransfer_nni.nni_engine.manager import (
-    PASSED_ON,
-    PatientStart,
+    RetryStartMixin,
     announce,
-    kept_to_this_machine,
-    read_service,
+    bind_to_localhost,
+    silent_log,
     stop_orphans,
 )
+from nastransfer_nni.nni_engine.service import assignments, read_service
 from search_spaces import DartsSpace
 from search_spaces.nni_api import (
     NasExperiment,
@@ -29,29 +24,17 @@ from search_spaces.nni_api import (
 )
 
 
-@contextlib.contextmanager
-def _silent_log() -> Iterator[None]:
-    """Silence NNI's log for the block."""
-    logger = logging.getLogger("nni")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 class _Experiment(NasExperiment):  # type: ignore[misc]
-    """What both kinds have in common: an interruption reaches the caller.
+    """Base of both kinds of experiment: an interruption reaches the caller.
 
-    NNI's own `run` returns as if the search had ended. Its log stays silent: it warns of
-    options that nobody has set, and of labels that its web UI cannot show.
+    NNI's own `run` returns as if the search had ended. Its log stays silent: it warns of options that nobody
+    has set, and of labels that its web UI cannot show.
     """
 
     def __init__(
         self, space: DartsSpace, evaluator: Any, strategy: Strategy, config: NasExperimentConfig
     ) -> None:
-        with _silent_log():
+        with silent_log():
             super().__init__(space, evaluator, strategy, config)
 
     def search(self, port: int = 8080) -> None:
@@ -60,7 +43,7 @@ class _Experiment(NasExperiment):  # type: ignore[misc]
         Raises:
             KeyboardInterrupt: it was interrupted.
         """
-        with _silent_log():
+        with silent_log():
             try:
                 self.run(port)
             except Exception:
@@ -80,11 +63,11 @@ class _Experiment(NasExperiment):  # type: ignore[misc]
 class InProcessExperiment(_Experiment):
     """An NNI experiment in NNI's sequential engine that leaves nothing outside the run's folder.
 
-    NNI lists every experiment in the user's home folder, where an inner one of a trial has no place.
+    NNI lists every experiment in the user's home folder, but this one may run inside a trial of another.
     """
 
     def __init__(self, space: DartsSpace, evaluator: Any, strategy: Strategy, folder: Path) -> None:
-        # A supernet is the space itself; a candidate is rebuilt from its sample.
+        # A supernet is the space itself; a candidate is built again from its sample.
         form = "raw" if isinstance(strategy, OneShotStrategy) else "simplified"
         config = NasExperimentConfig("sequential", form, "local")
         super().__init__(space, evaluator, strategy, config)
@@ -97,16 +80,19 @@ class InProcessExperiment(_Experiment):
         """Leave the user's list of experiments alone."""
 
 
-class ServiceExperiment(PatientStart, _Experiment):
-    """An NNI experiment over a training service, watched in NNI's web UI.
+class ServiceExperiment(RetryStartMixin, _Experiment):
+    """An NNI experiment over a training service, shown in NNI's web UI.
 
     Args:
-        space: where candidates come from.
-        evaluator: trains one, in its trial.
-        strategy: a multi-trial strategy.
-        folder: of NNI's own files.
-        concurrency: trials at a time.
-        service: file that describes the training service; None for this machine.
+        space: the space of candidates.
+        evaluator: trains one candidate, in its trial.
+        strategy: a strategy that trains candidates.
+        folder: folder of NNI's own files.
+        concurrency: number of trials at a time.
+        service: YAML file that describes the training service; None: trials on this machine.
+
+    Raises:
+        UserError: the file does not describe a training service.
     """
 
     def __init__(
@@ -119,35 +105,29 @@ class ServiceExperiment(PatientStart, _Experiment):
         concurrency: int,
         service: str | None,
     ) -> None:
-        described = read_service(service)
-        self._is_local = described["trainingService"]["platform"] == "local"
-        self._stays_here = self._is_local or described.get("nniManagerIp") in ("127.0.0.1", "localhost")
-        config = NasExperimentConfig("ts", "simplified", training_service=described["trainingService"])
+        self._service = read_service(service)
+        config = NasExperimentConfig("ts", "simplified", training_service=self._service.section)
         super().__init__(space, evaluator, strategy, config)
         self._code = folder.absolute() / "code"
         self._code.mkdir(parents=True, exist_ok=True)
         (self._code / "README").write_text("NNI sends this folder to the machines that run trials.\n")
-        shared = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         config.experiment_name = "nastransfer-search"
         config.experiment_working_directory = str(folder.absolute())
         config.trial_code_directory = str(self._code)
         config.trial_concurrency = concurrency
-        config.nni_manager_ip = described.get("nniManagerIp")
-        config._trial_command_params = {
-            "envs": " ".join(f"{name}={shlex.quote(value)}" for name, value in shared.items()),
-            "python": sys.executable if self._is_local else "python",
-        }
+        config.nni_manager_ip = self._service.manager_ip
+        config._trial_command_params = {"envs": assignments({}), "python": self._service.python}
 
     def search(self, port: int = 8080) -> None:
         """Run the search with NNI's manager at `port`.
 
-        NNI sends the working directory to every machine, so one with next to nothing in it is made for it.
+        NNI sends the working directory to every machine, so this one is a folder with only a note in it.
 
         Raises:
-            UserError: the port is taken, or NNI's manager does not start.
+            UserError: the port is in use, or NNI's manager does not start.
             KeyboardInterrupt: the search was interrupted.
         """
         stop_orphans(Path(self.config.experiment_working_directory))
         announce(port)
-        with contextlib.chdir(self._code), kept_to_this_machine(self._stays_here):
+        with contextlib.chdir(self._code), bind_to_localhost(self._service.reaches_localhost_only):
             super().search(port)

@@ -1,8 +1,9 @@
-"""NNI's manager: the process that keeps the trials of an experiment and serves its web UI."""
+"""NNI's manager: the process that starts the trials of an experiment and serves its web UI."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -13,20 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
+from nastransfer_nni.base.environment import changed_environment
 from search_spaces.errors import UserError
 
-PASSED_ON = ("NASTRANSFER_DATA", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS")
-"""Environment variables that a trial must share with the search; not every training service passes them."""
-STARTS = 3
-"""Times that a manager is started before it is given up."""
-PAUSE = 5.0
-"""Seconds between two of them."""
+MAX_ATTEMPTS = 3
+"""Times that a manager is started before the experiment is given up."""
+PAUSE_SECONDS = 5.0
+"""Time between two attempts."""
 
 
-class PatientStart:
-    """Starts an NNI experiment's manager again where it did not come up; to stand before NNI's class.
+class RetryStartMixin:
+    """Starts an NNI experiment's manager again if it did not come up; a base before NNI's class.
 
     NNI waits three seconds for its manager and then talks to it in any case, so that on a busy machine the
     start of an experiment fails with whatever the half-started server answered.
@@ -35,44 +34,53 @@ class PatientStart:
     id: str
 
     def _start_nni_manager(self, *args: Any, **kwargs: Any) -> None:
-        from nni.experiment.management import generate_experiment_id
+        from nni.experiment.management import generate_experiment_id  # takes seconds
 
-        for attempt in range(1, STARTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 super()._start_nni_manager(*args, **kwargs)  # type: ignore[misc]
                 return
             except Exception as error:  # NNI wraps none of what requests, json and sockets raise
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            print(f"NNI's manager did not start (try {attempt} of {STARTS}): {reason}", file=sys.stderr)
-            time.sleep(PAUSE)
+            print(
+                f"NNI's manager did not start (attempt {attempt} of {MAX_ATTEMPTS}): {reason}",
+                file=sys.stderr,
+            )
+            time.sleep(PAUSE_SECONDS)
             self.id = generate_experiment_id()  # the failed one has left its folder
-        raise UserError("NNI's manager did not start; is the machine too busy, or Node.js kept from running?")
+        raise UserError("NNI's manager did not start: the machine is too busy, or Node.js cannot run")
 
 
 @contextlib.contextmanager
-def kept_to_this_machine(wanted: bool) -> Iterator[None]:
-    """Keep NNI's manager, which asks nobody who they are, to this machine, where `wanted`.
-
-    Trials on other machines must reach it; those of a local service need not.
-    """
-    before = os.environ.get("NODE_OPTIONS")
-    if wanted:
-        script = resources.files("nastransfer_nni.nni_engine").joinpath("loopback.cjs")
-        os.environ["NODE_OPTIONS"] = f"{before or ''} --require={script}".strip()
+def silent_log() -> Iterator[None]:
+    """Silence NNI's log for the block: it warns of options that nobody has set."""
+    logger = logging.getLogger("nni")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        if before is not None:
-            os.environ["NODE_OPTIONS"] = before
-        else:
-            os.environ.pop("NODE_OPTIONS", None)
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def bind_to_localhost(wanted: bool) -> Iterator[None]:
+    """Let NNI's manager, which has no authentication, listen on 127.0.0.1 only.
+
+    Args:
+        wanted: False where trials on other machines must reach the manager; nothing changes then.
+    """
+    script = resources.files("nastransfer_nni.nni_engine").joinpath("loopback.cjs")
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --require={script}".strip()
+    with changed_environment({"NODE_OPTIONS": options} if wanted else {}):
+        yield
 
 
 def stop_orphans(folder: Path) -> None:
-    """End the managers of NNI, and their trials, that a killed search has left behind.
+    """Kill the managers of NNI, and their trials, that a killed search has left behind.
 
     Args:
-        folder: of NNI's own files; nothing else that is alive may be using it.
+        folder: folder of NNI's own files; no running experiment may be using it.
     """
     from nni.tools.nnictl.config_utils import Experiments
 
@@ -81,45 +89,18 @@ def stop_orphans(folder: Path) -> None:
             continue
         with contextlib.suppress(psutil.Error):
             manager = psutil.Process(entry["pid"])
-            if name in manager.cmdline():  # the number may be another process's by now
+            if name in manager.cmdline():  # another process may have that number by now
                 family = [*manager.children(recursive=True), manager]
                 for process in family:
                     process.kill()
                 psutil.wait_procs(family, timeout=10)
 
 
-def read_service(path: str | None) -> dict[str, Any]:
-    """A training service as NNI's experiment files describe it: `trainingService`, and `nniManagerIp` if any.
-
-    Raises:
-        UserError: no such file, or not of that form.
-    """
-    if path is None:
-        return {"trainingService": {"platform": "local", "useActiveGpu": False}}
-    try:
-        described = yaml.safe_load(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"--training-service {path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"--training-service {path} is not YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(described, dict):
-        raise UserError(f"--training-service {path} must have a section trainingService")
-    if strangers := sorted(set(described) - {"trainingService", "nniManagerIp"}):
-        raise UserError(
-            f"--training-service {path}: {strangers[0]!r} has no place there; allowed: trainingService, "
-            "nniManagerIp"
-        )
-    service = described.get("trainingService")
-    if not isinstance(service, dict) or "platform" not in service:
-        raise UserError(f"--training-service {path}: trainingService must name its platform")
-    return described
-
-
 def announce(port: int) -> None:
-    """Say where NNI's web UI will be.
+    """Print the address of NNI's web UI.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is in use.
     """
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:

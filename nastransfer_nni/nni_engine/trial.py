@@ -1,23 +1,35 @@
-"""The NNI trial that this process is: the parameters that it was given, and its channel for results."""
+"""The NNI trial that this process may be: its parameters, and its channel for results."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from nastransfer_nni.base.environment import changed_environment
 from nastransfer_nni.base.files import write_json
 from nastransfer_nni.base.launch import global_rank, world_size
 from search_spaces.errors import UserError
 
-PATIENCE_SECONDS = 120.0
-"""How long ranks wait for the parameters of their trial."""
+MAX_WAIT_SECONDS = 120.0
+"""Time that ranks wait for the parameters of their trial."""
+
+
+def is_trial() -> bool:
+    """Whether NNI has started this process as a trial."""
+    return "NNI_TRIAL_JOB_ID" in os.environ
+
+
+def outside_trial() -> AbstractContextManager[None]:
+    """Hide from the block that this process is a trial: runs in it report nothing to NNI by themselves."""
+    return changed_environment({"NNI_TRIAL_JOB_ID": None})
 
 
 def trial_parameters() -> dict[str, Any]:
-    """The parameters that NNI chose for this trial; none outside a trial.
+    """The parameters that NNI chose for this trial; empty outside a trial.
 
     `nni.get_next_parameter` may be called once per trial, so under torchrun rank 0 calls it and shares the
     result in a file.
@@ -25,19 +37,19 @@ def trial_parameters() -> dict[str, Any]:
     Raises:
         UserError: rank 0 shared nothing in time.
     """
-    if "NNI_TRIAL_JOB_ID" not in os.environ:
+    if not is_trial():
         return {}
     folder, launch = os.environ.get("NNI_OUTPUT_DIR", "."), os.environ.get("TORCHELASTIC_RUN_ID", "")
     shared = Path(folder) / f"parameters-{launch}.json"
     if global_rank():
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
         while not shared.exists():
             if time.monotonic() > deadline:
-                raise UserError(f"rank 0 has left no parameters of the trial at {shared}")
+                raise UserError(f"rank 0 has not shared the trial's parameters in {shared}")
             time.sleep(0.2)
         parameters: dict[str, Any] = json.loads(shared.read_text("utf-8"))
         return parameters
-    import nni  # takes seconds, and most commands are no trials
+    import nni  # takes seconds, and most commands are not trials
 
     parameters = dict(nni.get_next_parameter() or {})
     if world_size() > 1:
@@ -46,14 +58,14 @@ def trial_parameters() -> dict[str, Any]:
 
 
 class Trial:
-    """The channel to NNI's manager of the trial that this process is.
+    """The channel from this process, which is a trial, to NNI's manager.
 
-    It is taken hold of when the tracker is made: an experiment that runs inside the trial replaces the
-    channel behind `nni.report_intermediate_result` by its own.
+    Make it before an experiment starts inside the trial, which replaces the channel behind
+    `nni.report_intermediate_result` by its own.
     """
 
     def __init__(self) -> None:
-        import nni.trial
+        import nni.trial  # takes seconds
         from nni.runtime.trial_command_channel import get_default_trial_command_channel
 
         self._channel = get_default_trial_command_channel()
@@ -61,7 +73,13 @@ class Trial:
         self._parameters = (nni.trial._params or {}).get("parameter_id")
 
     def send(self, kind: str, sequence: int, values: dict[str, float]) -> None:
-        """Report `values`; `top1` is the one that NNI plots and optimizes."""
+        """Report metrics to NNI.
+
+        Args:
+            kind: NNI's type of metric, PERIODICAL or FINAL.
+            sequence: number of the metric among those of its kind.
+            values: metrics by name; NNI plots and optimizes `top1`.
+        """
         finite = {name: float(value) for name, value in values.items() if value is not None}
         self._channel.send_metric(
             type=kind,
@@ -74,5 +92,5 @@ class Trial:
 
 def report_finished(summary: dict[str, Any]) -> None:
     """Give NNI the result of a run that an earlier trial with the same options has completed."""
-    if "NNI_TRIAL_JOB_ID" in os.environ and "top1" in summary:
+    if is_trial() and "top1" in summary:
         Trial().send("FINAL", 0, {"top1": summary["top1"]})

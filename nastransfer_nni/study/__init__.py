@@ -1,1 +1,1 @@
-"""Studies: every search and every transfer that a study file asks for, planned, run and looked at."""
+"""Studies: every search and every transfer that a study file asks for."""

@@ -1,4 +1,4 @@
-"""`python -m nastransfer_nni.study`: plan, run and watch a whole study from one file."""
+"""`python -m nastransfer_nni.study`: plan, run and watch a whole study that one file describes."""
 
 from __future__ import annotations
 
@@ -6,24 +6,39 @@ from nastransfer_nni.base import cli
 from nastransfer_nni.nni_engine.trial import trial_parameters
 from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig
 
-_RUN = "python -m nastransfer_nni.study"
+_PROGRAM = "python -m nastransfer_nni.study"
 _FILE = "experiments/study_digits.yml"
 COMMANDS: cli.Commands = {
-    name: cli.Command(
-        summary,
-        config,
-        f"nastransfer_nni.study.run:{name}",
-        ("file",),
-        (f"{_RUN} {name} {_FILE}{more}",),
-        overrides=trial_parameters if name == "chain" else None,
-    )
-    for name, summary, config, more in (
-        ("plan", "List a study's runs, their cost and the power of its design.", PlanConfig, ""),
-        ("run", "Run a study, or go on with it.", RunConfig, " --workers 2"),
-        ("status", "Show how a study stands.", StudyConfig, ""),
-        ("chain", "Run one search of a study with its transfers.", ChainConfig, " --search random-seed0"),
-    )
+    "plan": cli.Command(
+        summary="List the jobs of a study, their cost and the differences that its design can detect.",
+        config=PlanConfig,
+        target="nastransfer_nni.study.run:print_plan",
+        positional=("file",),
+        examples=(f"{_PROGRAM} plan {_FILE}", f"{_PROGRAM} plan {_FILE} --images-per-second 2000 --jobs"),
+    ),
+    "run": cli.Command(
+        summary="Run a study, or resume it.",
+        config=RunConfig,
+        target="nastransfer_nni.study.run:run",
+        positional=("file",),
+        examples=(f"{_PROGRAM} run {_FILE} --concurrency 2", f"{_PROGRAM} run {_FILE} --engine nni"),
+    ),
+    "status": cli.Command(
+        summary="Show how many jobs of a study are completed, running, waiting or failed.",
+        config=StudyConfig,
+        target="nastransfer_nni.study.run:print_status",
+        positional=("file",),
+        examples=(f"{_PROGRAM} status {_FILE}",),
+    ),
+    "chain": cli.Command(
+        summary="Run one search of a study with its transfers.",
+        config=ChainConfig,
+        target="nastransfer_nni.study.run:chain",
+        positional=("file",),
+        examples=(f"{_PROGRAM} chain {_FILE} --search random-seed0",),
+        overrides=trial_parameters,
+    ),
 }
 
 if __name__ == "__main__":
-    cli.main(_RUN, COMMANDS)
+    cli.main(_PROGRAM, COMMANDS)

@@ -2,51 +2,83 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from nastransfer_nni.base.config import Config
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.engines import ENGINES, EngineSettings
+from nastransfer_nni.tracking.run import runs_folder
+from search_spaces.errors import UserError, unknown
 
 
 class StudyConfig(Config):
-    """What every study command takes."""
+    """Options of every study command."""
 
     file: str = Field(description="study file (YAML); experiments/study_digits.yml is one to start from")
-    out: str | None = Field(None, description="the study's folder; None: runs/<its name>")
+    out: str | None = Field(None, description="folder of the study; None: runs/NAME, with the study's name")
 
-    @property
-    def root(self) -> Path:
-        """The study's folder."""
-        if self.out is not None:
-            return Path(self.out)
-        return Path(os.environ.get("NASTRANSFER_RUNS", "runs")) / Study.read(self.file).name
+    def folder(self, study: Study) -> Path:
+        """Folder of the study."""
+        return Path(self.out) if self.out is not None else runs_folder() / study.name
 
 
 class PlanConfig(StudyConfig):
     """Options of `study plan`."""
 
     images_per_second: float | None = Field(
-        None, gt=0, description="speed to reckon with, such as a GPU's; None: measure this machine"
+        None, gt=0, description="assumed training speed in images/s, such as a GPU's; None: measured here"
     )
     deviation: float = Field(
-        0.23, gt=0, description="standard deviation of top1 between runs, for the power; 0.23: CIFAR-10's"
+        0.23,
+        gt=0,
+        description="assumed standard deviation of top1 between runs, in points, for the power analysis; "
+        "0.23 was seen on CIFAR-10",
     )
     jobs: bool = Field(False, description="list every job")
+
+
+def _engine(name: str) -> str:
+    if name not in ENGINES:
+        raise unknown("engine", name, list(ENGINES))
+    return name
 
 
 class RunConfig(StudyConfig):
     """Options of `study run`."""
 
-    workers: int = Field(1, ge=1, description="jobs at a time; processor cores are shared among them")
-    engine: Literal["local", "nni"] = Field("local", description="processes of this machine, or NNI trials")
-    training_service: str | None = Field(
-        None, description="YAML file with NNI's trainingService; None: NNI's local one"
+    renamed: ClassVar[Mapping[str, str]] = {"workers": "concurrency"}
+
+    concurrency: int = Field(
+        1, ge=1, description="number of jobs at a time; this machine's cores are shared among them"
     )
-    port: int = Field(8080, ge=1, le=65535, description="of NNI's web UI")
+    engine: Annotated[str, AfterValidator(_engine)] = Field(
+        "local",
+        description="where jobs run: " + "; ".join(f"{name}: {ENGINES[name].summary}" for name in ENGINES),
+    )
+    training_service: str | None = Field(
+        None, description="YAML file with NNI's section trainingService; None: trials on this machine"
+    )
+    port: int = Field(8080, ge=1024, le=65534, description="port of NNI's web UI")
+
+    @model_validator(mode="after")
+    def _engine_reads_its_options(self) -> Self:
+        for name in ("training_service", "port"):
+            if name in self.model_fields_set and name not in ENGINES[self.engine].options:
+                flag = "--" + name.replace("_", "-")
+                readers = [other for other, engine in ENGINES.items() if name in engine.options]
+                raise UserError(f"{flag} needs --engine {' or '.join(readers)}")
+        return self
+
+    @property
+    def settings(self) -> EngineSettings:
+        """The options that an engine reads."""
+        return EngineSettings(
+            concurrency=self.concurrency, training_service=self.training_service, port=self.port
+        )
 
 
 class ChainConfig(StudyConfig):

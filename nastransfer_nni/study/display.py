@@ -1,4 +1,4 @@
-"""What a running study shows: a bar on a terminal, a line a finished job anywhere else."""
+"""What `study run` shows: a progress bar on a terminal, and one line per finished job anywhere."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from nastransfer_nni.base.format import duration
 from nastransfer_nni.study.design import Job, Study
 from nastransfer_nni.study.schedule import Schedule
-from nastransfer_nni.study.status import Standing
+from nastransfer_nni.study.status import JobStatus
 
 
 class Display:
-    """Shows what runs, what is left and until when.
+    """Shows the running jobs, the number of completed ones and the time left.
 
     Args:
-        study: what runs.
-        done: names of the jobs that were done before.
+        study: the study that runs.
+        schedule: the schedule of its jobs, kept up to date by the caller.
     """
 
-    def __init__(self, study: Study, done: set[str]) -> None:
-        self._total = len(study.jobs)
-        self._durations: dict[str, list[float]] = {"search": [], "transfer": []}
-        self._began = time.monotonic()
+    def __init__(self, study: Study, schedule: Schedule) -> None:
+        self._schedule, self._total = schedule, len(study.jobs)
+        self._job_seconds: dict[str, list[float]] = {"search": [], "transfer": []}
+        self._start_time = time.monotonic()
         self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -37,39 +38,39 @@ class Display:
             transient=True,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task(
-            f"study {study.name}", total=self._total, completed=len(done), note=""
-        )
-        self._line(f"study {study.name}: {self._total} jobs, {len(done)} done before")
+        count = len(schedule.completed)
+        self._task = self._bar.add_task(f"study {study.name}", total=self._total, completed=count, note="")
+        self._line(f"study {study.name}: {self._total} jobs, {count} completed before")
 
-    def show(self, working: list[Job], schedule: Schedule) -> None:
-        """Update the bar."""
-        names = ", ".join(job.name for job in working)
-        note = " ".join(filter(None, (names, self._outlook(schedule))))
-        self._bar.update(self._task, completed=len(schedule.done), note=note)
+    def show(self, running: list[Job]) -> None:
+        """Update the progress bar."""
+        names = ", ".join(job.name for job in running)
+        note = " ".join(filter(None, (names, self._outlook())))
+        self._bar.update(self._task, completed=len(self._schedule.completed), note=note)
 
-    def ended(self, stands: Standing, seconds: float, schedule: Schedule) -> None:
-        """Say how a job ended."""
-        job, summary = stands.job, stands.summary
-        if summary is not None:
-            self._durations[job.kind].append(seconds)
-            top1 = summary.get("top1")
-            told = f"top1 {top1:.2f}, {seconds:.0f} s" if top1 is not None else f"{seconds:.0f} s"
+    def finish(self, status: JobStatus, seconds: float) -> None:
+        """Print how a job ended, after `seconds`."""
+        job, summary = status.job, status.summary
+        if summary is None:
+            result = f"{status.status} {status.why}".strip()
         else:
-            told = f"{stands.status} {stands.why}".strip()
-        count = f"[{len(schedule.done)}/{self._total}]"
-        self._line(f"{count} {job.kind} {job.name}: {told}{self._outlook(schedule)}")
+            self._job_seconds[job.kind].append(seconds)
+            top1 = summary.get("top1")
+            result = duration(seconds) if top1 is None else f"top1 {top1:.2f}, {duration(seconds)}"
+        count = f"[{len(self._schedule.completed)}/{self._total}]"
+        self._line(f"{count} {job.kind} {job.name}: {result}{self._outlook()}")
 
-    def _outlook(self, schedule: Schedule) -> str:
-        """When the study will be done, from how long its jobs have taken so far."""
-        left = [statistics.fmean(self._durations[job.kind] or [0.0]) for job in schedule.pending]
-        known = [seconds for kind in self._durations.values() for seconds in kind]
-        if not known or not left:
+    def _outlook(self) -> str:
+        """Time until the study is completed, estimated from its jobs so far."""
+        known = [seconds for kind in self._job_seconds.values() for seconds in kind]
+        if not known or not self._schedule.pending:
             return ""
-        pace = (time.monotonic() - self._began) / sum(known)
-        seconds = pace * sum(seconds or statistics.fmean(known) for seconds in left)
-        until = time.strftime("%H:%M", time.localtime(time.time() + seconds))
-        return f"; about {max(1, round(seconds / 60))} min left, until {until}"
+        mean = statistics.fmean(known)
+        left = sum(statistics.fmean(self._job_seconds[job.kind] or [mean]) for job in self._schedule.pending)
+        # jobs run side by side: elapsed time per second of a job
+        seconds = left * (time.monotonic() - self._start_time) / sum(known)
+        end = time.strftime("%H:%M", time.localtime(time.time() + seconds))
+        return f"; about {duration(seconds)} left, until {end}"
 
     def _line(self, text: str) -> None:
         self._console.print(text, markup=False)

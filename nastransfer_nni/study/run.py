@@ -1,56 +1,66 @@
-"""What the study commands do: plan, run and watch a whole study from one file."""
+"""What the study commands do."""
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
+from nastransfer_nni.study import status
 from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.engines import ENGINES, nni_trials
 from search_spaces.errors import UserError
 
 
-def plan(config: PlanConfig) -> None:
-    """Print what a study will run, what it will cost and what it can detect."""
+def plan(config: PlanConfig) -> str:
+    """The jobs of a study, their cost and the differences that its design can detect, as text."""
     study = Study.read(config.file)
-    from nastransfer_nni.study.plan import describe
+    from nastransfer_nni.study.plan import describe  # imports torch, which takes seconds
 
-    print(describe(study, config.root, config.images_per_second, config.deviation, config.jobs))
+    return describe(
+        study,
+        config.folder(study),
+        images_per_second=config.images_per_second,
+        deviation=config.deviation,
+        list_jobs=config.jobs,
+    )
 
 
-def run(config: RunConfig) -> None:
-    """Run a study, or go on with it."""
+def print_plan(config: PlanConfig) -> None:
+    """Print the plan of a study."""
+    print(plan(config))
+
+
+def run(config: RunConfig) -> Path:
+    """Run a study, or resume it, and print its status.
+
+    Returns:
+        The folder of the study.
+
+    Raises:
+        UserError: something that the user can fix, or jobs that have failed.
+    """
     study = Study.read(config.file)
-    from nastransfer_nni.study import status
-
-    if config.engine == "nni":
-        from nastransfer_nni.study.engines import nni_trials
-
-        standings = nni_trials.run(
-            study, config.file, config.root, config.workers, config.training_service, config.port
-        )
-    else:
-        from nastransfer_nni.study.engines import local
-
-        threads = max(1, (os.cpu_count() or 1) // config.workers)
-        standings = local.run(study, config.root, config.workers, threads)
-    print(status.overview(study, config.root))
-    missing = [item for item in standings if item.status != status.FINISHED]
+    root = config.folder(study)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {root}: {error.strerror}") from None
+    statuses = ENGINES[config.engine].run(study, root, config.settings)
+    print(status.overview(study, root))
+    missing = sum(not item.is_completed for item in statuses)
     if missing:
-        raise UserError(
-            f"{len(missing)} of {len(standings)} jobs are not complete; the same command tries again"
-        )
-    print(f"next: python -m nastransfer_nni.report {config.root} --out report")
+        raise UserError(f"{missing} of {len(statuses)} jobs are not completed; the same command tries again")
+    print(f"next: python -m nastransfer_nni.report {root} --out report")
+    return root
 
 
-def status(config: StudyConfig) -> None:
-    """Print how a study stands."""
-    from nastransfer_nni.study.status import overview
-
-    print(overview(Study.read(config.file), config.root))
+def print_status(config: StudyConfig) -> None:
+    """Print the status of a study's jobs."""
+    study = Study.read(config.file)
+    print(status.overview(study, config.folder(study)))
 
 
 def chain(config: ChainConfig) -> None:
-    """Run one search of a study with its transfers: what a trial of `study run --engine nni` does."""
-    from nastransfer_nni.study.engines.nni_trials import chain as run_chain
-
-    run_chain(Study.read(config.file), config.root, config.search)
+    """Run one search of a study with its transfers, as a trial of `study run --engine nni` does."""
+    study = Study.read(config.file)
+    nni_trials.chain(study, config.folder(study), config.search)

@@ -1,43 +1,49 @@
-"""Which job of a study comes next."""
+"""The order in which a study's jobs run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from nastransfer_nni.study import status
 from nastransfer_nni.study.design import Job, Study
+from nastransfer_nni.study.status import JobStatus, study_status
 
-TRIES = 2
+MAX_ATTEMPTS = 2
+"""Times that a job is tried before its failure is reported."""
 
 
 class Schedule:
-    """Which job comes next.
+    """Chooses the next job: a transfer as soon as its search is completed, else the next search.
+
+    Args:
+        study: the study.
+        root: folder of the study; jobs that are completed there are not run again.
 
     Attributes:
-        done: names of the jobs that are completed.
-        pending: those that are not, in the study's order, but for the ones at work.
+        completed: names of the completed jobs.
+        pending: jobs that are neither completed nor running, in the study's order.
     """
 
     def __init__(self, study: Study, root: Path) -> None:
-        finished = [status.standing(job, root).status == status.FINISHED for job in study.jobs]
-        self.done = {job.name for job, is_done in zip(study.jobs, finished, strict=True) if is_done}
-        self.pending = [job for job in study.jobs if job.name not in self.done]
-        self._tries: dict[str, int] = {}
+        statuses = study_status(study, root)
+        self.completed = {item.job.name for item in statuses if item.is_completed}
+        self.pending = [item.job for item in statuses if not item.is_completed]
+        self._failures: dict[str, int] = {}
 
     def take(self) -> Job | None:
-        """The next job whose search is done, transfers first; None while there is none."""
-        ready = [job for job in self.pending if job.search is None or job.search in self.done]
+        """Remove the next job from `pending`; returns None while every job there waits for its search."""
+        ready = [job for job in self.pending if job.search is None or job.search in self.completed]
         if not ready:
             return None
         job = min(ready, key=lambda job: job.kind == "search")
         self.pending.remove(job)
         return job
 
-    def finish(self, job: Job, stands: status.Standing) -> None:
-        """Note how `job` ended; one that failed is tried once more, at the end."""
-        if stands.status == status.FINISHED:
-            self.done.add(job.name)
+    def finish(self, status: JobStatus) -> None:
+        """Note how a job ended; one that failed is tried again after the others, up to `MAX_ATTEMPTS`."""
+        job = status.job
+        if status.is_completed:
+            self.completed.add(job.name)
             return
-        self._tries[job.name] = self._tries.get(job.name, 1) + 1
-        if self._tries[job.name] <= TRIES:
+        self._failures[job.name] = self._failures.get(job.name, 0) + 1
+        if self._failures[job.name] < MAX_ATTEMPTS:
             self.pending.append(job)

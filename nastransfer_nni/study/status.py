@@ -1,4 +1,4 @@
-"""How a study stands, read from its folders alone."""
+"""Status of a study's jobs, read from their folders alone."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from typing import Any
 from nastransfer_nni.study.design import Job, Study
 from nastransfer_nni.tracking import directory
 
-FINISHED, FAILED, RUNNING, STOPPED, WAITING = "completed", "failed", "running", "interrupted", "waiting"
+COMPLETED, FAILED, RUNNING, INTERRUPTED, WAITING = (
+    "completed",
+    "failed",
+    "running",
+    "interrupted",
+    "waiting",
+)
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one job stands.
+class JobStatus:
+    """Status of one job.
 
     Attributes:
         job: the job.
         status: completed, failed, running, interrupted or waiting.
-        why: what it failed of.
-        summary: its final figures, once it is completed.
+        why: reason of a failure; empty for other statuses.
+        summary: final metrics of a completed job; None for other statuses.
     """
 
     job: Job
@@ -30,22 +36,37 @@ class Standing:
     why: str = ""
     summary: dict[str, Any] | None = None
 
+    @property
+    def is_completed(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.status == COMPLETED
 
-def standing(job: Job, root: Path) -> Standing:
-    """How `job` stands in the study's folder `root`."""
+
+def job_status(job: Job, root: Path) -> JobStatus:
+    """Status of `job` in the study's folder `root`."""
     folder = job.folder(root)
     status = directory.read_status(folder) or WAITING
-    if status == FINISHED:
-        return Standing(job, status, summary=json.loads((folder / "summary.json").read_text("utf-8")))
+    if status == COMPLETED:
+        summary = directory.read_summary(folder)
+        return JobStatus(job, status if summary else INTERRUPTED, summary=summary)
     if status == FAILED:
-        return Standing(job, status, json.loads((folder / "status.json").read_text("utf-8"))["why"])
-    if status == WAITING and (complaint := _last_complaint(job.log(root))):
-        return Standing(job, FAILED, complaint)
-    return Standing(job, status)
+        return JobStatus(job, status, _reason(folder))
+    if status == WAITING and (error := _last_error(job.log(root))):
+        return JobStatus(job, FAILED, error)
+    return JobStatus(job, status)
 
 
-def _last_complaint(log: Path) -> str:
-    """The error that a job's log ends with: one that fails before its first figure leaves no folder."""
+def study_status(study: Study, root: Path) -> list[JobStatus]:
+    """Status of every job, in the study's order."""
+    return [job_status(job, root) for job in study.jobs]
+
+
+def _reason(folder: Path) -> str:
+    return str(json.loads((folder / "status.json").read_text("utf-8")).get("why", ""))
+
+
+def _last_error(log: Path) -> str:
+    """The error in the last line of a log: a job that fails before its first metric leaves no folder."""
     if not log.is_file():
         return ""
     lines = log.read_text("utf-8", errors="replace").strip().splitlines()
@@ -53,18 +74,17 @@ def _last_complaint(log: Path) -> str:
 
 
 def overview(study: Study, root: Path) -> str:
-    """Counts by kind and status, and every failure by name."""
-    standings = [standing(job, root) for job in study.jobs]
+    """Number of jobs by kind and status, and the name of every job that runs or has failed."""
+    statuses = study_status(study, root)
     lines = [f"study {study.name} in {root}"]
-    for kind in ("search", "transfer"):
-        counts = Counter(item.status for item in standings if item.job.kind == kind)
-        told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        plural = {"search": "searches", "transfer": "transfers"}[kind]
-        lines.append(f"  {counts.total()} {plural}: {told}")
-    lines += [f"  running: {item.job.name}" for item in standings if item.status == RUNNING]
+    for kind, plural in (("search", "searches"), ("transfer", "transfers")):
+        counts = Counter(item.status for item in statuses if item.job.kind == kind)
+        parts = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+        lines.append(f"  {counts.total()} {plural}: {parts}")
+    lines += [f"  running: {item.job.name}" for item in statuses if item.status == RUNNING]
     lines += [
         f"  failed: {item.job.name}: {item.why} (log: {item.job.log(root)})"
-        for item in standings
+        for item in statuses
         if item.status == FAILED
     ]
     return "\n".join(lines)

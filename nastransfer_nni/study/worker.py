@@ -1,4 +1,4 @@
-"""One job in a process of its own, which ends with the study that started it."""
+"""One job of a study: in this process, or in a process of its own that ends with the study's."""
 
 from __future__ import annotations
 
@@ -9,34 +9,40 @@ import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.search.run import search
 from nastransfer_nni.study.design import Job
+from nastransfer_nni.transfer.run import transfer
 from search_spaces.errors import UserError
 
-MODULES = (
+PRELOADED_MODULES = (
     "nastransfer_nni.search.experiment",
-    "nastransfer_nni.transfer.run",
+    "nastransfer_nni.transfer.training",
     "nastransfer_nni.study.worker",
 )
-"""Imported once, by the server that worker processes are forked from."""
+"""Modules that the server imports once, before worker processes are forked from it."""
 
 
-def work(job: Job, root: Path, threads: int, lifeline: Connection) -> None:
-    """Run `job`, its output in its log; the process's exit code says how it ended, as the commands' does.
+def work(job: Job, root: Path, variables: dict[str, str], parent_pipe: Connection) -> None:
+    """Run `job` with its output in its log; the exit code is that of the job's command.
 
     Args:
-        job: what to run.
-        root: the study's folder.
-        threads: processor threads to use.
-        lifeline: closes when the study's process dies, however it dies; this process then ends, too.
+        job: the job.
+        root: folder of the study.
+        variables: environment variables of the job.
+        parent_pipe: closes when the study's process dies for any reason; this process then ends, too.
     """
     _log_to(job.log(root))
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent_pipe,), daemon=True).start()
     try:
-        import torch
+        os.environ.update(variables)
+        if threads := variables.get("OMP_NUM_THREADS"):
+            import torch  # takes seconds, and the study's process imports this module without it
 
-        torch.set_num_threads(threads)
-        run(job, root)
+            torch.set_num_threads(int(threads))
+        run_job(job, root)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(2)
@@ -47,20 +53,18 @@ def work(job: Job, root: Path, threads: int, lifeline: Connection) -> None:
         sys.exit(1)
 
 
-def run(job: Job, root: Path) -> dict[str, object]:
-    """Run `job` in this process, or show what it came to before; returns its summary."""
+def run_job(job: Job, root: Path) -> dict[str, Any]:
+    """Run `job` in this process, unless it is completed.
+
+    Returns:
+        The summary of the job's run.
+
+    Raises:
+        UserError: something that the user can fix.
+    """
     options = job.options(root)
-    if job.kind == "search":
-        from nastransfer_nni.search.config import SearchConfig
-        from nastransfer_nni.search.run import search
-
-        assert isinstance(options, SearchConfig)
-        return search(options).finished or {}
-    from nastransfer_nni.transfer.config import TransferConfig
-    from nastransfer_nni.transfer.run import transfer
-
-    assert isinstance(options, TransferConfig)
-    return transfer(options).finished or {}
+    run = search(options) if isinstance(options, SearchConfig) else transfer(options)
+    return run.finished or {}
 
 
 def _log_to(path: Path) -> None:
@@ -71,8 +75,8 @@ def _log_to(path: Path) -> None:
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
 
 
-def _end_with(lifeline: Connection) -> None:
+def _end_with_parent(parent_pipe: Connection) -> None:
     try:
-        lifeline.recv()
+        parent_pipe.recv()
     except EOFError:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,88 +1,98 @@
-"""Runs a study on this machine: each job in a process of its own, a failed one once more, then the next."""
+"""Runs a study on this machine, each job in a process of its own."""
 
 from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.connection
-import os
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from nastransfer_nni.study import status, worker
+from nastransfer_nni.base.environment import changed_environment
+from nastransfer_nni.study import worker
 from nastransfer_nni.study.design import Job, Study
 from nastransfer_nni.study.display import Display
+from nastransfer_nni.study.engines.base import EngineSettings, register, thread_variables
 from nastransfer_nni.study.schedule import Schedule
+from nastransfer_nni.study.status import JobStatus, job_status, study_status
 
 GRACE_SECONDS = 30.0
-"""How long interrupted jobs may take to save their state."""
+"""Time that interrupted jobs have to save their state."""
 
 
 @dataclass
-class _Working:
+class _Worker:
+    """A job's process, and our end of the pipe that tells it whether we are alive."""
+
     job: Job
     process: Any
-    lifeline: Connection
-    since: float = field(default_factory=time.monotonic)
+    pipe: Connection
+    start_time: float = field(default_factory=time.monotonic)
 
 
-def run(study: Study, root: Path, workers: int, threads: int) -> list[status.Standing]:
-    """Run what is left of the study; returns how every job stands afterwards.
+@register("local")
+class LocalEngine:
+    """Runs jobs as processes, the next one as soon as one has ended."""
 
-    A transfer starts as soon as its search is done and goes before searches that are still to come.
+    summary = "processes on this machine"
+    options = ()
 
-    Args:
-        study: what to run.
-        root: its folder.
-        workers: jobs at a time.
-        threads: processor threads of each.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(worker.MODULES))
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the server imports torch
-    schedule = Schedule(study, root)
-    working: dict[Any, _Working] = {}
-    with Display(study, schedule.done) as display:
-        try:
-            while schedule.pending or working:
-                while len(working) < workers and (job := schedule.take()):
-                    started = _start(context, job, root, threads)
-                    working[started.process.sentinel] = started
-                display.show([item.job for item in working.values()], schedule)
-                if not working:
-                    break  # what is pending waits for searches that failed
-                for sentinel in multiprocessing.connection.wait(list(working), timeout=1.0):
-                    ended = working.pop(sentinel)
-                    _close(ended)
-                    stands = status.standing(ended.job, root)
-                    schedule.finish(ended.job, stands)
-                    display.ended(stands, time.monotonic() - ended.since, schedule)
-        except KeyboardInterrupt:
-            _stop(working)
-            raise
-    return [status.standing(job, root) for job in study.jobs]
+    def run(self, study: Study, root: Path, settings: EngineSettings) -> list[JobStatus]:
+        """Run what is left of the study."""
+        variables = thread_variables(settings.concurrency)
+        schedule = Schedule(study, root)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(worker.PRELOADED_MODULES))
+        # the variables must be set before the fork server imports torch
+        with changed_environment(variables), Display(study, schedule) as display:
+            _run_all(context, schedule, display, root, settings.concurrency, variables)
+        return study_status(study, root)
 
 
-def _start(context: Any, job: Job, root: Path, threads: int) -> _Working:
-    ours, theirs = context.Pipe()
-    process = context.Process(target=worker.work, args=(job, root, threads, theirs), name=job.name)
+def _run_all(
+    context: Any,
+    schedule: Schedule,
+    display: Display,
+    root: Path,
+    concurrency: int,
+    variables: dict[str, str],
+) -> None:
+    workers: dict[Any, _Worker] = {}
+    try:
+        while schedule.pending or workers:
+            while len(workers) < concurrency and (job := schedule.take()):
+                started = _start(context, job, root, variables)
+                workers[started.process.sentinel] = started
+            display.show([item.job for item in workers.values()])
+            if not workers:
+                break  # every pending job waits for a search that has failed
+            for sentinel in multiprocessing.connection.wait(list(workers), timeout=1.0):
+                ended = workers.pop(sentinel)
+                ended.process.join()
+                ended.pipe.close()
+                status = job_status(ended.job, root)
+                schedule.finish(status)
+                display.finish(status, time.monotonic() - ended.start_time)
+    except KeyboardInterrupt:
+        _stop(list(workers.values()))
+        raise
+
+
+def _start(context: Any, job: Job, root: Path, variables: dict[str, str]) -> _Worker:
+    our_end, their_end = context.Pipe()
+    process = context.Process(target=worker.work, args=(job, root, variables, their_end), name=job.name)
     process.start()
-    theirs.close()
-    return _Working(job, process, ours)
+    their_end.close()
+    return _Worker(job, process, our_end)
 
 
-def _close(ended: _Working) -> None:
-    ended.process.join()
-    ended.lifeline.close()
-
-
-def _stop(working: dict[Any, _Working]) -> None:
-    """Interrupt what is at work, so that it saves its state, and wait for it."""
-    for item in working.values():
+def _stop(workers: list[_Worker]) -> None:
+    """Interrupt the workers, so that they save their state, and wait for them."""
+    for item in workers:
         item.process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
-    for item in working.values():
+    for item in workers:
         item.process.join(max(0.0, deadline - time.monotonic()))
         item.process.kill()

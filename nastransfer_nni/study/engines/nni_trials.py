@@ -2,89 +2,88 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
-from nastransfer_nni.nni_engine.manager import (
-    PASSED_ON,
-    PatientStart,
-    announce,
-    kept_to_this_machine,
-    read_service,
-)
-from nastransfer_nni.nni_engine.trial import Trial
-from nastransfer_nni.study import status, worker
+import yaml
+
+from nastransfer_nni.base.files import write_text
+from nastransfer_nni.nni_engine.manager import RetryStartMixin, announce, bind_to_localhost
+from nastransfer_nni.nni_engine.service import TrainingService, assignments, read_service
+from nastransfer_nni.nni_engine.trial import Trial, is_trial, outside_trial
 from nastransfer_nni.study.design import Study
-from search_spaces.errors import UserError
+from nastransfer_nni.study.engines.base import EngineSettings, register, thread_variables
+from nastransfer_nni.study.schedule import MAX_ATTEMPTS
+from nastransfer_nni.study.status import JobStatus, study_status
+from nastransfer_nni.study.worker import run_job
+from search_spaces.errors import UserError, unknown
 
-TRIES = 2
+STUDY_FILE = "study.yml"
+"""Copy of the study file in the study's folder, which the trials read."""
 
 
-def run(
-    study: Study, file: str, root: Path, workers: int, service: str | None, port: int
-) -> list[status.Standing]:
-    """Run what is left of the study; returns how every job stands afterwards.
+@register("nni")
+class NniEngine:
+    """Runs an NNI experiment in which each trial runs one search of the study and its transfers.
 
     Trials on other machines need this project installed there, and the study's folder under the same path.
-
-    Args:
-        study: what to run.
-        file: the study file.
-        root: the study's folder.
-        workers: trials at a time.
-        service: file that describes the training service; None for this machine.
-        port: of NNI's web UI.
     """
-    described = read_service(service)
-    is_local = described["trainingService"]["platform"] == "local"
-    announce(port)
-    code = root.absolute() / "nni" / "code"
-    code.mkdir(parents=True, exist_ok=True)
-    copy = root.absolute() / "study.yml"
-    copy.write_text(Path(file).read_text("utf-8"), "utf-8")
-    with kept_to_this_machine(is_local):
-        for attempt in range(TRIES):
-            searches = unfinished(study, root)
-            if searches:
-                print(
-                    f"NNI experiment {attempt + 1}: {len(searches)} searches with their transfers",
-                    file=sys.stderr,
-                )
-                command = _command(copy, root, workers if is_local else None)
-                experiment = _experiment(described, searches, command, code, workers)
-                try:
-                    experiment.run(port)
-                finally:
-                    experiment.stop()  # NNI leaves its manager, and with it the port, to the process's end
-    return [status.standing(job, root) for job in study.jobs]
+
+    summary = "trials of NNI, on this machine or on those of a training service"
+    options = ("training_service", "port")
+
+    def run(self, study: Study, root: Path, settings: EngineSettings) -> list[JobStatus]:
+        """Run what is left of the study."""
+        service = read_service(settings.training_service)
+        announce(settings.port)
+        content = study.model_dump(mode="json", exclude_defaults=True)
+        write_text(root / STUDY_FILE, yaml.safe_dump(content, sort_keys=False))
+        command = trial_command(root, service, settings.concurrency)
+        with bind_to_localhost(service.is_local):
+            for attempt in range(1, MAX_ATTEMPTS + 1):
+                if searches := unfinished_searches(study, root):
+                    print(
+                        f"NNI experiment {attempt}: {len(searches)} searches with their transfers",
+                        file=sys.stderr,
+                    )
+                    experiment = _experiment(searches, command, root, service, settings.concurrency)
+                    try:
+                        experiment.run(settings.port)
+                    finally:
+                        experiment.stop()  # otherwise the manager keeps the port until this process ends
+        return study_status(study, root)
 
 
-def unfinished(study: Study, root: Path) -> list[str]:
-    """Names of the searches that are not complete, or have transfers that are not."""
-    open_jobs = [job for job in study.jobs if status.standing(job, root).status != status.FINISHED]
-    return list(dict.fromkeys(job.search or job.name for job in open_jobs))
+def unfinished_searches(study: Study, root: Path) -> list[str]:
+    """Names of the searches that are not completed, or have a transfer that is not."""
+    jobs = [item.job for item in study_status(study, root) if not item.is_completed]
+    return list(dict.fromkeys(job.search or job.name for job in jobs))
 
 
 def chain(study: Study, root: Path, search: str) -> None:
-    """What a trial does: one search, then its transfers; a transfer that fails does not stop the others.
+    """Run one search, then its transfers, as a trial does; a transfer that fails does not stop the others.
 
-    NNI sees the top-1 of each as it is done, and in the end their mean over the targets.
+    NNI gets the top-1 of each job when it is done, and in the end the mean over the transfers.
+
+    Args:
+        study: the study.
+        root: folder of the study.
+        search: name of the search.
 
     Raises:
         UserError: the study has no such search, or a job has failed.
     """
     jobs = [job for job in study.jobs if search in (job.name, job.search)]
-    if not jobs:
-        raise UserError(f"study {study.name} has no search {search!r}")
-    trial = Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
-    os.environ.pop("NNI_TRIAL_JOB_ID", None)  # the jobs are not trials of their own
+    if not jobs or jobs[0].kind != "search":
+        raise unknown(f"search of {study.name}", search, [job.name for job in study.jobs if not job.search])
+    trial = Trial() if is_trial() else None
     top1s, failed = [], []
     for number, job in enumerate(jobs):
         try:
-            top1 = worker.run(job, root).get("top1")
+            with outside_trial():
+                top1 = run_job(job, root).get("top1")
         except UserError as error:
             print(f"error: {job.name}: {error}", file=sys.stderr)
             failed.append(job.name)
@@ -101,36 +100,35 @@ def chain(study: Study, root: Path, search: str) -> None:
         raise UserError(f"{len(failed)} of {len(jobs)} jobs have failed: {', '.join(failed)}")
 
 
-def _command(file: Path, root: Path, local_trials: int | None) -> str:
-    """The command of every trial; trials of this machine share its cores, as jobs without NNI do."""
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    if local_trials is not None:
-        threads = max(1, (os.cpu_count() or 1) // local_trials)
-        environment = {"OMP_NUM_THREADS": str(threads)} | environment
-    shared = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
-    python = sys.executable if local_trials is not None else "python"
-    words = [python, "-m", "nastransfer_nni.study", "chain", str(file), "--out", str(root)]
-    return " ".join([*shared, shlex.join(words)])
+def trial_command(root: Path, service: TrainingService, concurrency: int) -> str:
+    """Shell command of every trial; trials on this machine share its cores."""
+    variables = thread_variables(concurrency) if service.is_local else {}
+    folder = root.absolute()
+    words = [service.python, "-m", "nastransfer_nni.study", "chain"]
+    words += [str(folder / STUDY_FILE), "--out", str(folder)]
+    return f"{assignments(variables)} {shlex.join(words)}".strip()
 
 
 def _experiment(
-    described: dict[str, Any], searches: list[str], command: str, code: Path, workers: int
+    searches: list[str], command: str, root: Path, service: TrainingService, concurrency: int
 ) -> Any:
-    from nni.experiment import Experiment, ExperimentConfig
+    from nni.experiment import Experiment, ExperimentConfig  # takes seconds
 
-    class StudyExperiment(PatientStart, Experiment):  # type: ignore[misc]
-        """Waits for its manager."""
+    class StudyExperiment(RetryStartMixin, Experiment):  # type: ignore[misc]
+        """An experiment that starts its manager again if it did not come up."""
 
+    code = root.absolute() / "nni" / "code"
+    code.mkdir(parents=True, exist_ok=True)
     return StudyExperiment(
         ExperimentConfig(
             experimentName="nastransfer-study",
             searchSpace={"search": {"_type": "choice", "_value": searches}},
             trialCommand=command,
             trialCodeDirectory=str(code),
-            trialConcurrency=workers,
+            trialConcurrency=concurrency,
             maxTrialNumber=len(searches),
             tuner={"name": "GridSearch"},
             experimentWorkingDirectory=str(code.parent),
-            **described,
+            **service.settings(),
         )
     )
