@@ -39,8 +39,8 @@ from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import make_batches
 from nastransfer_nni.tracking.journal import FileJournal
 from search_spaces import DartsSpace, Genotype
+from strategies.builtin import RandomWsOptions
 from strategies.interfaces import SearchContext
-from strategies.options import RandomWsOptions
 from strategies.random_ws import RandomWs
 from strategies.supernet import Schedule, SupernetEvaluator
 
@@ -59,7 +59,7 @@ class GivenCells(RandomWs):
         super().__init__(RandomWsOptions())
         self.cells = cells
 
-    def conclude(self) -> None:
+    def select_final(self) -> None:
         """Score every given cell."""
         self.keep_best("published", self.cells)
 

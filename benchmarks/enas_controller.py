@@ -22,12 +22,12 @@ from scipy import stats
 
 from nastransfer_nni.base.files import write_json
 from search_spaces import Genotype
+from strategies.builtin import EnasOptions
 from strategies.controller import Reinforce
-from strategies.options import EnasOptions
 
 RESULTS = Path(__file__).parent / "results"
 WANTED = {"normal operation": "sep_conv_5x5", "reduce operation": "dil_conv_3x3", "input": 3}
-DRAWS = 1000
+MAX_DRAWS = 1000
 
 
 def choices(genotype: Genotype) -> dict[str, list[Any]]:
@@ -53,7 +53,7 @@ def rewards(genotypes: Sequence[Genotype]) -> list[float]:
 def frequencies(controller: Reinforce, seed: int) -> tuple[dict[str, Counter[Any]], float]:
     """How often each choice is drawn, and the best share among the first 200 cells."""
     with torch.no_grad():
-        cells = controller.controller(DRAWS, torch.Generator().manual_seed(seed)).genotypes
+        cells = controller.controller(MAX_DRAWS, torch.Generator().manual_seed(seed)).genotypes
     counts: dict[str, Counter[Any]] = {place: Counter() for place in WANTED}
     for cell in cells:
         for place, values in choices(cell).items():
@@ -71,7 +71,7 @@ def run(seed: int, steps: int) -> dict[str, Any]:
     after, best = frequencies(reinforce, seed + 2000)
     found = best == 1 and all(
         stats.fisher_exact(
-            [[count, DRAWS - count] for count in (counts[WANTED[place]], before[place][WANTED[place]])],
+            [[count, MAX_DRAWS - count] for count in (counts[WANTED[place]], before[place][WANTED[place]])],
             alternative="greater",
         ).pvalue
         < 1e-3
@@ -80,8 +80,8 @@ def run(seed: int, steps: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "found": found,
-        "before": {place: counts[WANTED[place]] / DRAWS for place, counts in before.items()},
-        "after": {place: counts[WANTED[place]] / DRAWS for place, counts in after.items()},
+        "before": {place: counts[WANTED[place]] / MAX_DRAWS for place, counts in before.items()},
+        "after": {place: counts[WANTED[place]] / MAX_DRAWS for place, counts in after.items()},
     }
 
 

@@ -127,8 +127,8 @@ def search(text: str, data_set: str, seed: int, counts: bool = False) -> MultiTr
 
 def found(strategy: MultiTrialStrategy[Any]) -> str:
     """The cell that a search has chosen."""
-    told = strategy.told
-    return str(strategy.proposer.architecture(told[strategy.proposer.best(told)].code))
+    history = strategy.history
+    return str(strategy.proposer.architecture(history[strategy.proposer.best(history)].code))
 
 
 def true_front(data_set: str) -> npt.NDArray[np.float64]:

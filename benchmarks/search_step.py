@@ -83,7 +83,7 @@ def our_step(setting: Setting) -> Callable[[], None]:
     space = DartsSpace(setting.width, setting.layers, 10)
     strategy._mutated_model_space = RawFormatModelSpace(strategy.mutate_model(space), evaluator)
     strategy.evaluator = evaluator
-    strategy.start()
+    strategy.setup()
     schedule = evaluator.schedule
     strategy.optimizer = torch.optim.SGD(
         space.parameters(), schedule.lr, schedule.momentum, weight_decay=schedule.weight_decay
@@ -93,7 +93,7 @@ def our_step(setting: Setting) -> Callable[[], None]:
         with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in details):
             strategy.alpha_step(training, validation)
             with torch.no_grad():
-                strategy.mix(strategy.mixture())
+                strategy.set_mixture(strategy.mixture())
             strategy.weight_step(*training)
 
     return step

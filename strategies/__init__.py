@@ -1,24 +1,50 @@
-"""How the space is searched: NNI strategies by name, each with its published defaults.
+"""Search strategies: NNI strategies by name, each with its published defaults.
 
-`darts:order=2` names a strategy with options. Names and options are known without torch and NNI.
+`darts:order=2` names a strategy with options. Names and options are known without importing torch and NNI.
+A strategy is one file and one line here; docs/extending.md shows a complete one.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from strategies.options import STRATEGIES, Options, StrategySpec, check, parse, upgrade, upgrade_options
+from strategies.options import CandidateOptions, Options
+from strategies.registry import STRATEGIES, StrategySpec, check, parse, register, upgrade, upgrade_options
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
 
-__all__ = ["STRATEGIES", "Options", "StrategySpec", "check", "create", "parse", "upgrade", "upgrade_options"]
+__all__ = [
+    "STRATEGIES",
+    "CandidateOptions",
+    "Options",
+    "StrategySpec",
+    "check",
+    "create",
+    "parse",
+    "register",
+    "upgrade",
+    "upgrade_options",
+]
+
+register(
+    "darts", "strategies.builtin:DartsOptions", "softmax-weighted operations, alphas and weights in turn"
+)
+register("gumbel", "strategies.builtin:GumbelOptions", "darts on Gumbel-softmax draws of the operations")
+register(
+    "enas", "strategies.builtin:EnasOptions", "an LSTM controller trained by REINFORCE on shared weights"
+)
+register("random_ws", "strategies.builtin:RandomWsOptions", "random search with weight sharing")
+register(
+    "evolution", "strategies.builtin:EvolutionOptions", "regularized evolution, or NSGA-Net's, of candidates"
+)
+register("random", "strategies.builtin:RandomOptions", "a uniform draw, or the best of several once trained")
 
 
 def create(name: str, **options: Any) -> Strategy:
-    """Make the strategy `name`.
+    """Make the strategy `name`, for example `create("darts", order=2)`.
 
     Raises:
-        ValueError: the name or an option is not known, or an option's value is out of range.
+        UserError: the name or an option is unknown, or an option's value is out of range.
     """
-    return StrategySpec(name, name, check(name, options)).create()
+    return check(name, options).create()

@@ -1,4 +1,4 @@
-"""The controller of ENAS: an LSTM that writes cells, and REINFORCE (Pham et al., ICML 2018, section 2.4)."""
+"""The controller of ENAS: an LSTM that samples cells, and REINFORCE (Pham et al., ICML 2018, section 2.4)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 
 from search_spaces import OPERATIONS, Genotype
 from search_spaces.genotype import CONCAT, INPUTS, KINDS
-from strategies.options import EnasOptions
+from strategies.builtin import EnasOptions
 
 
 @dataclass(frozen=True)
-class Writing:
-    """Cells that the controller has drawn.
+class SampledCells:
+    """Cells that the controller has sampled.
 
     Attributes:
         genotypes: the cells.
-        log_prob: log-probability of each draw, [n].
-        entropy: entropy summed over the decisions of each draw, [n].
+        log_prob: log-probability of each sample, [n].
+        entropy: entropy summed over the decisions of each sample, [n].
     """
 
     genotypes: list[Genotype]
@@ -30,12 +30,13 @@ class Writing:
 
 
 class Controller(nn.Module):
-    """Writes the normal and then the reduction cell, node by node: first input, second input, two operations.
+    """Samples the normal cell, then the reduction cell.
 
+    Each node gets its first input, its second input and two operations, in this order.
     Inputs are chosen by attention over the states so far. In the space of ENAS a node may read one state
-    twice; here the first input is masked when the second is drawn, so that every cell it writes is one of the
-    space and no probability is spent on others. The bias of ENAS towards separable convolutions is left out:
-    all operations start equal.
+    twice; here the first input is masked when the second is chosen, so that every sampled cell is one of the
+    space and no probability is spent on others. ENAS's bias towards separable convolutions is not used: all
+    operations start equal.
     """
 
     def __init__(self, options: EnasOptions) -> None:
@@ -50,14 +51,14 @@ class Controller(nn.Module):
         self.operation = nn.Linear(size, len(OPERATIONS), bias=False)
         self.embedding = nn.Embedding(len(OPERATIONS), size)
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """All weights uniform within 0.1."""
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Draw all weights uniformly from -0.1 to 0.1."""
         with torch.no_grad():
             for parameter in self.parameters():
                 parameter.uniform_(-0.1, 0.1, generator=generator)
 
-    def forward(self, count: int, generator: torch.Generator | None = None) -> Writing:
-        """Draw `count` cells; without a generator every decision is the most probable one."""
+    def forward(self, count: int, generator: torch.Generator | None = None) -> SampledCells:
+        """Sample `count` cells; without a generator every decision is the most probable one."""
         start = self.begin.expand(count, -1)
         memory = (torch.zeros_like(start), torch.zeros_like(start))
         log_prob, entropy = torch.zeros(count), torch.zeros(count)
@@ -103,61 +104,74 @@ class Controller(nn.Module):
                 states.append(memory[0])
                 assert len(states) == node + 1
             edges[kind] = chosen_edges
-        genotypes = [
-            Genotype(
-                **{
-                    kind: tuple((OPERATIONS[int(op[row])], int(state[row])) for op, state in edges[kind])
-                    for kind in KINDS
-                }
-            )
-            for row in range(count)
-        ]
-        return Writing(genotypes, log_prob, entropy)
+        genotypes = []
+        for row in range(count):
+            cells = {
+                kind: tuple((OPERATIONS[int(op[row])], int(state[row])) for op, state in edges[kind])
+                for kind in KINDS
+            }
+            genotypes.append(Genotype(**cells))
+        return SampledCells(genotypes, log_prob, entropy)
 
     def _squash(self, logits: Tensor, reduction: float) -> Tensor:
-        """Temperature, and a tanh that keeps the decision from hardening."""
+        """Scale logits by the temperature and bound them by a tanh, so that no decision becomes certain."""
         return self.options.tanh_constant / reduction * torch.tanh(logits / self.options.temperature)
 
 
 class Reinforce:
-    """Trains a controller by policy gradient against an exponential average of the reward.
+    """Trains a controller by policy gradient against a moving average of the reward.
 
     Args:
-        options: of ENAS.
-        seed: of the controller's initial weights.
+        options: options of ENAS.
+        seed: random seed of the controller's initial weights.
+
+    Attributes:
+        controller: the controller.
+        baseline: moving average of the reward; None before the first.
     """
 
     def __init__(self, options: EnasOptions, seed: int) -> None:
         self.options = options
         self.controller = Controller(options)
-        self.controller.initialise(torch.Generator().manual_seed(seed))
-        # Rewards differ by little: the large eps keeps steps in proportion to them.
+        self.controller.reset_parameters(torch.Generator().manual_seed(seed))
+        # Rewards differ by little; the large eps keeps steps in proportion to them.
         self.optimizer = torch.optim.Adam(self.controller.parameters(), options.controller_lr, eps=1e-3)
         self.baseline: float | None = None
 
     def step(
         self, rewards: Callable[[Sequence[Genotype]], Sequence[float]], generator: torch.Generator
     ) -> float:
-        """Draw cells, reward them (0 to 1 each) and take one step of Adam; returns the mean reward."""
+        """Sample cells, reward them and take one step of Adam.
+
+        Args:
+            rewards: returns a reward from 0 to 1 for each cell.
+            generator: random generator of the samples.
+
+        Returns:
+            The mean reward.
+        """
         options = self.options
-        writing = self.controller(options.aggregate, generator)
-        reward = torch.tensor(list(rewards(writing.genotypes)), dtype=torch.float32)
-        gained = reward + options.entropy_weight * writing.entropy.detach()
-        advantage = torch.tensor([self._advantage(float(value)) for value in gained])
-        loss = -(writing.log_prob * advantage).mean()
+        cells = self.controller(options.aggregate, generator)
+        reward = torch.tensor(list(rewards(cells.genotypes)), dtype=torch.float32)
+        regularized = reward + options.entropy_weight * cells.entropy.detach()
+        advantage = torch.tensor([self._advantage(float(value)) for value in regularized])
+        loss = -(cells.log_prob * advantage).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return float(reward.mean())
 
     def _advantage(self, reward: float) -> float:
-        """Reward above the average, which starts at the first one: from 0, whatever came first would win."""
+        """Reward above the moving average.
+
+        The average starts at the first reward: started at 0, it would favour whatever was sampled first.
+        """
         before = reward if self.baseline is None else self.baseline
         self.baseline = before - (1 - self.options.baseline_decay) * (before - reward)
         return reward - self.baseline
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, Adam and baseline."""
+        """Weights of the controller, state of Adam, and baseline."""
         return {
             "controller": self.controller.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -165,7 +179,7 @@ class Reinforce:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self.controller.load_state_dict(state["controller"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.baseline = state["baseline"]

@@ -17,29 +17,35 @@ from search_spaces.cells.partial import PartialCell
 from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS
 from search_spaces.nni_api import no_default_hook
 from search_spaces.space import SpaceCell
+from strategies.builtin import DartsOptions
 from strategies.distributed import all_reduce_mean
-from strategies.mixture import Mixture, MixtureStrategy
-from strategies.options import DartsOptions
-from strategies.supernet import Standing
+from strategies.mixture import Batch, Mixture, MixtureStrategy
+from strategies.supernet import Snapshot
 
 
 class Darts(MixtureStrategy[DartsOptions]):
     """DARTS of first or second order.
 
-    Every step updates the alphas by the gradient of the validation loss, at the current weights or, of second
-    order, at the weights one step of SGD ahead, which depend on the alphas; then the weights by the gradient
-    of the training loss. The alphas start at 1e-3 times a standard normal draw.
+    Every step updates the alphas by the gradient of the validation loss, then the weights by the gradient of
+    the training loss. First order takes the former at the current weights; second order takes it at the
+    weights after one step of SGD, which depend on the alphas. The alphas start at 1e-3 times a standard
+    normal draw.
 
-    Three options fight the collapse to skip connections: alphas that rest in the first epochs; a stop once
-    the normal cell has come to a number of skips (DARTS+, Liang et al., 2019; a fresh table may have them by
-    chance, so it takes an epoch with fewer first); and partial channels with weights of edges (PC-DARTS,
-    Xu et al., ICLR 2020).
+    Three options work against the collapse to skip connections. `frozen_epochs` trains the weights alone at
+    first. `stop_skips` stops the search once the normal cell has that many skips (DARTS+, Liang et al.,
+    2019); since fresh alphas may have them by chance, an epoch with fewer must come first. `partial_channels`
+    passes a part of the channels through the candidates and learns weights of edges (PC-DARTS, Xu et al.,
+    ICLR 2020).
+
+    Attributes:
+        alphas: architecture parameters, [14, 8] per kind of cell; with partial channels also
+            `normal/edges` and `reduce/edges`, [14] each.
     """
 
     alphas: dict[str, nn.Parameter]
 
     def default_mutation_hooks(self) -> list[Any]:
-        """The search-time cell asked for, and NNI's guard against cells that no hook has replaced."""
+        """The search-time cell of the options, and NNI's guard against cells that no hook has replaced."""
         return [self._search_cell, no_default_hook]
 
     def _search_cell(
@@ -56,8 +62,8 @@ class Darts(MixtureStrategy[DartsOptions]):
             cell.recompute = self.options.recompute
         return cell
 
-    def start(self) -> None:
-        """The alphas, one table for each kind of cell, the weights of edges if any, and their Adam."""
+    def setup(self) -> None:
+        """Create the alphas, the weights of edges if there are any, and their Adam."""
         self._had_fewer_skips = False
         if self.options.cell == "fast":
             self.supernet.stem.to(memory_format=torch.channels_last)
@@ -77,7 +83,11 @@ class Darts(MixtureStrategy[DartsOptions]):
         )
 
     def mixture(self) -> Mixture:
-        """The choice on every edge; with edge weights, times their softmax over the edges into a node."""
+        """Weights of the candidates, [14, 8] per kind of cell.
+
+        With partial channels they are multiplied by the softmax of the edges' weights over the edges into a
+        node.
+        """
         mixture = {kind: self.choice(self.alphas[kind]) for kind in KINDS}
         if self.options.partial_channels > 1:
             for kind in KINDS:
@@ -86,124 +96,134 @@ class Darts(MixtureStrategy[DartsOptions]):
         return mixture
 
     def choice(self, table: Tensor) -> Tensor:
-        """Weights [14, 8] of the candidates from a table of alphas: their softmax."""
+        """Weights of the candidates from a table of alphas, by softmax over each edge: [14, 8] -> [14, 8]."""
         return table.softmax(dim=-1)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
-        """Alphas and weights in turn, batch by batch."""
-        average = self.average()
+        """Train alphas and weights in turn, batch by batch."""
+        meter = self.meter()
         for training, validation in self.paired_batches(epoch):
             if epoch >= self.options.frozen_epochs:
                 self.alpha_step(training, validation)
             with torch.no_grad():
-                self.mix(self.mixture())
+                self.set_mixture(self.mixture())
             loss, logits = self.weight_step(*training)
-            average.add(loss, logits, training[1])
-        return average.figures()
+            meter.add(loss, logits, training[1])
+        return meter.loss_and_top1()
 
-    def alpha_step(self, training: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor]) -> None:
-        """One step of Adam on the alphas, by the loss on a batch of the alphas half."""
+    def alpha_step(self, training: Batch, validation: Batch) -> None:
+        """One step of Adam on the alphas.
+
+        Args:
+            training: batch of the weight split, which only second order uses.
+            validation: batch of the alpha split.
+        """
         mixture = self.mixture()
         leaves = {kind: weights.detach().requires_grad_() for kind, weights in mixture.items()}
-        self.mix(leaves)
+        self.set_mixture(leaves)
         if self.options.order == 1:
-            gradients = self._by_mixture(validation, leaves)
+            mixture_grads = self._mixture_grads(validation, leaves)
         else:
-            gradients = self._by_mixture_ahead(training, validation, leaves)
+            mixture_grads = self._second_order_grads(training, validation, leaves)
         tables = list(self.alphas.values())
-        by_alphas = torch.autograd.grad(list(mixture.values()), tables, gradients)
-        for table, gradient in zip(tables, by_alphas, strict=True):
-            table.grad = gradient
+        alpha_grads = torch.autograd.grad(list(mixture.values()), tables, mixture_grads)
+        for table, grad in zip(tables, alpha_grads, strict=True):
+            table.grad = grad
         self.alpha_optimizer.step()
 
-    def samples_of(self, epoch: int) -> int:
-        """Of second order, three passes more over the weights half; while alphas rest, that half only."""
+    def training_images(self, epoch: int) -> int:
+        """Images of both splits; of second order, three more passes over the weight split.
+
+        While the alphas are frozen, images of the weight split alone.
+        """
         if epoch < self.options.frozen_epochs:
             return self.evaluator.weights.samples
-        ahead = 3 * self.evaluator.weights.samples if self.options.order == 2 else 0
-        return super().samples_of(epoch) + ahead
+        second_order = 3 * self.evaluator.weights.samples if self.options.order == 2 else 0
+        return super().training_images(epoch) + second_order
 
-    def stand(self, epoch: int) -> Standing:
-        """As the mixture does; notes whether the normal cell has had fewer skips than are too many."""
-        standing = super().stand(epoch)
-        self._had_fewer_skips |= _skips(standing.genotype) < self.options.stop_skips
-        return standing
+    def derive(self, epoch: int) -> Snapshot:
+        """Derive the genotype, and note whether its normal cell has fewer skips than `stop_skips`."""
+        snapshot = super().derive(epoch)
+        self._had_fewer_skips |= _skips(snapshot.genotype) < self.options.stop_skips
+        return snapshot
 
     def is_over(self) -> bool:
-        """Whether the normal cell has come to too many skips."""
+        """Whether the normal cell has reached `stop_skips` skips, after an epoch with fewer."""
         stop, genotype = self.options.stop_skips, self.result.genotype
         return bool(stop and genotype and self._had_fewer_skips and _skips(genotype) >= stop)
 
-    def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def _loss(self, batch: Batch) -> Tensor:
         images, labels = batch
-        self.count(labels)
+        self.count_images(labels)
         return cross_entropy(self.supernet(images), labels)
 
-    def _gradients(self, loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-        """Gradients of the whole batch's loss."""
-        mine = torch.autograd.grad(loss, tensors, materialize_grads=True)
-        return cast(list[Tensor], all_reduce_mean(mine, self.evaluator.processes))
+    def _grads(self, loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
+        """Gradients of the loss of the whole batch, of which each process has computed a share."""
+        own = torch.autograd.grad(loss, tensors, materialize_grads=True)
+        return cast(list[Tensor], all_reduce_mean(own, self.evaluator.processes))
 
-    def _by_mixture(self, batch: tuple[Tensor, Tensor], mixture: Mixture) -> list[Tensor]:
-        """Gradient of a batch's loss by the weights of the candidates; none is made for the supernet's."""
-        with _held(self.supernet.parameters()):
-            return self._gradients(self._loss(batch), list(mixture.values()))
+    def _mixture_grads(self, batch: Batch, mixture: Mixture) -> list[Tensor]:
+        """Gradients of a batch's loss with respect to the mixture, [14, 8] each; none of the weights."""
+        with frozen(self.supernet.parameters()):
+            return self._grads(self._loss(batch), list(mixture.values()))
 
     @torch.no_grad()
-    def _by_mixture_ahead(
-        self, training: tuple[Tensor, Tensor], validation: tuple[Tensor, Tensor], mixture: Mixture
-    ) -> list[Tensor]:
-        """Gradient of L_val(w'(a), a) by the mixture a, where w' is w after one step of SGD on L_train(w, a).
+    def _second_order_grads(self, training: Batch, validation: Batch, mixture: Mixture) -> list[Tensor]:
+        """Gradients of L_val(w'(a), a) with respect to the mixture a, [14, 8] each.
 
-        With the learning rate r, momentum and weight decay included in the step,
+        w' is w after one step of SGD on L_train(w, a), momentum and weight decay included:
 
-            dL_val/da - r * d2L_train/(da dw) * v,    v = dL_val/dw at w',
+            dL_val/da - lr * d2L_train/(da dw) * v,    v = dL_val/dw, both at w'
 
-        and the product by central differences of dL_train/da at w +- v * 0.01 / norm(v). Weights and running
-        statistics are left as they were.
+        (Liu, Simonyan, Yang, ICLR 2019, equation 7). The product comes from central differences (equation 8),
+
+            (dL_train/da at w + epsilon * v  -  dL_train/da at w - epsilon * v) / (2 * epsilon),
+
+        with epsilon = 0.01 / norm(v). Weights and running statistics are restored.
         """
         supernet, group = self.supernet, self.optimizer.param_groups[0]
         weights, tables = list(supernet.parameters()), list(mixture.values())
-        kept = [tensor.clone() for tensor in (*weights, *supernet.buffers())]
-        before = kept[: len(weights)]
+        saved = [tensor.clone() for tensor in (*weights, *supernet.buffers())]
+        saved_weights = saved[: len(weights)]
         try:
-            with torch.enable_grad(), _held(tables):
-                step = self._gradients(self._loss(training), weights)
-            for weight, slope in zip(weights, step, strict=True):
-                slope.add_(weight, alpha=group["weight_decay"])
-                momentum = self.optimizer.state.get(weight, {}).get("momentum_buffer")
-                if momentum is not None:
-                    slope.add_(momentum, alpha=group["momentum"])
-            torch._foreach_add_(weights, step, alpha=-group["lr"])
+            with torch.enable_grad(), frozen(tables):
+                train_grads = self._grads(self._loss(training), weights)
+            # w' = w - lr * (dL_train/dw + weight_decay * w + momentum * buffer): the step that SGD would take
+            for weight, grad in zip(weights, train_grads, strict=True):
+                grad.add_(weight, alpha=group["weight_decay"])
+                buffer = self.optimizer.state.get(weight, {}).get("momentum_buffer")
+                if buffer is not None:
+                    grad.add_(buffer, alpha=group["momentum"])
+            torch._foreach_add_(weights, train_grads, alpha=-group["lr"])
             with torch.enable_grad():
-                gradients = self._gradients(self._loss(validation), [*tables, *weights])
-            by_mixture, direction = gradients[: len(tables)], gradients[len(tables) :]
-            norm = nn.utils.get_total_norm(direction)
-            distance = 0.01 / norm.clamp_min(torch.finfo(norm.dtype).tiny)
-            sides = []
+                grads = self._grads(self._loss(validation), [*tables, *weights])
+            mixture_grads, v = grads[: len(tables)], grads[len(tables) :]
+            norm = nn.utils.get_total_norm(v)
+            epsilon = 0.01 / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+            perturbed_grads = []  # dL_train/da at w + epsilon * v and at w - epsilon * v
             for sign in (1, -1):
-                for weight, start, along in zip(weights, before, direction, strict=True):
-                    weight.copy_(start + sign * distance * along)
+                for weight, saved_weight, direction in zip(weights, saved_weights, v, strict=True):
+                    weight.copy_(saved_weight + sign * epsilon * direction)
                 with torch.enable_grad():
-                    sides.append(self._by_mixture(training, mixture))
+                    perturbed_grads.append(self._mixture_grads(training, mixture))
         finally:
-            torch._foreach_copy_([*weights, *supernet.buffers()], kept)
-        factor = group["lr"] / (2 * distance)
+            torch._foreach_copy_([*weights, *supernet.buffers()], saved)
+        factor = group["lr"] / (2 * epsilon)
         return [
-            direct - factor * (ahead - behind)
-            for direct, ahead, behind in zip(by_mixture, *sides, strict=True)
+            grad - factor * (plus - minus)
+            for grad, plus, minus in zip(mixture_grads, *perturbed_grads, strict=True)
         ]
 
-    def own_state(self) -> dict[str, Any]:
-        """Alphas and their Adam."""
+    def search_state_dict(self) -> dict[str, Any]:
+        """Alphas and their Adam, and whether an epoch had fewer skips than `stop_skips`."""
         return {
             "alphas": {kind: table.detach() for kind, table in self.alphas.items()},
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
             "had_fewer_skips": self._had_fewer_skips,
         }
 
-    def load_own_state(self, state: dict[str, Any]) -> None:
-        """Alphas and their Adam."""
+    def load_search_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `search_state_dict` returned."""
         for kind, table in self.alphas.items():
             table.data.copy_(state["alphas"][kind])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
@@ -215,13 +235,13 @@ def _skips(genotype: Genotype) -> int:
 
 
 @contextlib.contextmanager
-def _held(tensors: Iterable[Tensor]) -> Iterator[None]:
-    """Make no gradients for these leaves, not even on the way to others."""
-    held = list(tensors)
-    for tensor in held:
+def frozen(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Compute no gradients for these leaf tensors inside the block."""
+    leaves = list(tensors)
+    for tensor in leaves:
         tensor.requires_grad_(False)
     try:
         yield
     finally:
-        for tensor in held:
+        for tensor in leaves:
             tensor.requires_grad_(True)

@@ -10,41 +10,41 @@ import torch
 from torch import Tensor
 
 from search_spaces import Genotype
+from strategies.builtin import EnasOptions
 from strategies.controller import Reinforce
-from strategies.options import EnasOptions
 from strategies.single_path import PathStrategy
 
-RETRIES = 50
-"""Times that the controller may write for one cell within the limit before a uniform draw stands in."""
+MAX_ATTEMPTS = 50
+"""Times that the controller samples for cells within the limit before uniform draws fill up."""
 
 
 class Enas(PathStrategy[EnasOptions]):
-    """Epochs of shared weights on the controller's cells, and controller steps on batches of the other half.
+    """Epochs of shared weights on the controller's cells, each followed by steps of the controller.
 
-    A cell beyond the limit earns no reward and is not trained; the cells found keep within it.
+    A cell beyond the limit gets no reward, is not trained and is never the result.
     """
 
-    def start(self) -> None:
-        """A new controller."""
-        super().start()
-        self.reinforce = Reinforce(self.options, self._number(0, 3))
+    def setup(self) -> None:
+        """Create the controller and its optimizer."""
+        super().setup()
+        self.reinforce = Reinforce(self.options, self._draw_seed(0, 3))
 
     def draw(self, count: int, *purpose: int) -> list[Genotype]:
-        """Cells as the controller writes them now, within the limit."""
+        """Sample cells within the limit from the current controller."""
         generator = self._generator(*purpose)
         fits = self.evaluator.context.fits
         cells: list[Genotype] = []
         with torch.no_grad():
-            for _ in range(RETRIES):
+            for _ in range(MAX_ATTEMPTS):
                 if len(cells) == count:
                     break
-                written = self.reinforce.controller(count - len(cells), generator).genotypes
-                cells += filter(fits, written)
+                sampled = self.reinforce.controller(count - len(cells), generator).genotypes
+                cells += filter(fits, sampled)
         return cells + self.uniform(count - len(cells), *purpose)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
-        """The shared weights first, then the controller."""
-        figures = super().train_epoch(epoch)
+        """Train the shared weights, then the controller on batches of the alpha split."""
+        metrics = super().train_epoch(epoch)
         generator = self._generator(epoch, 4)
         batches: Iterator[tuple[Tensor, Tensor]] = itertools.chain.from_iterable(
             iter(self.evaluator.alphas) for _ in itertools.count()
@@ -56,23 +56,23 @@ class Enas(PathStrategy[EnasOptions]):
                 for cell in cells
             ]
 
-        gains = [self.reinforce.step(rewards, generator) for _ in range(self.options.controller_steps)]
-        return figures | {"reward": sum(gains) / len(gains)}
+        means = [self.reinforce.step(rewards, generator) for _ in range(self.options.controller_steps)]
+        return metrics | {"reward": sum(means) / len(means)}
 
-    def conclude(self) -> None:
-        """The best of a few cells that the trained controller writes."""
+    def select_final(self) -> None:
+        """Select the best of a few cells that the trained controller samples."""
         self.keep_best("final", self.draw(self.options.candidates, self.epochs, 2))
 
-    def own_state(self) -> dict[str, Any]:
-        """The controller."""
+    def search_state_dict(self) -> dict[str, Any]:
+        """State of the controller, its optimizer and its baseline."""
         return self.reinforce.state_dict()
 
-    def load_own_state(self, state: dict[str, Any]) -> None:
-        """The controller."""
+    def load_search_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `search_state_dict` returned."""
         self.reinforce.load_state_dict(state)
 
-    def _number(self, *purpose: int) -> int:
+    def _draw_seed(self, *purpose: int) -> int:
         return int(self.rng(*purpose).integers(2**62))
 
     def _generator(self, *purpose: int) -> torch.Generator:
-        return torch.Generator().manual_seed(self._number(*purpose))
+        return torch.Generator().manual_seed(self._draw_seed(*purpose))

@@ -1,49 +1,51 @@
-"""Evolution: for accuracy alone or for accuracy and mult_adds, of trained candidates or of shared weights."""
+"""Evolution for accuracy, or for accuracy and mult_adds, of trained candidates or under shared weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from search_spaces import Genotype
+from strategies.builtin import EvolutionOptions
 from strategies.multitrial import MultiTrialStrategy
-from strategies.options import EvolutionOptions
-from strategies.proposers import Proposer, RegularizedEvolution, Told
+from strategies.proposers import Evaluation, Proposer, RegularizedEvolution
 from strategies.single_path import PathStrategy
 
 
-def make_proposer(options: EvolutionOptions, workers: int, *args: Any) -> Proposer:
-    """The proposer that the options name."""
+def make_proposer(options: EvolutionOptions, concurrency: int, *args: Any) -> Proposer:
+    """Create the proposer of `options.selection`.
+
+    Args:
+        options: options of the evolution.
+        concurrency: number of candidates trained at a time.
+        *args: arguments of `Proposer`.
+    """
     if options.selection == "regularized":
-        return RegularizedEvolution(options, options.ahead or workers, *args)
-    from strategies.nsga2 import Nsga2
+        return RegularizedEvolution(options, options.ahead or concurrency, *args)
+    from strategies.nsga2 import Nsga2  # pymoo takes a second to import
 
     return Nsga2(options, *args)
 
 
 class Evolution(MultiTrialStrategy[EvolutionOptions]):
-    """Each candidate is trained from scratch."""
+    """Evolution of candidates that are trained from scratch."""
 
     def make_proposer(self, *args: Any) -> Proposer:
-        """The proposer that the options name."""
+        """Create the proposer of the options."""
         return make_proposer(self.options, self.evaluator.workers, *args)
-
-    def total(self) -> int:
-        """As the options say."""
-        return self.options.total
 
 
 class SupernetEvolution(PathStrategy[EvolutionOptions]):
-    """Shared weights are trained on uniformly drawn cells, then candidates are scored under them.
+    """Evolution of cells that are scored under shared weights, which uniformly drawn cells have trained.
 
-    This is single-path one-shot search (Guo et al., ECCV 2020) with the chosen kind of evolution.
+    This is single-path one-shot search (Guo et al., ECCV 2020) with a choice of evolution.
     """
 
     def draw(self, count: int, *purpose: int) -> list[Genotype]:
-        """Uniform draws within the limit."""
+        """Draw cells uniformly within the limit."""
         return self.uniform(count, *purpose)
 
-    def conclude(self) -> None:
-        """Evolve under the trained weights."""
+    def select_final(self) -> None:
+        """Evolve cells under the trained weights."""
         proposer = make_proposer(
             self.options,
             1,
@@ -52,12 +54,12 @@ class SupernetEvolution(PathStrategy[EvolutionOptions]):
             self.options.total,
             Genotype.from_sample,
         )
-        told: list[Told] = []
+        history: list[Evaluation] = []
         for index in range(proposer.total):
-            code = proposer.propose(index, told[: proposer.needs(index)])
+            code = proposer.propose(index, history[: proposer.needs(index)])
             genotype = proposer.architecture(code)
-            told.append(Told(code, self.score("evolution", index, genotype)))
+            history.append(Evaluation(code, self.score("evolution", index, genotype)))
             self.evaluator.recorder.advance(self.epochs, index + 1, proposer.total)
-        best = told[proposer.best(told)]
-        self.result.front = proposer.members(told)
-        self.settle(proposer.architecture(best.code), best.score)
+        best = history[proposer.best(history)]
+        self.result.front = proposer.members(history)
+        self.set_incumbent(proposer.architecture(best.code), best.score)

@@ -1,4 +1,4 @@
-"""What a strategy is told by whoever runs it: seed, budget, limit, and where its records go."""
+"""What a strategy gets from the program that runs it: batches, seed, budget, limit, recorder and journal."""
 
 from __future__ import annotations
 
@@ -6,62 +6,103 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from torch import Tensor
+
 from search_spaces import Genotype
 from search_spaces.errors import UserError
 
 Tables = dict[str, list[list[float]]]
-"""Weights [14, 8] of the candidates on every edge of `normal` and `reduce` cells; empty where a strategy has
-none."""
+"""Weights of the candidate operations, [14, 8] per kind of cell (`normal`, `reduce`): a row per edge, a
+column per candidate. Empty for a strategy that has none."""
 
 Architecture = TypeVar("Architecture")
 
-DRAWS = 100_000
+MAX_DRAWS = 100_000
 """Draws after which a limit that none of them has met counts as out of reach."""
 
 
+class Batches(Protocol):
+    """Batches of one split for a search: the same in every run for the same seed and epoch.
+
+    Each process iterates over its own share of every batch; the shares are equally large.
+
+    Attributes:
+        batch_size: images per batch, in this process.
+    """
+
+    batch_size: int
+
+    @property
+    def samples(self) -> int:
+        """Images per epoch, in this process."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration goes through."""
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images float [B, 3, H, W] and labels int64 [B] of one batch after the other, on the device."""
+
+
 class Recorder(Protocol):
-    """Where a search reports to."""
+    """Receives the metrics and genotypes of a search.
+
+    A strategy that trains candidates one by one counts them as epochs.
+    """
 
     def expect(self, total: int) -> None:
-        """The search will take `total` epochs; or candidates, where those are trained one by one."""
+        """Announce the number of epochs, or of candidates."""
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
-        """Figures of `split` at the end of `epoch`, after `step` steps in all.
+        """Report metrics.
 
-        A strategy that trains candidates one by one counts them as epochs.
+        Args:
+            split: `train` or `validation`.
+            step: optimizer steps since the start; for candidates, images backpropagated since the start.
+            epoch: number of the epoch, or of the candidate, from 0.
+            **values: metrics by name: `loss`, `top1` in percent, `seconds`, `lr`, `mult_adds`, ...
         """
 
     def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
-        """The architecture that the search stands at after `epoch`."""
+        """Report the current genotype after `epoch`.
+
+        Args:
+            epoch: number of the epoch, or of the candidate, from 0.
+            genotype: the architecture that would be exported now.
+            mixture: weights of the candidate operations; empty for a strategy that has none.
+            top1: validation accuracy in percent.
+        """
 
     def advance(self, epoch: int, done: int, total: int) -> None:
-        """`done` of `total` steps of `epoch` have been taken."""
+        """Report that `done` of `total` steps of `epoch` have been taken."""
 
 
 class Journal(Protocol):
-    """The candidates that were scored one by one, an entry each; what a killed search goes on from.
+    """The candidates that were scored one by one, an entry each, from which a killed search resumes.
 
-    Entries are JSON values. One that was appended is there after any kill.
+    Entries are JSON values. An entry that was appended survives any kill.
     """
 
     def __iter__(self) -> Iterator[dict[str, Any]]: ...
 
     def append(self, entry: dict[str, Any], /) -> object:
-        """Keep an entry."""
+        """Store an entry."""
 
 
 @dataclass(frozen=True)
 class SearchContext:
-    """The context of a search.
+    """Seed, budget and limit of a search, and its journal.
 
     Attributes:
-        seed: of every draw the strategy makes.
-        budget: images that may pass through a network with a gradient; None: as the options say. A search
+        seed: seed of every draw that the strategy makes.
+        budget: number of images that may be backpropagated; None: as many as the options ask for. A search
             takes as many whole epochs, or candidates, as fit.
-        mult_adds: counts the final network of an architecture; needed with a limit, and by strategies that
-            minimise it.
-        max_mult_adds: what the architecture found may cost at most; None: no limit.
-        journal: of the candidates scored one by one.
+        mult_adds: counts the multiply-adds of an architecture's final network; needed with a limit, and by
+            strategies that minimise them.
+        max_mult_adds: largest number of multiply-adds that the architecture found may have; None: no limit.
+        journal: the candidates scored one by one.
     """
 
     seed: int = 0
@@ -71,43 +112,51 @@ class SearchContext:
     journal: Journal = field(default_factory=list[dict[str, Any]])
 
     def fits(self, architecture: Any) -> bool:
-        """Whether the final network keeps within the limit."""
+        """Whether the final network is within the limit."""
         return self.max_mult_adds is None or self.cost(architecture) <= self.max_mult_adds
 
     def cost(self, architecture: Any) -> int:
-        """Mult_adds of the final network.
+        """Multiply-adds of the final network, per image.
 
         Raises:
-            UserError: no counter was given.
+            UserError: the context has no counter.
         """
         if self.mult_adds is None:
-            raise UserError("this search needs to count mult_adds, and was given no counter")
+            raise UserError("this search counts multiply-adds, so its SearchContext needs mult_adds")
         return self.mult_adds(architecture)
 
-    def first_fit(
-        self, draws: Callable[[], Architecture], decode: Callable[[Architecture], Any]
+    def draw_within_limit(
+        self, draw: Callable[[], Architecture], decode: Callable[[Architecture], Any]
     ) -> Architecture:
-        """Draw until the limit is kept: rejection, which leaves the draws within the limit as they were.
+        """Draw until the limit is met: rejection keeps the distribution of the draws within the limit.
+
+        Args:
+            draw: draws one architecture, in any form.
+            decode: turns a drawn one into what `mult_adds` counts.
 
         Raises:
-            UserError: no draw of very many keeps the limit.
+            UserError: none of `MAX_DRAWS` draws is within the limit.
         """
-        for _ in range(DRAWS):
-            drawn = draws()
+        for _ in range(MAX_DRAWS):
+            drawn = draw()
             if self.fits(decode(drawn)):
                 return drawn
         raise UserError(
-            f"none of {DRAWS:,} draws keeps within max_mult_adds = {self.max_mult_adds:,}; allow more"
+            f"none of {MAX_DRAWS:,} draws keeps within max_mult_adds = {self.max_mult_adds:,}; allow more"
         )
 
-    def whole(self, samples: int, what: str) -> int | None:
-        """How many things of `samples` images each the budget pays for; None without a budget.
+    def units_within_budget(self, images: int, unit: str) -> int | None:
+        """Number of units of `images` backpropagated images each within the budget; None without a budget.
+
+        Args:
+            images: images per unit.
+            unit: name of the unit in the message, such as `candidate`.
 
         Raises:
-            UserError: it pays for none.
+            UserError: the budget is less than one unit.
         """
         if self.budget is None:
             return None
-        if self.budget < samples:
-            raise UserError(f"a budget of {self.budget:,} samples is less than one {what} ({samples:,})")
-        return self.budget // samples
+        if self.budget < images:
+            raise UserError(f"a budget of {self.budget:,} images is less than one {unit} ({images:,} images)")
+        return self.budget // images

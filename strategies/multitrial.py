@@ -1,7 +1,7 @@
-"""Searching by training candidates: the frame, as an NNI strategy over whichever of NNI's engines runs it.
+"""Searching by training candidates: the frame that multi-trial strategies fill in, as an NNI strategy.
 
 In NNI's sequential engine a candidate is trained where the search runs; over a training service each is a
-trial. Candidates are told to the proposer in the order in which they were proposed, whenever they finish.
+trial. The proposer sees the scores in the order of proposal, whenever candidates finish.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import queue
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 from search_spaces import Genotype
 from search_spaces.coding import Code, Coding
+from search_spaces.errors import UserError
 from search_spaces.nni_api import (
     Evaluator,
     ExecutableModelSpace,
@@ -24,27 +25,31 @@ from search_spaces.nni_api import (
     Strategy,
 )
 from strategies.interfaces import Recorder, SearchContext
-from strategies.proposers import Proposer, Told
+from strategies.options import CandidateOptions
+from strategies.proposers import Evaluation, Proposer
 from strategies.result import SearchResult
-from strategies.supernet import OptionsT
 
-ATTEMPTS = 3
-"""Times that a candidate is trained before its failure ends the search."""
-SILENCE_SECONDS = 20.0
-"""After as long without news, the engine is asked whether it is still there."""
+MAX_ATTEMPTS = 3
+"""Times that a failing candidate is trained before its failure ends the search."""
+POLL_SECONDS = 20.0
+"""Seconds without an event after which the strategy checks that the engine is still running."""
+
+
+OptionsT = TypeVar("OptionsT", bound=CandidateOptions)
 
 
 class CandidateEvaluator(Evaluator):  # type: ignore[misc]
-    """How candidates are judged, and the context of the search: what NNI hands to the strategy.
+    """Trains and scores candidates, and carries the context of the search: what NNI hands to the strategy.
 
-    `evaluate` trains NNI's frozen model and reports with `nni.report_final_result` top-1 in percent, or a
-    dict with `default` (top-1), `samples` and `seconds`.
+    `evaluate` trains NNI's frozen model and calls `nni.report_final_result` with top-1 in percent, or with a
+    dict of `default` (top-1), `samples` (images backpropagated) and `seconds`. Where the loss was not finite,
+    top-1 is 0 and the dict has `diverged: True`; any other failure must be raised.
 
     Attributes:
-        context: of the search.
-        recorder: where the search reports to.
-        training_images: images that are backpropagated when one candidate is trained.
-        workers: candidates that may be trained at once.
+        context: seed, budget and limit of the search, and its journal.
+        recorder: receives the metrics and genotypes of the search.
+        training_images: number of images that training one candidate backpropagates.
+        workers: number of candidates that may be trained at a time.
     """
 
     context: SearchContext
@@ -53,35 +58,31 @@ class CandidateEvaluator(Evaluator):  # type: ignore[misc]
     workers: int = 1
 
     def architecture(self, sample: dict[str, Any]) -> Any:
-        """What an NNI sample stands for: the genotype."""
+        """The genotype of an NNI sample; evaluators of other spaces return their own architecture."""
         return Genotype.from_sample(sample)
 
 
 class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc]
-    """Base of the strategies that train candidates; a subclass names its proposer.
+    """Base of the strategies that train candidates; a subclass creates its proposer.
 
     Attributes:
-        options: the strategy's options.
-        result: what the search has come to so far.
-        told: the candidates whose score is known, in the order of proposal.
+        options: options of the strategy, which also say how many candidates it trains.
+        result: result of the search so far.
+        history: the candidates whose score is known, in the order of proposal.
     """
 
     def __init__(self, options: OptionsT) -> None:
         super().__init__()
         self.options = options
         self.result = SearchResult()
-        self.told: list[Told] = []
+        self.history: list[Evaluation] = []
         self._running: dict[int, ExecutableModelSpace] = {}
         self._news: queue.SimpleQueue[tuple[ExecutableModelSpace, ModelStatus]] = queue.SimpleQueue()
         self._metrics: dict[int, Any] = {}
 
     @abstractmethod
     def make_proposer(self, *args: Any) -> Proposer:
-        """The proposer, from the coding, the context, the candidates in all, and what a sample stands for."""
-
-    @abstractmethod
-    def total(self) -> int:
-        """Candidates in all, without a budget."""
+        """Create the proposer; `args` are the arguments of `Proposer`."""
 
     # What NNI calls
 
@@ -95,7 +96,8 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         self.proposer = self.make_proposer(
             Coding.of(model_space.simplify()),
             evaluator.context,
-            evaluator.context.whole(evaluator.training_images, "candidate") or self.total(),
+            evaluator.context.units_within_budget(evaluator.training_images, "candidate")
+            or self.options.total,
             evaluator.architecture,
         )
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
@@ -107,21 +109,21 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         self.engine.unregister_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the search keeps a journal of its own, candidate by candidate."""
+        """NNI's checkpoint of the strategy: empty, since the journal keeps every candidate."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing: the search keeps a journal of its own, candidate by candidate."""
+        """Load NNI's checkpoint of the strategy, which is empty."""
 
     def list_models(self, sort: bool = True, limit: int | None = None) -> Iterator[ExecutableModelSpace]:
         """The architectures found as NNI's frozen models, the chosen one first, then by score."""
-        places = list(range(len(self.told)))
-        if sort and places:
-            chosen = self.proposer.best(self.told)
-            places.sort(key=lambda place: (place != chosen, -self.told[place].score))
-        for place in places[:limit]:
-            model = self.model_space.freeze(self.proposer.coding.sample(self.told[place].code))
-            model.metrics.final = self.told[place].score
+        indices = list(range(len(self.history)))
+        if sort and indices:
+            chosen = self.proposer.best(self.history)
+            indices.sort(key=lambda index: (index != chosen, -self.history[index].score))
+        for index in indices[:limit]:
+            model = self.model_space.freeze(self.proposer.coding.sample(self.history[index].code))
+            model.metrics.final = self.history[index].score
             yield model
 
     # The search
@@ -131,14 +133,14 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         proposer, codes = self.proposer, dict[int, Code]()
         failures: dict[int, int] = {}
         self.evaluator.recorder.expect(proposer.total)
-        while len(self.told) < proposer.total:
-            while self._may_ask(len(codes)):
+        while len(self.history) < proposer.total:
+            while self._may_propose(len(codes)):
                 index = len(codes)
-                codes[index] = proposer.propose(index, self.told[: proposer.needs(index)])
+                codes[index] = proposer.propose(index, self.history[: proposer.needs(index)])
                 if index not in entries:
                     self._submit(index, codes[index])
-            if len(self.told) in entries:
-                self._tell(codes[len(self.told)], entries[len(self.told)])
+            if len(self.history) in entries:
+                self._accept(codes[len(self.history)], entries[len(self.history)])
                 continue
             index, status = self._next_end()
             if status is ModelStatus.Trained and index in self._metrics:
@@ -146,19 +148,23 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
                 self.evaluator.context.journal.append(entries[index])
                 continue
             failures[index] = failures.get(index, 0) + 1
-            if failures[index] == ATTEMPTS:
+            if failures[index] == MAX_ATTEMPTS:
                 raise RuntimeError(
-                    f"candidate {index} failed {ATTEMPTS} times; the log of its trial says why "
+                    f"candidate {index} failed {MAX_ATTEMPTS} times; the log of its trial says why "
                     f"({proposer.architecture(codes[index])})"
                 )
             self._submit(index, codes[index])
-        self.result.front = proposer.members(self.told)
+        if all(entries[index].get("diverged", False) for index in range(proposer.total)):
+            raise UserError(
+                f"the training of all {proposer.total} candidates has diverged; try a lower learning rate"
+            )
+        self.result.front = proposer.members(self.history)
 
-    def _may_ask(self, index: int) -> bool:
+    def _may_propose(self, index: int) -> bool:
         return (
             index < self.proposer.total
             and len(self._running) < self.evaluator.workers
-            and len(self.told) >= self.proposer.needs(index)
+            and len(self.history) >= self.proposer.needs(index)
         )
 
     def _submit(self, index: int, code: Code) -> None:
@@ -172,7 +178,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         """Wait until a candidate has ended."""
         while True:
             try:
-                model, status = self._news.get(timeout=SILENCE_SECONDS)
+                model, status = self._news.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 if not self.engine.budget_available():
                     raise RuntimeError("NNI's engine has stopped before the search was over") from None
@@ -183,36 +189,39 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
 
     def _entry(self, index: int, code: Code) -> dict[str, Any]:
         metric = self._metrics.pop(index)
-        figures = metric if isinstance(metric, dict) else {"default": metric}
-        return {
+        metrics = metric if isinstance(metric, dict) else {"default": metric}
+        entry = {
             "candidate": index,
             "sample": self.proposer.coding.sample(code),
-            "top1": float(figures["default"]),
-            "samples": int(figures.get("samples", self.evaluator.training_images)),
-            "seconds": float(figures.get("seconds", 0.0)),
+            "top1": float(metrics["default"]),
+            "samples": int(metrics.get("samples", self.evaluator.training_images)),
+            "seconds": float(metrics.get("seconds", 0.0)),
         }
+        return entry | ({"diverged": True} if metrics.get("diverged") else {})
 
-    def _tell(self, code: Code, entry: dict[str, Any]) -> None:
-        """Take in the next candidate in order, and report it."""
+    def _accept(self, code: Code, entry: dict[str, Any]) -> None:
+        """Add the next candidate in order to the history, and report it."""
         assert entry["sample"] == self.proposer.coding.sample(code), "the journal is of another search"
-        self.told.append(Told(code, entry["top1"]))
+        self.history.append(Evaluation(code, entry["top1"]))
         result, recorder, context = self.result, self.evaluator.recorder, self.evaluator.context
-        number = len(self.told) - 1
+        number = len(self.history) - 1
         result.training_images += entry["samples"]
         result.seconds += entry["seconds"]
-        result.candidates = len(self.told)
-        self.settle()
-        figures = {"top1": entry["top1"], "best_top1": result.score, "seconds": entry["seconds"]}
+        result.candidates = len(self.history)
+        self.set_incumbent()
+        metrics = {"top1": entry["top1"], "best_top1": result.score, "seconds": entry["seconds"]}
         if context.mult_adds is not None:
-            figures["mult_adds"] = context.cost(self.proposer.architecture(code))
-        recorder.log("validation", result.training_images, number, **figures)
+            metrics["mult_adds"] = context.cost(self.proposer.architecture(code))
+        if entry.get("diverged"):
+            metrics["diverged"] = 1.0
+        recorder.log("validation", result.training_images, number, **metrics)
         if result.genotype is not None:
             recorder.record(number, result.genotype, {}, result.score)
         recorder.advance(number, 1, 1)
 
-    def settle(self) -> None:
-        """Make the best candidate so far the one that the search stands at."""
-        best = self.told[self.proposer.best(self.told)]
+    def set_incumbent(self) -> None:
+        """Make the best candidate so far the result."""
+        best = self.history[self.proposer.best(self.history)]
         architecture = self.proposer.architecture(best.code)
         self.result.genotype = architecture if isinstance(architecture, Genotype) else None
         self.result.score = best.score

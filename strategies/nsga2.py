@@ -17,27 +17,28 @@ from pymoo.operators.mutation.pm import PolynomialMutation
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from search_spaces.coding import Code
-from strategies.options import EvolutionOptions
-from strategies.proposers import Proposer, Told
+from search_spaces.pareto import pareto_front
+from strategies.builtin import EvolutionOptions
+from strategies.proposers import Evaluation, Proposer
 
 ETA = 3
 """Distribution index of the polynomial mutation, as NSGA-Net sets it."""
-RETRIES = 100
-"""Children bred for one that was not trained before."""
+MAX_ATTEMPTS = 100
+"""Children bred in search of one that was not trained before; the last is taken if all were."""
 
 
 class Nsga2(Proposer):
-    """Minimises the error and the mult_adds of the final network.
+    """Minimises the error and the multiply-adds of the final network.
 
-    Generations of offspring by binary tournament (domination, then crowding), two-point crossover and
-    polynomial mutation; the survivors of parents and offspring together are the next parents. A child beyond
-    the limit, or trained before, is rejected and bred again.
+    Generations of offspring come from binary tournaments (domination, then crowding), two-point crossover and
+    polynomial mutation; the survivors of parents and offspring together are the next parents. A child that is
+    beyond the limit, or was trained before, is rejected and bred again.
 
     Args:
-        options: of evolution.
+        options: options of the evolution.
+        *args: arguments of `Proposer`.
     """
 
     def __init__(self, options: EvolutionOptions, *args: Any) -> None:
@@ -51,21 +52,20 @@ class Nsga2(Proposer):
         self._parents: dict[int, Any] = {}
 
     def needs(self, index: int) -> int:
-        """All generations before its own."""
-        generation = self._generation(index)
-        return self._begins(generation)
+        """All candidates of earlier generations."""
+        return self._first_index(self._generation(index))
 
-    def propose(self, index: int, told: Sequence[Told]) -> Code:
-        """A random architecture for the first generation, then a child."""
+    def propose(self, index: int, history: Sequence[Evaluation]) -> Code:
+        """Draw a random candidate for the first generation, breed a child after it."""
         rng = self.rng(index)
         generation = self._generation(index)
         if generation == 0:
             return self.random(rng)
-        parents, seen = self._survivors(generation, told), {candidate.code for candidate in told}
+        parents, seen = self._survivors(generation, history), {candidate.code for candidate in history}
         rules = SimpleNamespace(tournament_type="comp_by_dom_and_crowding", random_state=rng)
 
         def child() -> Code:
-            for _ in range(RETRIES):
+            for _ in range(MAX_ATTEMPTS):
                 pair = self._selection.do(
                     self._problem, parents, 1, n_parents=2, random_state=rng, algorithm=rules
                 )
@@ -78,44 +78,45 @@ class Nsga2(Proposer):
 
         return self.within_limit(child)
 
-    def front(self, told: Sequence[Told]) -> list[int]:
-        """The undominated of all candidates, cheapest first; of equal ones the earliest."""
-        objectives = self.objectives(told)
-        _, first = np.unique(objectives, axis=0, return_index=True)
-        best = first[NonDominatedSorting().do(objectives[first], only_non_dominated_front=True)]
-        return [int(place) for place in sorted(best, key=lambda place: objectives[place, 1])]
+    def front(self, history: Sequence[Evaluation]) -> list[int]:
+        """Indices of the Pareto front of all candidates, cheapest first; of equal ones the earliest."""
+        objectives = self.objectives(history)
+        _, earliest = np.unique(objectives, axis=0, return_index=True)
+        front = earliest[pareto_front(objectives[earliest])]
+        return [int(index) for index in sorted(front, key=lambda index: objectives[index, 1])]
 
-    def best(self, told: Sequence[Told]) -> int:
-        """The member of the front with the lowest error, or its knee."""
+    def best(self, history: Sequence[Evaluation]) -> int:
+        """Index of the candidate with the lowest error, or of the knee of the front."""
         if self.options.choose == "lowest_error":
-            return super().best(told)
-        front = self.front(told)
-        return front[knee(self.objectives(told)[front])]
+            return super().best(history)
+        front = self.front(history)
+        return front[knee(self.objectives(history)[front])]
 
-    def objectives(self, told: Sequence[Told]) -> npt.NDArray[np.float64]:
-        """Error in percent and mult_adds of each candidate, [n, 2]."""
+    def objectives(self, history: Sequence[Evaluation]) -> npt.NDArray[np.float64]:
+        """Error in percent and multiply-adds per image of each candidate, float64 [n, 2]."""
         return np.array(
-            [(100 - candidate.score, self.cost(candidate.code)) for candidate in told], dtype=float
+            [(100 - candidate.score, self.cost(candidate.code)) for candidate in history], dtype=float
         )
 
-    def _begins(self, generation: int) -> int:
-        return (
-            0 if generation == 0 else self.options.population_size + (generation - 1) * self.options.offspring
-        )
+    def _first_index(self, generation: int) -> int:
+        """Index of the first candidate of a generation."""
+        if generation == 0:
+            return 0
+        return self.options.population_size + (generation - 1) * self.options.offspring
 
     def _generation(self, index: int) -> int:
         beyond = index - self.options.population_size
         return 0 if beyond < 0 else 1 + beyond // self.options.offspring
 
-    def _survivors(self, generation: int, told: Sequence[Told]) -> Any:
-        """The parents of `generation`, with rank and crowding, from all candidates before it."""
+    def _survivors(self, generation: int, history: Sequence[Evaluation]) -> Any:
+        """Parents of `generation`, with rank and crowding, from all candidates of earlier generations."""
         if generation not in self._parents:
-            kept = [] if generation == 1 else list(self._survivors(generation - 1, told))
-            begin, end = self._begins(generation - 1), self._begins(generation)
+            kept = [] if generation == 1 else list(self._survivors(generation - 1, history))
+            first, end = self._first_index(generation - 1), self._first_index(generation)
             individuals = [
                 Individual(X=np.array(candidate.code), F=objectives)
                 for candidate, objectives in zip(
-                    told[begin:end], self.objectives(told[begin:end]), strict=True
+                    history[first:end], self.objectives(history[first:end]), strict=True
                 )
             ]
             merged = Population.create(*kept, *individuals)
@@ -129,10 +130,13 @@ class Nsga2(Proposer):
 
 
 def knee(objectives: npt.NDArray[np.float64]) -> int:
-    """Place of the knee of a front: farthest below the line between its two ends, both objectives scaled.
+    """Index of the knee of a Pareto front: the point farthest below the line between its two ends.
+
+    Both objectives are scaled to [0, 1] first, so that the distance to the line is the same as the sum of the
+    two up to constants (Das, Structural Optimization 18, 1999).
 
     Args:
-        objectives: [n, 2], to be minimised, sorted by the second.
+        objectives: points of the front, to be minimised, [n, 2], sorted by the second objective.
     """
     span = np.ptp(objectives, axis=0)
     scaled = (objectives - objectives.min(axis=0)) / np.where(span > 0, span, 1)

@@ -1,4 +1,4 @@
-"""Reading cells off a mixture under a limit on mult_adds."""
+"""Deriving cells from a mixture under a limit on multiply-adds."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from search_spaces.sizes import CellCosts
 
 Weights = npt.NDArray[np.floating]
 Choice = tuple[int, float, tuple[Edge, ...]]
-"""Mult_adds, weight, and the edges chosen so far."""
+"""Multiply-adds, sum of weights, and edges chosen so far."""
 
 
-def heaviest(normal: Weights, reduce: Weights, costs: CellCosts, limit: int) -> Genotype:
-    """The cells within `limit` whose sixteen operations weigh most in sum, exactly.
+def project_to_limit(normal: Weights, reduce: Weights, costs: CellCosts, limit: int) -> Genotype:
+    """Find the cells within `limit` whose sixteen operations have the largest sum of weights, exactly.
 
-    Without a limit this is the rule of DARTS: the two edges of a node whose best operations weigh most.
+    A limit that does not bind gives the rule of DARTS: the two edges of a node whose best operations have the
+    largest weights. Otherwise the choices of one node after the other are combined, and only undominated
+    combinations are kept, which loses nothing because costs and weights are sums over edges.
 
     Args:
-        normal: weights [14, 8] after softmax, as `Genotype.from_mixture` takes them.
-        reduce: likewise.
-        costs: mult_adds of the final network.
-        limit: mult_adds that the final network may have.
+        normal: weights of the normal cell after softmax, [14, 8], as `Genotype.from_mixture` takes them.
+        reduce: weights of the reduction cell after softmax, [14, 8].
+        costs: counts the multiply-adds of the final network.
+        limit: largest number of multiply-adds of the final network, per image.
 
     Raises:
-        UserError: even pooling everywhere costs more.
+        UserError: even a network of pooling alone is beyond the limit.
     """
     if costs.base > limit:
         raise UserError(
@@ -54,7 +56,7 @@ def heaviest(normal: Weights, reduce: Weights, costs: CellCosts, limit: int) -> 
 
 
 def _options(kind: str, rows: Weights, costs: CellCosts) -> list[Choice]:
-    """What a node may choose: two edges, an operation on each."""
+    """Choices of one node: two edges, an operation on each."""
     edges = [
         _undominated(
             [
@@ -75,7 +77,7 @@ def _options(kind: str, rows: Weights, costs: CellCosts) -> list[Choice]:
 
 
 def _undominated(choices: list[Choice]) -> list[Choice]:
-    """Those that no other beats in both, cheapest first; each weighs more than the one before."""
+    """The choices that no other beats in both cost and weight, cheapest first; of equal ones the first."""
     kept: list[Choice] = []
     for choice in sorted(choices, key=lambda choice: (choice[0], -choice[1])):
         if not kept or choice[1] > kept[-1][1]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from search_spaces import Genotype
-from strategies.options import RandomWsOptions
+from strategies.builtin import RandomWsOptions
 from strategies.single_path import PathStrategy
 
 
 class RandomWs(PathStrategy[RandomWsOptions]):
-    """One uniformly drawn cell a minibatch; in the end the best of many under the shared weights.
+    """One uniformly drawn cell per batch; in the end the best of many cells under the shared weights.
 
-    Candidates are screened on a few validation batches, and the best of them scored on all.
+    Candidates are screened on a few validation batches, and the best of them are scored on all.
     """
 
     def draw(self, count: int, *purpose: int) -> list[Genotype]:
-        """Uniform draws within the limit."""
+        """Draw cells uniformly within the limit."""
         return self.uniform(count, *purpose)
 
-    def conclude(self) -> None:
-        """Screen, then choose among the finalists."""
+    def select_final(self) -> None:
+        """Screen random cells, then select the best of the finalists."""
         options = self.options
         candidates = self.uniform(options.candidates, self.epochs, 2)
         order = self.keep_best("screening", candidates, options.batches)

@@ -1,4 +1,4 @@
-"""What every search ends with, whatever its strategy."""
+"""The result of every search, whatever its strategy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from search_spaces import Genotype
 
 @dataclass(frozen=True)
 class Member:
-    """An architecture of a front: none of the search is both more accurate and cheaper.
+    """An architecture of a Pareto front: no other of the search is both more accurate and cheaper.
 
     Attributes:
-        architecture: a genotype, or what another space calls an architecture.
+        architecture: a genotype, or the architecture of another space.
         score: top-1 in percent.
-        mult_adds: of its final network.
+        mult_adds: multiply-adds of its final network, per image.
     """
 
     architecture: Any
@@ -26,17 +26,18 @@ class Member:
 
 @dataclass
 class SearchResult:
-    """What a search has come to.
+    """The result of a search so far.
 
     Attributes:
-        genotype: the architecture it stands at.
-        score: top-1 in percent that the strategy saw for it: under shared weights, or of a short training.
-            NaN where nothing was trained.
-        training_images: images that were backpropagated, over all networks that were trained.
+        genotype: the architecture found; None before the first.
+        score: top-1 in percent that the strategy measured for it: under shared weights, or after a short
+            training. NaN where nothing was trained.
+        training_images: number of images backpropagated, over all networks and processes.
         seconds: time spent searching, over all processes that worked on it.
-        epochs: epochs of the shared weights done; 0 where there are none.
-        candidates: architectures scored one by one.
-        front: accuracy against mult_adds, cheapest first, for a strategy that seeks both.
+        epochs: number of finished epochs of the shared weights; 0 where there are none.
+        candidates: number of architectures scored one by one.
+        front: Pareto front of accuracy against multiply-adds, cheapest first; empty unless the strategy seeks
+            both.
     """
 
     genotype: Genotype | None = None

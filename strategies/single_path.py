@@ -1,4 +1,4 @@
-"""Searching by sampled cells: each minibatch trains one cell, on weights that all cells share."""
+"""Searching by sampled cells: each batch trains one cell, on weights that all cells share."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ from search_spaces import DartsSpace, Genotype
 from search_spaces.cells.sampled import SampledCell
 from search_spaces.coding import Coding
 from search_spaces.nni_api import no_default_hook
-from strategies.supernet import OptionsT, Standing, SupernetStrategy
-
-WATCHED = 10
-"""Cells that are scored after every epoch, each on one validation batch, to see the weights mature."""
+from strategies.builtin import MONITORED_CELLS
+from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
 
 
 class PathStrategy(SupernetStrategy[OptionsT]):
     """Base of the strategies that train shared weights by sampling cells.
 
-    A subclass says which cells an epoch trains (`draw`) and how the last one is chosen (`conclude`).
-    Cells beyond the limit are rejected: they are neither trained nor scored.
+    A subclass samples the cells that an epoch trains (`draw`) and selects the final one (`select_final`).
+    Cells beyond the limit on multiply-adds are rejected: they are neither trained nor scored.
     """
 
     @abstractmethod
     def draw(self, count: int, *purpose: int) -> list[Genotype]:
-        """`count` cells within the limit, the same for the same `purpose`."""
+        """Sample cells within the limit.
 
-    def start(self) -> None:
-        """Look up what an earlier process has scored."""
+        Args:
+            count: number of cells.
+            *purpose: numbers that, with the seed, determine the draws: the epoch, then 0 for training, 1 for
+                monitoring and 2 for the final choice.
+        """
+
+    def setup(self) -> None:
+        """Read the scores that an earlier process has written to the journal."""
         self._known = {
             (entry["stage"], entry["candidate"]): entry for entry in self.evaluator.context.journal
         }
@@ -48,89 +52,103 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         """The cell that computes one path, and NNI's guard against cells that no hook has replaced."""
         return [SampledCell.mutate, no_default_hook]
 
-    def own_state(self) -> dict[str, Any]:
-        """Nothing: draws depend on the seed and their purpose alone."""
+    def search_state_dict(self) -> dict[str, Any]:
+        """An empty state: draws depend on the seed and their purpose alone."""
         return {}
 
-    def load_own_state(self, state: dict[str, Any]) -> None:
-        """Nothing."""
+    def load_search_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the state, which is empty."""
 
     def uniform(self, count: int, *purpose: int) -> list[Genotype]:
-        """Uniform draws over the cells within the limit."""
+        """Draw cells uniformly within the limit; `purpose` as in `draw`."""
         rng = self.rng(*purpose)
 
         def draw() -> Genotype:
             return Genotype.from_sample(self.coding.sample(self.coding.random(rng)))
 
-        return [self.evaluator.context.first_fit(draw, lambda drawn: drawn) for _ in range(count)]
+        return [self.evaluator.context.draw_within_limit(draw, lambda drawn: drawn) for _ in range(count)]
 
-    def samples_of(self, epoch: int) -> int:
-        """A pass over the weights half: the other half passes without a gradient."""
+    def training_images(self, epoch: int) -> int:
+        """Images of the weight split; the alpha split is scored without a gradient."""
         return self.evaluator.weights.samples
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
-        """One cell a minibatch."""
-        average, weights = self.average(), self.evaluator.weights
+        """Train the shared weights, one cell per batch."""
+        meter, weights = self.meter(), self.evaluator.weights
         cells = self.draw(len(weights), epoch, 0)
         for done, ((images, labels), genotype) in enumerate(zip(weights, cells, strict=True), start=1):
-            self.follow(genotype)
+            self.set_path(genotype)
             loss, logits = self.weight_step(images, labels)
-            average.add(loss, logits, labels)
+            meter.add(loss, logits, labels)
             self.evaluator.recorder.advance(epoch, done, len(weights))
-        return average.figures()
+        return meter.loss_and_top1()
 
-    def stand(self, epoch: int) -> Standing:
-        """The best of a few cells, each scored on one batch; the figures are their means."""
-        cells = self.draw(WATCHED, epoch, 1)
-        average, best = self.average(), (-1.0, cells[0])
+    def derive(self, epoch: int) -> Snapshot:
+        """Score a few cells on one batch each; the best is the genotype, their means are the metrics."""
+        cells = self.draw(MONITORED_CELLS, epoch, 1)
+        overall, best_top1, best = self.meter(), -1.0, cells[0]
         batches = itertools.cycle(self.evaluator.validation)
         for genotype, batch in zip(cells, batches, strict=False):
-            own = self.average()
+            own = self.meter()
             with torch.no_grad():
-                scored = self._scored(genotype, batch)
-            for figures in (average, own):
-                figures.add(*scored)
-            best = max(best, (own.figures()["top1"], genotype), key=lambda pair: pair[0])
-        return Standing(best[1], average.figures(), {})
+                scored = self._score_batch(genotype, batch)
+            for meter in (overall, own):
+                meter.add(*scored)
+            top1 = own.compute().top1
+            if top1 > best_top1:
+                best_top1, best = top1, genotype
+        return Snapshot(best, overall.loss_and_top1(), {})
 
-    def follow(self, genotype: Genotype) -> None:
+    def set_path(self, genotype: Genotype) -> None:
         """Set the cell that the supernet computes from now on."""
         for cell in cast(Iterable[SampledCell], self.supernet.cells):
             cell.path = genotype.nodes(cell.geometry.kind)
 
     @torch.no_grad()
     def top1(self, genotype: Genotype, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-        """Top-1 of a cell under the shared weights, in percent."""
-        average = self.average()
-        for batch in batches:
-            average.add(*self._scored(genotype, batch))
-        return average.figures()["top1"]
+        """Top-1 in percent of a cell under the shared weights.
 
-    def _scored(self, genotype: Genotype, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        Args:
+            genotype: the cell.
+            batches: images float [B, 3, H, W] and labels int64 [B].
+        """
+        meter = self.meter()
+        for batch in batches:
+            meter.add(*self._score_batch(genotype, batch))
+        return meter.compute().top1
+
+    def _score_batch(self, genotype: Genotype, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean loss [], logits [B, num_classes] and labels [B] of a cell on one batch."""
         self.supernet.eval()
-        self.follow(genotype)
+        self.set_path(genotype)
         images, labels = batch
         logits = self.supernet(images)
         return cross_entropy(logits, labels), logits, labels
 
-    # Choosing the last cell
+    # Selecting the final cell
 
     def score(self, stage: str, index: int, genotype: Genotype, batches: int | None = None) -> float:
-        """Top-1 of a candidate on the first `batches` validation batches (None: on all).
+        """Top-1 in percent of a candidate under the shared weights.
 
-        It is kept in the journal, so that a search that is killed here goes on with the next one.
+        The score is written to the journal, so that a search that is killed resumes with the next candidate.
+
+        Args:
+            stage: name of the selection that the candidate takes part in.
+            index: number of the candidate in that stage.
+            genotype: the candidate.
+            batches: number of validation batches; None: all of them.
         """
         result = self.result
         entry = self._known.get((stage, index))
         if entry is None:
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             top1 = self.top1(genotype, itertools.islice(self.evaluator.validation, batches))
             entry = {
                 "stage": stage,
                 "candidate": index,
                 "genotype": genotype.to_dict(),
                 "top1": top1,
-                "seconds": time.perf_counter() - began,
+                "seconds": time.perf_counter() - start_time,
             }
             self.evaluator.context.journal.append(entry)
         assert Genotype.from_dict(entry["genotype"]) == genotype, "the journal is of another search"
@@ -139,20 +157,26 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         return float(entry["top1"])
 
     def keep_best(self, stage: str, candidates: Sequence[Genotype], batches: int | None = None) -> list[int]:
-        """Score candidates; returns their places, best first, earlier ones before equals.
+        """Score candidates and make the best one the incumbent.
 
-        The best becomes the architecture that the search stands at.
+        Args:
+            stage: name of the selection.
+            candidates: the cells to choose from.
+            batches: number of validation batches that score a cell; None: all of them.
+
+        Returns:
+            Indices of the candidates, best first; of equal scores the earlier first.
         """
         scores = []
         for index, genotype in enumerate(candidates):
             scores.append(self.score(stage, index, genotype, batches))
             self.evaluator.recorder.advance(self.epochs, index + 1, len(candidates))
         order = sorted(range(len(candidates)), key=lambda index: -scores[index])
-        self.settle(candidates[order[0]], scores[order[0]])
+        self.set_incumbent(candidates[order[0]], scores[order[0]])
         return order
 
-    def settle(self, genotype: Genotype, score: float) -> None:
-        """Make `genotype` the architecture found so far and report it as one more epoch."""
+    def set_incumbent(self, genotype: Genotype, score: float) -> None:
+        """Make `genotype` the result so far, with its top-1 in percent, and report it as one more epoch."""
         evaluator = self.evaluator
         self.result.genotype, self.result.score = genotype, score
         step = self.epochs * len(evaluator.weights)

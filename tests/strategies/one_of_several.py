@@ -89,6 +89,6 @@ if __name__ == "__main__":
             "score": strategy.result.score,
             "samples": strategy.result.training_images,
             "weights": dict(strategy.supernet.named_parameters()),
-            "own": strategy.own_state(),
+            "own": strategy.search_state_dict(),
         }
         torch.save(found, out / f"{processes.world_size}-{processes.rank}.pt")

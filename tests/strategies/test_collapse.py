@@ -6,9 +6,9 @@ from torch.nn.functional import max_pool2d
 
 from search_spaces.cells.partial import PartialEdge
 from search_spaces.genotype import CONCAT, KINDS
+from strategies.builtin import DartsOptions
 from strategies.darts import Darts
 from strategies.interfaces import SearchContext
-from strategies.options import DartsOptions
 
 
 def test_alphas_rest_in_the_first_epochs(supernet):

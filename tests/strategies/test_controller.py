@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from search_spaces import OPERATIONS
+from strategies.builtin import EnasOptions
 from strategies.controller import Controller, Reinforce
-from strategies.options import EnasOptions
 
 
 def test_log_probabilities_are_those_of_its_draws():
     """Weighing each draw by 1 / (cells * probability) must give 1 in the mean: the whole space is written."""
     controller = Controller(EnasOptions(hidden=16))
-    controller.initialise(torch.Generator().manual_seed(0))
+    controller.reset_parameters(torch.Generator().manual_seed(0))
     with torch.no_grad():
         written = controller(4000, torch.Generator().manual_seed(1))
     pairs = [node * (node - 1) for node in (2, 3, 4, 5)]  # in order of drawing
@@ -27,7 +27,7 @@ def test_log_probabilities_are_those_of_its_draws():
 
 def test_two_equal_states_are_never_read():
     controller = Controller(EnasOptions(hidden=8))
-    controller.initialise(torch.Generator().manual_seed(0))
+    controller.reset_parameters(torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in controller.parameters():
             parameter.mul_(50)  # as sure as the tanh lets it be

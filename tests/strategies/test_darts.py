@@ -11,10 +11,10 @@ from torch.nn.functional import cross_entropy
 import strategies
 from search_spaces import DartsSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from strategies.builtin import DartsOptions
 from strategies.darts import Darts
 from strategies.distributed import DistributedContext
 from strategies.interfaces import SearchContext
-from strategies.options import DartsOptions
 from strategies.supernet import Schedule, SupernetEvaluator
 
 
@@ -66,12 +66,12 @@ def test_second_order_against_differentiation_through_the_step():
     strategy.optimizer = torch.optim.SGD(network.parameters(), rate, momentum, weight_decay=decay)
     batches = [(torch.randn(16, 6), torch.randint(3, (16,))) for _ in range(3)]
     mixture = {kind: torch.rand(14, 8).requires_grad_() for kind in ("normal", "reduce")}
-    strategy.mix(mixture)
+    strategy.set_mixture(mixture)
     cross_entropy(network(batches[2][0]), batches[2][1]).backward()
     strategy.optimizer.step()  # from here on there is a momentum
     before = [weight.detach().clone() for weight in network.parameters()]
 
-    ours = strategy._by_mixture_ahead(batches[0], batches[1], mixture)
+    ours = strategy._second_order_grads(batches[0], batches[1], mixture)
 
     assert all(torch.equal(*pair) for pair in zip(before, network.parameters(), strict=True))
     names = [name for name, _ in network.named_parameters()]
@@ -164,15 +164,15 @@ def test_a_search_is_the_same_with_both_cells(order, recompute):
 def test_a_search_on_cifar10_finds_the_same_genotype_with_both_cells():
     if "NASTRANSFER_DATA" not in os.environ:
         pytest.skip("NASTRANSFER_DATA is not set: no CIFAR-10 here")
-    from nastransfer_nni.data import loading
+    from nastransfer_nni.data import loading, sources
     from nastransfer_nni.data.memory import InMemoryImages
 
-    few = InMemoryImages.of(loading.load("cifar10", "train").select(range(64)))
+    few = InMemoryImages.of(loading.load(sources.check("cifar10"), "train").select(range(64)))
     images, labels = few.images.double() / 255, few.labels
     assert_same_search(*(search(images, labels, width=2, cell=cell) for cell in ("fast", "plain")))
 
 
 def test_recompute_needs_the_fast_cell():
-    with pytest.raises(ValueError, match="recompute is no option of cell=plain"):
+    with pytest.raises(ValueError, match="recompute is not supported with cell=plain"):
         strategies.check("darts", {"cell": "plain", "recompute": True})
     assert DartsOptions().cell == "fast"

@@ -11,11 +11,11 @@ import strategies
 from search_spaces import DartsSpace, Genotype
 from search_spaces.coding import Coding
 from search_spaces.nni_api import ModelStatus, SequentialExecutionEngine, SimplifiedModelSpace, nni
+from strategies.builtin import EvolutionOptions
 from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator
 from strategies.nsga2 import Nsga2, knee
-from strategies.options import EvolutionOptions
-from strategies.proposers import RegularizedEvolution, Told
+from strategies.proposers import Evaluation, RegularizedEvolution
 
 TEXTS = [
     "random:candidates=12",
@@ -25,7 +25,7 @@ TEXTS = [
 ]
 
 SAME_ANYWHERE = [TEXTS[0], *TEXTS[2:]]
-"""Those whose proposals do not follow from the number of workers."""
+"""Those whose proposals do not set_path from the number of workers."""
 
 
 def score(sample):
@@ -98,7 +98,7 @@ def run(text, context, records, service=None, **judge):
 
 
 def codes(strategy):
-    return [(told.code, told.score) for told in strategy.told]
+    return [(evaluation.code, evaluation.score) for evaluation in strategy.history]
 
 
 def entries(journal):
@@ -170,23 +170,23 @@ def test_the_budget_pays_for_whole_candidates(text, costs, records):
 def test_no_candidate_is_beyond_the_limit(text, costs, records):
     limit = costs.base * 5 // 4
     found = run(text, SearchContext(seed=2, mult_adds=costs, max_mult_adds=limit), records)
-    assert max(costs(found.proposer.architecture(told.code)) for told in found.told) <= limit
+    assert max(costs(found.proposer.architecture(each.code)) for each in found.history) <= limit
     free = run(text, SearchContext(seed=2, mult_adds=costs), type(records)())
-    assert max(costs(free.proposer.architecture(told.code)) for told in free.told) > limit
+    assert max(costs(free.proposer.architecture(each.code)) for each in free.history) > limit
 
 
 CODING = Coding.of(DartsSpace(2, 3, 3).simplify())
 
 
-def told(count, seed=0):
+def evaluations(count, seed=0):
     rng = np.random.default_rng(seed)
-    return [Told(CODING.random(rng), float(rng.integers(20))) for _ in range(count)]
+    return [Evaluation(CODING.random(rng), float(rng.integers(20))) for _ in range(count)]
 
 
 def test_a_child_differs_in_one_gene_from_the_best_of_its_tournament():
     options = EvolutionOptions(population=10, tournament=10, candidates=99)
     proposer = RegularizedEvolution(options, 1, CODING, SearchContext(), 99, Genotype.from_sample)
-    history = told(25)
+    history = evaluations(25)
     alive = history[-10:]
     best = max(alive, key=lambda candidate: candidate.score)
     for index in range(25, 60):
@@ -198,7 +198,7 @@ def test_a_child_differs_in_one_gene_from_the_best_of_its_tournament():
 def test_the_front_is_what_nobody_dominates(costs):
     options = EvolutionOptions(selection="nsga2")
     proposer = Nsga2(options, CODING, SearchContext(mult_adds=costs), 99, Genotype.from_sample)
-    history = told(60)
+    history = evaluations(60)
     points = [(c.score, costs(proposer.architecture(c.code))) for c in history]
     expected = {
         point
@@ -220,9 +220,9 @@ def test_the_knee_is_where_little_cost_has_bought_much():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("evolution:generations=3", "no option of selection=regularized"),
-        ("evolution:selection=nsga2,tournament=3", "no option of selection=nsga2"),
-        ("evolution:population=10", "needs as large a population"),
+        ("evolution:generations=3", "not supported with selection=regularized"),
+        ("evolution:selection=nsga2,tournament=3", "not supported with selection=nsga2"),
+        ("evolution:population=10", "larger than the population of 10"),
         ("evolution:selection=best", "selection"),
         ("random:candidates=0", "candidates"),
         ("enas:hiden=3", "did you mean 'hidden'"),

@@ -6,7 +6,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from search_spaces import OPERATIONS, Genotype
 from search_spaces.genotype import CONCAT, EDGES, KINDS
-from strategies.projection import heaviest
+from strategies.projection import project_to_limit
 
 
 def mixture(seed):
@@ -51,7 +51,7 @@ def best_by_integer_programming(tables, costs, limit):
 def test_without_a_limit_in_the_way_it_is_the_rule_of_darts(costs):
     for seed in range(20):
         tables = mixture(seed)
-        assert heaviest(*tables, costs, 10**12) == Genotype.from_mixture(*tables)
+        assert project_to_limit(*tables, costs, 10**12) == Genotype.from_mixture(*tables)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -59,7 +59,7 @@ def test_is_the_heaviest_within_the_limit(costs, seed):
     tables = mixture(seed)
     free = costs(Genotype.from_mixture(*tables))
     limit = costs.base + (free - costs.base) * (seed + 1) // 5
-    projected = heaviest(*tables, costs, limit)
+    projected = project_to_limit(*tables, costs, limit)
     assert costs(projected) <= limit < free
     assert weight(projected, tables) == pytest.approx(
         best_by_integer_programming(tables, costs, limit), abs=1e-6
@@ -68,4 +68,4 @@ def test_is_the_heaviest_within_the_limit(costs, seed):
 
 def test_refuses_what_no_cell_keeps(costs):
     with pytest.raises(ValueError, match="out of reach"):
-        heaviest(*mixture(0), costs, costs.base - 1)
+        project_to_limit(*mixture(0), costs, costs.base - 1)

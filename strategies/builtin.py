@@ -1,0 +1,285 @@
+"""Options of the strategies that come with the package, with their published defaults.
+
+Importing them imports neither torch nor NNI: each names the class that implements it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from search_spaces.errors import UserError
+from strategies.options import CandidateOptions, Options
+
+if TYPE_CHECKING:
+    from nni.nas.strategy import Strategy
+
+MONITORED_CELLS = 10
+"""Cells that a strategy of sampled cells scores after every epoch, each on one validation batch."""
+
+
+def _create(implementation: str, options: Options) -> Strategy:
+    """Make a strategy whose class (`module:class`) imports torch and NNI, which options do without."""
+    module, name = implementation.split(":")
+    return getattr(importlib.import_module(module), name)(options)
+
+
+def _in_batches(batches: int, batch_size: int, images: int) -> int:
+    """Images of so many batches, read from a split of `images` images again and again."""
+    per_pass = -(-images // batch_size)
+    passes, rest = divmod(batches, per_pass)
+    return passes * images + rest * batch_size
+
+
+class SampledCellOptions(Options):
+    """Base of the options of strategies that train shared weights by sampling cells."""
+
+    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
+        """Number of images that a search scores before it chooses: the monitored cells."""
+        return epochs * _in_batches(MONITORED_CELLS, batch_size, validation_images)
+
+    def speed_probe(self) -> Options:
+        """Random search with weight sharing: all such strategies train the shared weights alike."""
+        return RandomWsOptions(candidates=1, batches=1, finalists=1)
+
+
+class DartsOptions(Options):
+    """Differentiable search (Liu, Simonyan, Yang, ICLR 2019)."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"alpha_learning_rate": "alpha_lr"}
+
+    alpha_lr: float = Field(3e-4, gt=0, description="learning rate of the alphas' Adam")
+    alpha_weight_decay: float = Field(1e-3, ge=0, description="weight decay of the alphas' Adam")
+    order: int = Field(
+        1,
+        ge=1,
+        le=2,
+        description="2: gradients of the alphas look one step of the weights ahead; about 2.5 times the time",
+    )
+    cell: Literal["fast", "plain"] = Field(
+        "fast", description="search-time cell; both give the same results up to rounding"
+    )
+    recompute: bool = Field(
+        False, description="keep only the inputs of cells and compute the rest again: less memory, more time"
+    )
+    frozen_epochs: int = Field(0, ge=0, description="number of first epochs that train the weights only")
+    stop_skips: int = Field(
+        0,
+        ge=0,
+        description="number of skips in the normal cell at which the search stops (DARTS+: 2); 0: never",
+    )
+    partial_channels: int = Field(
+        1,
+        ge=1,
+        description="K: candidates process 1/K of the channels, and edges have weights (PC-DARTS: 4)",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.recompute and self.cell == "plain":
+            raise UserError("recompute is not supported with cell=plain")
+        if self.partial_channels > 1 and (self.recompute or self.cell == "plain"):
+            raise UserError("partial_channels has its own cell: leave cell and recompute alone")
+        return self
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy with these options."""
+        return _create("strategies.darts:Darts", self)
+
+    def training_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that a search backpropagates.
+
+        Each batch of the weight split comes with one of the alpha split; second order takes three more passes
+        over the weight split. While the alphas are frozen, only the weight split is used.
+        """
+        frozen = min(self.frozen_epochs, epochs)
+        passes, rest = divmod(-(-weight_images // batch_size), -(-alpha_images // batch_size))
+        learning = weight_images + passes * alpha_images + rest * batch_size
+        if self.order == 2:
+            learning += 3 * weight_images
+        return frozen * weight_images + (epochs - frozen) * learning
+
+    def speed_probe(self) -> Options:
+        """The same steps from the first epoch to the last."""
+        return self.model_copy(update={"frozen_epochs": 0, "stop_skips": 0})
+
+
+class GumbelOptions(DartsOptions):
+    """DARTS on sampled, relaxed choices: Gumbel-softmax (Xie et al., ICLR 2019; Dong and Yang, CVPR 2019)."""
+
+    temperature: float = Field(1.0, gt=0, description="temperature of the Gumbel-softmax in the first epoch")
+    temperature_min: float = Field(
+        0.33, gt=0, description="temperature in the last epoch; it falls linearly from epoch to epoch"
+    )
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy with these options."""
+        return _create("strategies.gumbel:Gumbel", self)
+
+
+class RandomOptions(CandidateOptions):
+    """Uniform draws over the cells."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"samples": "candidates"}
+
+    candidates: int = Field(
+        1,
+        ge=1,
+        description="number of cells drawn; 1: no training, the baseline of a study; more: each is trained",
+    )
+
+    @property
+    def total(self) -> int:
+        """Number of candidates of a search without a budget."""
+        return self.candidates
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy with these options."""
+        return _create("strategies.random:RandomSearch", self)
+
+    def training_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that a search backpropagates; none for a single cell, which is not trained."""
+        is_trained = self.candidates > 1
+        return super().training_images(epochs, weight_images, alpha_images) if is_trained else 0
+
+    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
+        """Number of images that a search scores; none for a single cell, which is not trained."""
+        return super().scored_images(epochs, batch_size, validation_images) if self.candidates > 1 else 0
+
+
+class RandomWsOptions(SampledCellOptions):
+    """Random search with weight sharing (Li and Talwalkar, UAI 2019)."""
+
+    candidates: int = Field(1000, ge=1, description="number of random cells that are screened in the end")
+    batches: int = Field(10, ge=1, description="number of validation batches that screen a cell")
+    finalists: int = Field(
+        10, ge=1, description="number of best screened cells that are scored on the whole validation split"
+    )
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy with these options."""
+        return _create("strategies.random_ws:RandomWs", self)
+
+    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
+        """Number of images that a search scores: monitored cells, screening and finalists."""
+        screened = self.candidates * min(self.batches * batch_size, validation_images)
+        finalists = min(self.finalists, self.candidates) * validation_images
+        return super().scored_images(epochs, batch_size, validation_images) + screened + finalists
+
+
+class EnasOptions(SampledCellOptions):
+    """Controller and shared weights (Pham et al., ICML 2018)."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"controller_learning_rate": "controller_lr"}
+
+    controller_lr: float = Field(3.5e-3, gt=0, description="learning rate of the controller's Adam")
+    controller_steps: int = Field(30, ge=1, description="number of controller steps after every epoch")
+    aggregate: int = Field(10, ge=1, description="number of cells that one controller step samples")
+    hidden: int = Field(64, ge=1, description="number of hidden units of the LSTM")
+    baseline_decay: float = Field(
+        0.99, ge=0, lt=1, description="decay of the reward's moving average, the baseline of REINFORCE"
+    )
+    entropy_weight: float = Field(1e-4, ge=0, description="weight of the sampling entropy in the reward")
+    tanh_constant: float = Field(1.10, gt=0, description="largest absolute logit of an input")
+    op_tanh_reduction: float = Field(
+        2.5, gt=0, description="factor by which the largest logit of an operation is smaller"
+    )
+    temperature: float = Field(1.0, gt=0, description="temperature of all logits; some ports use 5.0")
+    candidates: int = Field(
+        10, ge=1, description="number of cells sampled in the end and scored on the validation split"
+    )
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy with these options."""
+        return _create("strategies.enas:Enas", self)
+
+    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
+        """Number of images that a search scores: monitored cells, one batch per reward, final candidates."""
+        rewards = _in_batches(self.controller_steps * self.aggregate, batch_size, validation_images)
+        monitored = super().scored_images(epochs, batch_size, validation_images)
+        return monitored + epochs * rewards + self.candidates * validation_images
+
+
+class EvolutionOptions(CandidateOptions):
+    """Regularized evolution (Real et al., AAAI 2019) and NSGA-Net (Lu et al., GECCO 2019)."""
+
+    selection: Literal["regularized", "nsga2"] = Field(
+        "regularized", description="regularized: for accuracy; nsga2: for accuracy and mult_adds"
+    )
+    evaluate: Literal["scratch", "supernet"] = Field(
+        "scratch", description="scratch: each candidate is trained; supernet: scored under shared weights"
+    )
+    population: int | None = Field(
+        None, ge=2, description="size of the population; None: 100 for regularized, 40 for nsga2"
+    )
+    tournament: int = Field(
+        25, ge=1, description="regularized: number of candidates that compete to be the parent"
+    )
+    candidates: int = Field(1000, ge=1, description="regularized: number of candidates in all")
+    ahead: int = Field(
+        0,
+        ge=0,
+        description="regularized: number of candidates proposed before the oldest is known; 0: one per trial "
+        "at a time",
+    )
+    offspring: int = Field(20, ge=1, description="nsga2: number of children per generation")
+    generations: int = Field(30, ge=0, description="nsga2: number of generations after the first population")
+    choose: Literal["lowest_error", "knee"] = Field(
+        "lowest_error", description="nsga2: member of the Pareto front that is exported"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        other = {
+            "regularized": ("offspring", "generations", "choose"),
+            "nsga2": ("tournament", "candidates", "ahead"),
+        }[self.selection]
+        for name in other:
+            if name in self.changed():
+                raise UserError(f"{name} is not supported with selection={self.selection}")
+        if self.selection == "regularized" and self.tournament > self.population_size:
+            raise UserError(
+                f"tournament={self.tournament} is larger than the population of {self.population_size}"
+            )
+        return self
+
+    @property
+    def population_size(self) -> int:
+        """Number of candidates that are alive at a time."""
+        return self.population or (100 if self.selection == "regularized" else 40)
+
+    @property
+    def total(self) -> int:
+        """Number of candidates in all."""
+        if self.selection == "regularized":
+            return self.candidates
+        return self.population_size + self.generations * self.offspring
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy with these options."""
+        name = "SupernetEvolution" if self.shares_weights else "Evolution"
+        return _create(f"strategies.evolution:{name}", self)
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether candidates are scored under shared weights."""
+        return self.evaluate == "supernet"
+
+    def training_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that a search backpropagates: of the supernet, or of all candidates."""
+        return (1 if self.shares_weights else self.total) * epochs * weight_images
+
+    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
+        """Number of images that a search scores."""
+        if not self.shares_weights:
+            return super().scored_images(epochs, batch_size, validation_images)
+        monitored = epochs * _in_batches(MONITORED_CELLS, batch_size, validation_images)
+        return monitored + self.total * validation_images
+
+    def speed_probe(self) -> Options:
+        """A search with the same training and few candidates."""
+        few = RandomWsOptions(candidates=1, batches=1, finalists=1)
+        return few if self.shares_weights else RandomOptions(candidates=2)
