@@ -1,4 +1,4 @@
-"""The genotype of a DARTS cell pair: immutable, comparable, and convertible to and from every form in use."""
+"""The genotype of a DARTS cell pair: immutable, comparable, convertible to and from every form in use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown
 
 OPERATIONS = (
     "max_pool_3x3",
@@ -21,13 +21,13 @@ OPERATIONS = (
     "dil_conv_3x3",
     "dil_conv_5x5",
 )
-"""The operations a cell can be exported with, in the order used everywhere."""
+"""The operations of an exported cell, in the order that is used everywhere."""
 
 CANDIDATES = ("none", *OPERATIONS)
-"""What every edge carries during a search by gradient, in the order of the columns of the alphas."""
+"""The candidates of every edge in a differentiable search, in the order of the columns of the alphas."""
 
 PARAMETER_FREE = frozenset({"max_pool_3x3", "avg_pool_3x3", "skip_connect"})
-"""Pooling and skips. A stride-2 skip does hold weights; it counts here by its name, as in the literature."""
+"""Pooling and skips. A skip of stride 2 does have weights; it counts by its name, as in the literature."""
 
 KINDS = ("normal", "reduce")
 NODES = 4
@@ -37,22 +37,25 @@ CONCAT = tuple(range(INPUTS, INPUTS + NODES))
 """The states that a cell concatenates: its nodes."""
 
 EDGES = sum(CONCAT)
-"""Edges of a cell during the search: one from every earlier state to each node, 14 in all."""
+"""Edges of a cell in a differentiable search: one from every earlier state to each node, 14 in all."""
 
 Edge = tuple[str, int]
-"""An operation and the state that it reads."""
+"""An operation and the state that is its input."""
 
 
 @dataclass(frozen=True, eq=False)
 class Genotype:
-    """The two cells of an architecture: eight edges each, two to a node.
+    """The two cells of an architecture: eight edges each, two per node.
 
-    Edges keep the order they were given in; two genotypes are equal when they differ only in the order of a
-    node's two edges.
+    Edges keep the order in which they were given; two genotypes are equal when they differ only in the order
+    of a node's two edges.
 
     Attributes:
-        normal: the eight edges of the cell that keeps the size, node by node.
-        reduce: those of the cell that halves it.
+        normal: the eight edges of the normal cell, node by node.
+        reduce: the eight edges of the reduction cell, node by node.
+
+    Raises:
+        UserError: says which cell and node does not fit, and what is allowed.
     """
 
     normal: tuple[Edge, ...]
@@ -63,7 +66,7 @@ class Genotype:
             object.__setattr__(self, kind, _checked(kind, getattr(self, kind)))
 
     def nodes(self, kind: str) -> tuple[tuple[Edge, Edge], ...]:
-        """The edges of `kind` node by node, each node's sorted by the state that they read."""
+        """The edges of `kind` node by node; those of a node are sorted by their input state."""
         edges: tuple[Edge, ...] = getattr(self, kind)
         pairs = (sorted(edges[i : i + 2], key=lambda edge: edge[1]) for i in range(0, 2 * NODES, 2))
         return tuple((first, second) for first, second in pairs)
@@ -79,13 +82,13 @@ class Genotype:
 
     @property
     def parameter_free_share(self) -> float:
-        """Share of the sixteen operations that are pooling or skips: high where a search has collapsed."""
+        """Fraction of the sixteen operations without parameters (pooling, skips); high after a collapse."""
         names = [operation for operation, _ in self.normal + self.reduce]
         return sum(name in PARAMETER_FREE for name in names) / len(names)
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Genotype:
-        """Draw uniformly over the cells: two distinct inputs a node, an operation for each."""
+        """Draw uniformly over the cells: two distinct inputs per node, an operation for each."""
 
         def cell() -> tuple[Edge, ...]:
             return tuple(
@@ -98,15 +101,15 @@ class Genotype:
 
     @classmethod
     def from_mixture(cls, normal: npt.ArrayLike, reduce: npt.ArrayLike) -> Genotype:
-        """The cells that a mixture of operations stands for (Liu, Simonyan, Yang, ICLR 2019, section 2.4).
+        """Derive the genotype from mixture weights (Liu, Simonyan, Yang, ICLR 2019, section 2.4).
 
-        Each node keeps the two incoming edges whose best operation other than `none` weighs most, each with
-        that operation.
+        Each node keeps the two incoming edges whose best operation other than `none` has the largest weight,
+        each with that operation.
 
         Args:
-            normal: weights [14, 8] after softmax, a row an edge (node by node, by the state it reads), a
-                column a candidate of `CANDIDATES`.
-            reduce: likewise.
+            normal: weights [14, 8] after softmax for the normal cell: one row per edge (node by node, then by
+                input state), one column per candidate in the order of `CANDIDATES`.
+            reduce: weights [14, 8] for the reduction cell.
         """
 
         def cell(mixture: npt.ArrayLike) -> tuple[Edge, ...]:
@@ -123,13 +126,13 @@ class Genotype:
 
     def to_sample(self) -> dict[str, Any]:
         """The NNI sample that freezes `DartsSpace` to this genotype."""
-        return {
-            f"{kind}/{what}_{node}_{slot}": value
-            for kind in KINDS
-            for index, (operation, state) in enumerate(getattr(self, kind))
-            for node, slot in [(INPUTS + index // 2, index % 2)]
-            for what, value in (("op", operation), ("input", [state]))
-        }
+        sample: dict[str, Any] = {}
+        for kind in KINDS:
+            for index, (operation, state) in enumerate(getattr(self, kind)):
+                node, slot = INPUTS + index // 2, index % 2
+                sample[f"{kind}/op_{node}_{slot}"] = operation
+                sample[f"{kind}/input_{node}_{slot}"] = [state]
+        return sample
 
     @classmethod
     def from_sample(cls, sample: Mapping[str, Any]) -> Genotype:
@@ -140,15 +143,10 @@ class Genotype:
         Raises:
             UserError: names the label that is missing, unknown or does not fit.
         """
-        labels = [
-            f"{kind}/{what}_{n}_{k}"
-            for kind in KINDS
-            for n in CONCAT
-            for k in (0, 1)
-            for what in ("op", "input")
-        ]
-        if unknown := sorted(set(sample) - set(labels)):
-            raise UserError(f"unknown label {unknown[0]!r} in the sample")
+        slots = [f"{node}_{slot}" for node in CONCAT for slot in (0, 1)]
+        labels = [f"{kind}/{what}_{slot}" for kind in KINDS for slot in slots for what in ("op", "input")]
+        if foreign := sorted(set(sample) - set(labels)):
+            raise UserError(f"unknown label {foreign[0]!r} in the sample")
         if missing := [label for label in labels if label not in sample]:
             raise UserError(f"the sample lacks {missing[0]!r}")
 
@@ -160,38 +158,29 @@ class Genotype:
                 return value[0]
             return value
 
-        return cls(
-            **{
-                kind: tuple(
-                    (sample[f"{kind}/op_{n}_{k}"], state(f"{kind}/input_{n}_{k}"))
-                    for n in CONCAT
-                    for k in (0, 1)
-                )
-                for kind in KINDS
-            }
-        )
+        def cell(kind: str) -> tuple[Edge, ...]:
+            return tuple((sample[f"{kind}/op_{slot}"], state(f"{kind}/input_{slot}")) for slot in slots)
+
+        return cls(normal=cell("normal"), reduce=cell("reduce"))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, as in architecture.json."""
-        cells = {kind: [list(edge) for edge in getattr(self, kind)] for kind in KINDS}
-        return {
-            key: value
-            for kind in KINDS
-            for key, value in ((kind, cells[kind]), (f"{kind}_concat", list(CONCAT)))
-        }
+        value: dict[str, Any] = {}
+        for kind in KINDS:
+            value[kind] = [list(edge) for edge in getattr(self, kind)]
+            value[f"{kind}_concat"] = list(CONCAT)
+        return value
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Genotype:
-        """Read the JSON form; `*_concat` may be left out.
+        """Read the JSON form; `*_concat` may be missing.
 
         Raises:
             UserError: names the part that is missing, unknown or does not fit.
         """
-        allowed = {*KINDS, *(f"{kind}_concat" for kind in KINDS)}
-        if unknown := sorted(set(value) - allowed):
-            raise UserError(
-                f"unknown key {unknown[0]!r} in the genotype; allowed: {', '.join(sorted(allowed))}"
-            )
+        allowed = sorted([*KINDS, *(f"{kind}_concat" for kind in KINDS)])
+        if foreign := sorted(set(value) - set(allowed)):
+            raise unknown("genotype key", foreign[0], allowed)
         for kind in KINDS:
             if kind not in value:
                 raise UserError(f"the genotype lacks {kind!r}")
@@ -248,7 +237,7 @@ def _literal(name: str, node: ast.expr) -> Any:
 
 
 def _checked(kind: str, edges: Any) -> tuple[Edge, ...]:
-    """The edges as a tuple of (operation, state), or a ValueError that says where and why not."""
+    """The edges as a tuple of (operation, state); a UserError says which one does not fit."""
     if not isinstance(edges, Sequence) or isinstance(edges, str) or len(edges) != 2 * NODES:
         count = len(edges) if isinstance(edges, Sequence) and not isinstance(edges, str) else repr(edges)
         raise UserError(f"the {kind} cell must have {2 * NODES} (operation, state) pairs, not {count}")

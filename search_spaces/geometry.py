@@ -1,4 +1,4 @@
-"""Where the reduction cells stand and how many channels each cell has."""
+"""Positions of the reduction cells, and the number of channels of every cell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def default_stem(img_size: int) -> str:
 
 
 class CellGeometry(NamedTuple):
-    """What a cell must know of its place in the network.
+    """Position of a cell in the network.
 
     Attributes:
         kind: `normal` or `reduce`.

@@ -27,7 +27,7 @@ class FactorizedReduce(nn.Module):
         return self.bn(self.convolve(x))
 
     def convolve(self, x: Tensor) -> Tensor:
-        """All but the BatchNorm."""
+        """ReLU and the two 1x1 convolutions, before BatchNorm; the shapes are those of `forward`."""
         even, odd = pixels_by_parity(x)
         return torch.cat([self.conv1(torch.relu(even)), self.conv2(torch.relu(odd))], dim=1)
 
@@ -43,7 +43,7 @@ def pixels_by_parity(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def relu_conv_bn(in_channels: int, out_channels: int, affine: bool = True) -> nn.Sequential:
-    """ReLU, 1x1 convolution, BatchNorm: how a cell brings its inputs to its own width."""
+    """ReLU, 1x1 convolution, BatchNorm: [B, in_channels, H, W] -> [B, out_channels, H, W]."""
     return nn.Sequential(
         nn.ReLU(),
         nn.Conv2d(in_channels, out_channels, 1, bias=False),
@@ -52,7 +52,7 @@ def relu_conv_bn(in_channels: int, out_channels: int, affine: bool = True) -> nn
 
 
 def preprocess(in_channels: int, channels: int, follows_reduction: bool, affine: bool = True) -> nn.Module:
-    """Bring a cell's input to its width, and to the size of the other input behind a reduction."""
+    """Map a cell's input to the width of the cell; behind a reduction cell, halve its size as well."""
     if follows_reduction:
         return FactorizedReduce(in_channels, channels, affine)
     return relu_conv_bn(in_channels, channels, affine)

@@ -1,4 +1,4 @@
-"""The zoo: cells of this space that others have published, with their sources and figures."""
+"""The zoo: published cells of this space, with their sources, errors and sizes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class PublishedCell:
     """A published cell.
 
     Attributes:
-        name: its name in the zoo.
-        genotype: its two cells.
-        source: the public repository and file that it was read from.
-        published: errors in percent, sizes in millions, as its authors give them.
+        name: name of the cell in the zoo.
+        genotype: the normal and the reduction cell.
+        source: public repository and file from which it was read.
+        published: errors in percent and sizes in millions, as published by the authors.
         sizes: parameters and mult_adds in millions of the final network at three settings, without auxiliary
-            head, counted as `search_spaces.sizes` counts; empty for most.
+            head, counted by `search_spaces.sizes`; empty for most cells.
     """
 
     name: str
@@ -33,7 +33,7 @@ class PublishedCell:
 
 @cache
 def zoo() -> dict[str, PublishedCell]:
-    """All published cells by name."""
+    """All published cells, by name."""
     entries: dict[str, Any] = json.loads(
         resources.files("search_spaces").joinpath("zoo.json").read_text("utf-8")
     )

@@ -1,4 +1,4 @@
-"""What all search-time cells are to NNI: modules that a mutation hook puts in place of the space's cells."""
+"""Base of the search-time cells, which NNI's mutation hooks put in place of the space's cells."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from search_spaces.space import SpaceCell
 
 
 class SearchTimeCell(BaseSuperNetModule):  # type: ignore[misc]
-    """Base of the search-time cells: the two preprocessing blocks, affine-free, and NNI's side.
+    """A cell as a search computes it: the two preprocessing blocks, affine-free, and NNI's interface.
 
-    What a cell computes is set by the strategy, which also knows what to export.
+    The strategy sets what a cell computes, and exports the genotype.
 
     Attributes:
-        geometry: the cell's place in the network.
+        geometry: position of the cell in the network.
     """
 
     def __init__(self, geometry: CellGeometry) -> None:
@@ -34,17 +34,17 @@ class SearchTimeCell(BaseSuperNetModule):  # type: ignore[misc]
     def mutate(
         cls, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
     ) -> Self | None:
-        """NNI's mutation hook: the search-time cell in place of a cell of the space."""
+        """NNI's mutation hook: this search-time cell for a cell of the space; None for other modules."""
         return cls(module.geometry) if isinstance(module, SpaceCell) else None
 
     def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to draw: the strategy does."""
+        """Return no choices: the strategy samples."""
         return {}
 
     def export(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to export: the strategy knows the genotype."""
+        """Return no choices: the strategy exports the genotype."""
         return {}
 
     def export_probs(self, memo: dict[str, Any]) -> dict[str, Any]:
-        """Nothing to export: the strategy knows the probabilities."""
+        """Return no probabilities: the strategy reports the mixture."""
         return {}

@@ -1,9 +1,9 @@
 """The search-time cell, fast: the mathematics and the weights of `MixedCell`, computed in another order.
 
-What the plain cell does once an edge is done once a state wherever it is the same. The weight of a candidate
-becomes the scale of its last BatchNorm, `none` is never computed, and gradients are made of what asks for
-them only. On a CPU the cell goes through compiled loops (`search_spaces.cells.compiled`); elsewhere, and
-where there is no compiler, torch's own operations do the same.
+What the plain cell computes once per edge is computed once per state where it is the same. The weight of a
+candidate becomes the scale of its last BatchNorm, `none` is never computed, and gradients are computed only
+where they are required. A CPU runs compiled loops (`search_spaces.cells.compiled`); elsewhere, and without
+a compiler, torch's own operations do the same.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FastCell(MixedCell):
     """`MixedCell` with the same state dict and the same results up to rounding, in less time and memory.
 
     Attributes:
-        recompute: keep only the cell's inputs, and compute the rest again in the backward pass.
+        recompute: whether to keep the cell's inputs only and recompute the rest in the backward pass.
     """
 
     recompute = False
@@ -80,7 +80,7 @@ class FastCell(MixedCell):
     def _terms(
         self, candidates: Any, x: Tensor, active: Tensor, pools: list[Tensor], scales: list[Tensor]
     ) -> Iterator[Tensor]:
-        """What the candidates of one edge add to its node."""
+        """The contributions of one edge's candidates to its node."""
         for (_, norm), pool, scale in zip(candidates[:2], pools, scales[:2], strict=True):
             yield self._norm(norm, pool, scale)
         skip = candidates[2]

@@ -1,6 +1,6 @@
 """The search-time cell, plain: every edge runs every candidate and adds them up by weight.
 
-This is the reference that any faster cell is compared with; nothing here is clever.
+This is the reference with which faster cells are compared; it is written to be obvious.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from search_spaces.operations import operation
 
 
 class SearchCell(Protocol):
-    """What strategies see of a search-time cell.
+    """What strategies use of a search-time cell.
 
     Attributes:
-        geometry: the cell's place in the network.
-        weights: [14, 8], a row an edge, a column a candidate; set before every forward pass.
+        geometry: position of the cell in the network.
+        weights: weights of the candidates [14, 8], one row per edge, one column per candidate; set before
+            every forward pass.
     """
 
     geometry: CellGeometry

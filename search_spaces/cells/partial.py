@@ -1,4 +1,4 @@
-"""The search-time cell of PC-DARTS (Xu et al., ICLR 2020): candidates see a part of the channels."""
+"""The search-time cell of PC-DARTS (Xu et al., ICLR 2020): candidates process a part of the channels."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from search_spaces.geometry import CellGeometry
 
 
 class PartialEdge(nn.Module):
-    """One channel in `parts` passes through the candidates, the others past them; then channels are shuffled.
+    """An edge whose candidates process 1/`parts` of the channels; the others bypass them.
 
-    The weights of an edge's candidates add up to the weight of the edge, which the other channels are scaled
-    by.
+    The weights of an edge's candidates add up to the weight of the edge, by which the bypassed channels are
+    scaled. Then the channels are shuffled.
 
     Args:
-        channels: of the node.
-        stride: of the candidates; at 2 the other channels are max-pooled.
-        parts: how many channels share one that is computed.
+        channels: number of channels of the node; a multiple of `parts`.
+        stride: stride of the candidates; at 2 the bypassed channels are max-pooled.
+        parts: one channel in `parts` is processed.
+
+    Raises:
+        UserError: `parts` does not divide the channels.
     """
 
     def __init__(self, channels: int, stride: int, parts: int) -> None:
@@ -44,8 +47,8 @@ class PartialCell(MixedCell):
     """`MixedCell` whose edges are partial.
 
     Args:
-        geometry: the cell's place in the network.
-        parts: how many channels share one that is computed; must divide the cell's.
+        geometry: position of the cell in the network.
+        parts: one channel in `parts` is processed; must divide the channels of the cell.
     """
 
     def __init__(self, geometry: CellGeometry, parts: int) -> None:

@@ -1,4 +1,4 @@
-"""A search-time cell that runs one sampled cell at a time on weights that all cells share."""
+"""The search-time cell of single-path search: it computes one sampled cell on shared weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from search_spaces.geometry import CellGeometry
 
 
 class SampledCell(SearchTimeCell):
-    """Holds every candidate of every edge and computes those of `path` only.
+    """Has every candidate on every edge and computes those of `path` only.
 
-    BatchNorm always takes the statistics of the batch: running averages over many different cells would fit
+    BatchNorm always uses the statistics of the batch: running averages over many different cells would fit
     none of them. So a score under shared weights does not depend on which cells were trained last.
 
     Attributes:
-        geometry: the cell's place in the network.
+        geometry: position of the cell in the network.
         path: the two (operation, state) pairs of each node; set before every forward pass.
     """
 

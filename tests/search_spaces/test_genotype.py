@@ -129,7 +129,7 @@ def test_bad_cells_are_refused_with_their_place(change, complaint):
         ("Genotype(normal=[))", "not a single well-formed call"),
         ("Genotype([1], [2])", "named parts only"),
         ("Genotype(normal=__import__('os').system('true'), reduce=[])", "not a plain list"),
-        ("Genotype(normal=[], reduce=[], hidden=[])", "unknown key 'hidden'"),
+        ("Genotype(normal=[], reduce=[], hidden=[])", "unknown genotype key 'hidden'"),
         ("Genotype(normal=range(10**12), reduce=[])", "must have 8|not a plain list"),
     ],
 )

@@ -25,7 +25,7 @@ from search_spaces.cells.compiled.layout import (
     Arguments,
     Maps,
     Static,
-    halves,
+    by_parity,
     one,
     term,
 )
@@ -36,12 +36,12 @@ class Backward:
     """The gradients of a cell, from its last state to its first.
 
     Args:
-        static: of the cell.
-        arguments: what went in.
-        states: all six.
-        maps: of the states that have outgoing edges.
-        grads: of the four nodes [B, H', W', C]; they grow in place as later nodes pass theirs on.
-        wanted: for every tensor that went in, whether its gradient is asked for.
+        static: arguments of the cell that are no tensors.
+        arguments: tensors that were the cell's arguments.
+        states: the six states [B, H', W', C].
+        maps: maps of the states that have outgoing edges.
+        grads: gradients of the four nodes [B, H', W', C]; those of later nodes are added to them in place.
+        wanted: whether the gradient of each tensor argument is required.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Backward:
         self.wanted = wanted[:INPUTS]
         self.learns = any(wanted[INPUTS + 1 :])
         self.weights = torch.zeros_like(arguments.weights)
-        learned = [*arguments.convolutions, *arguments.halves]
+        learned = [*arguments.convolutions, *arguments.skip_convs]
         self.learned = [torch.empty_like(weight) for weight in learned if self.learns]
 
     def run(self, dtype: torch.dtype) -> tuple[Tensor | None, ...]:
@@ -67,7 +67,7 @@ class Backward:
         for state in reversed(range(len(OUTGOING))):
             self._state(state)
         s0, s1 = (None if grad is None else grad.permute(0, 3, 1, 2) for grad in self.inputs)
-        count = len(self.arguments.convolutions) + len(self.arguments.halves)
+        count = len(self.arguments.convolutions) + len(self.arguments.skip_convs)
         learned: list[Tensor | None] = [*self.learned] or [None] * count
         return s0, s1, self.weights.to(dtype), *learned
 
@@ -179,16 +179,16 @@ class Backward:
             grad_x, grads = torch.zeros_like(x), torch.empty_like(skips)
             for grad, skip, rows, to in zip(readers, skips, last, grads, strict=True):
                 call("combine", to, 1, [term(grad, rows[0]), term(skip, rows[1], rows[2])], to)
-            self._through_halves(state, grads, grad_x)
+            self._through_skip_convs(state, grads, grad_x)
         if state < INPUTS:
             self.inputs[state] = grad_x
         return grad_x
 
-    def _through_halves(self, state: int, grads: Tensor, grad_x: Tensor) -> None:
+    def _through_skip_convs(self, state: int, grads: Tensor, grad_x: Tensor) -> None:
         """Back through the convolutions of the skips that reduce; `grads` [edges, B, H', W', C]."""
         x, start = self.states[state], 0
-        for which, part in enumerate(halves(x)):
-            weights = self.arguments.half(state, which)
+        for which, part in enumerate(by_parity(x)):
+            weights = self.arguments.skip_weights(state, which)
             stop = start + weights.shape[1]
             grad = grads[..., start:stop].flatten(1, 3)
             if self.learns:

@@ -17,17 +17,20 @@ from search_spaces.genotype import INPUTS
 def run(
     layers: list[Layers], s0: Tensor, s1: Tensor, weights: Tensor, training: bool, recompute: bool
 ) -> Tensor:
-    """What a cell makes of its preprocessed inputs [B, C, H, W]: [B, 4 * C, H / stride, W / stride].
+    """The output of a cell [B, 4 * C, H / stride, W / stride] for its preprocessed inputs [B, C, H, W].
 
-    Running statistics are updated in training mode. With `recompute` nothing but the inputs is kept for the
+    Running statistics are updated in training mode. With `recompute` only the inputs are kept for the
     backward pass.
     """
     convolutions = [conv.weight for edge in layers for pair in edge.convolutions for conv in pair]
-    halves = [
-        conv.weight for outgoing in OUTGOING[:INPUTS] for _, edge in outgoing for conv in layers[edge].halves
+    skip_convs = [
+        conv.weight
+        for outgoing in OUTGOING[:INPUTS]
+        for _, edge in outgoing
+        for conv in layers[edge].skip_convs
     ]
-    static = Static(2 if halves else 1, [edge.norms for edge in layers], training, recompute)
-    result: Any = _Cell.apply(static, s0, s1, weights, *convolutions, *halves)  # type: ignore[no-untyped-call]
+    static = Static(2 if skip_convs else 1, [edge.norms for edge in layers], training, recompute)
+    result: Any = _Cell.apply(static, s0, s1, weights, *convolutions, *skip_convs)  # type: ignore[no-untyped-call]
     return result
 
 

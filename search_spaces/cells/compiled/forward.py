@@ -1,7 +1,7 @@
 """From the inputs of a search-time cell to its output.
 
-BatchNorm is but a scale and a shift a channel, so maps are kept as they are before it, and it is applied
-wherever they are read: in front of a sep_conv's second half, and where a node sums up what goes into it.
+BatchNorm is only a scale and a shift per channel, so maps are kept as they are before it, and it is applied
+where they are read: before the second convolution of a sep_conv, and where a node sums its inputs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from search_spaces.cells.compiled.layout import (
     Maps,
     Static,
     addresses2,
-    halves,
+    by_parity,
     one,
     split,
     term,
@@ -36,7 +36,7 @@ from search_spaces.genotype import CONCAT, INPUTS
 
 
 def forward(static: Static, arguments: Arguments, updates: bool) -> tuple[Tensor, list[Maps]]:
-    """The cell's output [B, H', W', 4 * C], and what its states' edges made; `updates` running statistics."""
+    """The cell's output [B, H', W', 4 * C] and its maps; `updates` says whether running statistics change."""
     batch, height, width, channels = arguments.inputs[0].shape
     height, width = (height - 1) // static.stride + 1, (width - 1) // static.stride + 1
     out = arguments.inputs[0].new_empty(batch, height, width, len(CONCAT) * channels)
@@ -105,8 +105,8 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
 def _skips(x: Tensor, arguments: Arguments, state: int, sums: Tensor) -> Tensor:
     """The skips of a state that reduce it, before BatchNorm."""
     maps = []
-    for which, part in enumerate(halves(x)):
-        maps.append(part @ arguments.half(state, which)[:, None, None].mT)
+    for which, part in enumerate(by_parity(x)):
+        maps.append(part @ arguments.skip_weights(state, which)[:, None, None].mT)
     skips = torch.cat(maps, dim=-1)
     constant = one(x)
     for index, skip in enumerate(skips):

@@ -45,30 +45,30 @@ INTO_NODE = slice(len(FIRST), MAPS)
 
 
 class Layers(NamedTuple):
-    """What an edge learns and tracks.
+    """The layers of an edge that have parameters or running statistics.
 
     Attributes:
-        convolutions: depthwise and pointwise, in the order of `KERNELS`.
+        convolutions: depthwise and pointwise convolutions, in the order of `KERNELS`.
         norms: BatchNorm of every map, in the order of the maps; an identity has none.
-        halves: the two convolutions of a skip that reduces, else none.
+        skip_convs: the two 1x1 convolutions of a skip of stride 2; empty for an identity.
     """
 
     convolutions: list[tuple[nn.Conv2d, nn.Conv2d]]
     norms: list[nn.BatchNorm2d]
-    halves: list[nn.Conv2d]
+    skip_convs: list[nn.Conv2d]
 
     @classmethod
     def of(cls, most: Any, mean: Any, skip: Any, sep3: Any, sep5: Any, dil3: Any, dil5: Any) -> Layers:
         """From an edge's candidates."""
         parts = [sep3[:4], sep5[:4], sep3[4:], sep5[4:], dil3, dil5]
-        norms, halves = [part[3] for part in parts] + [most[1], mean[1]], []
+        norms, skip_convs = [part[3] for part in parts] + [most[1], mean[1]], []
         if isinstance(skip, FactorizedReduce):
-            norms, halves = [*norms, skip.bn], [skip.conv1, skip.conv2]
-        return cls([(part[1], part[2]) for part in parts], norms, halves)
+            norms, skip_convs = [*norms, skip.bn], [skip.conv1, skip.conv2]
+        return cls([(part[1], part[2]) for part in parts], norms, skip_convs)
 
 
 class Static(NamedTuple):
-    """What a cell has besides tensors."""
+    """The arguments of a cell that are no tensors."""
 
     stride: int
     norms: list[list[nn.BatchNorm2d]]
@@ -77,13 +77,13 @@ class Static(NamedTuple):
 
 
 class Maps(NamedTuple):
-    """What a state's outgoing edges have made of it.
+    """The maps that a state's outgoing edges compute from it.
 
     Attributes:
-        convolutions: before BatchNorm, [edges, 6, B, H', W', C].
+        convolutions: outputs of the convolutions before BatchNorm, [edges, 6, B, H', W', C].
         pools: maximum and mean before BatchNorm, [2, B, H', W', C].
         norm: scale and shift of BatchNorm, float64 [edges, 9, 2, C].
-        skips: where skips reduce, before BatchNorm, [edges, B, H', W', C].
+        skips: outputs of skips of stride 2 before BatchNorm, [edges, B, H', W', C].
     """
 
     convolutions: Tensor
@@ -107,19 +107,19 @@ class Maps(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """The tensors that go into a cell.
+    """The tensors that are a cell's arguments.
 
     Attributes:
-        inputs: states 0 and 1, [B, H, W, C].
-        weights: [14, 8], float64.
+        inputs: states 0 and 1, [B, H, W, C] each.
+        weights: weights of the candidates, float64 [14, 8].
         convolutions: depthwise and pointwise weights, edge by edge.
-        halves: even and odd weights of the skips that reduce, state by state, edge by edge.
+        skip_convs: weights for even and odd pixels of the skips of stride 2, state by state, edge by edge.
     """
 
     inputs: tuple[Tensor, Tensor]
     weights: Tensor
     convolutions: list[Tensor]
-    halves: list[Tensor]
+    skip_convs: list[Tensor]
 
     @classmethod
     def of(cls, s0: Tensor, s1: Tensor, weights: Tensor, *learned: Tensor) -> Arguments:
@@ -137,32 +137,32 @@ class Arguments(NamedTuple):
         """Weights of the maps that go into a node, [edges, 7]."""
         return self.weights[[edge for _, edge in OUTGOING[state]]][:, COLUMNS]
 
-    def half(self, state: int, which: int) -> Tensor:
-        """The even (0) or odd (1) half's weights of the state's skips: [edges, C', C]."""
+    def skip_weights(self, state: int, which: int) -> Tensor:
+        """Weights of the state's skips for even (`which` 0) or odd (1) pixels: [edges, C', C]."""
         start = state * 2 * len(OUTGOING[0])
-        return torch.stack(self.halves[start + which : start + 2 * len(OUTGOING[0]) : 2]).flatten(2)
+        return torch.stack(self.skip_convs[start + which : start + 2 * len(OUTGOING[0]) : 2]).flatten(2)
 
 
 def addresses(x: Tensor) -> list[int]:
-    """Of x[0], x[1], ..."""
+    """Addresses of x[0], x[1], ..."""
     first, step = x.data_ptr(), x.stride(0) * x.element_size()
     return list(range(first, first + x.shape[0] * step, step))
 
 
 def addresses2(x: Tensor) -> list[list[int]]:
-    """Of x[0, 0], x[0, 1], ...; x[1, 0], ..."""
+    """Addresses of x[0, 0], x[0, 1], ...; x[1, 0], ..."""
     step = x.stride(1) * x.element_size()
     return [list(range(first, first + x.shape[1] * step, step)) for first in addresses(x)]
 
 
-def halves(x: Tensor) -> list[Tensor]:
-    """What a reducing skip reads of x [B, H, W, C]: even and odd pixels behind a ReLU, [B, H', W', C]."""
+def by_parity(x: Tensor) -> list[Tensor]:
+    """Inputs of a skip of stride 2 from x [B, H, W, C]: even and odd pixels after ReLU, [B, H', W', C]."""
     parts = pixels_by_parity(x.permute(0, 3, 1, 2))
     return [torch.relu(part.permute(0, 2, 3, 1).contiguous()) for part in parts]
 
 
 def one(x: Tensor) -> Tensor:
-    """A row of ones for the channels of x [B, H, W, C], as coefficients are."""
+    """Coefficients of 1 for the channels of x [B, H, W, C]: float64 [C]."""
     return torch.ones(x.shape[3], dtype=torch.float64)
 
 
