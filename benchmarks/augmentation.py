@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from nastransfer_nni.base.files import write_json
+from nastransfer_nni.data import sources
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.image_set import ImageSet
@@ -118,7 +119,7 @@ def on_grid(batch: Tensor, images: ImageSet) -> Tensor:
 def main() -> None:
     """Measure, compare, print and write the results."""
     workers = os.cpu_count() or 1
-    images = load("cifar10", "test")
+    images = load(sources.check("cifar10"), "test")
     content = InMemoryImages.of(images)
     rows = []
     print(

@@ -22,6 +22,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from nastransfer_nni.base.files import write_json
+from nastransfer_nni.data import sources
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.sources import data_folder
 from nastransfer_nni.models.darts import DartsModel
@@ -36,7 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def as_folder(name: str, folder: Path, pixels: int) -> int:
     """Write a set as a folder a class, for both parts; returns the number of classes."""
-    images = load(name, "train")
+    images = load(sources.check(name), "train")
     for row in range(len(images)):
         label = images.labels[row]
         for part in (

@@ -1,7 +1,7 @@
-"""Batches of images that do not fit in memory: decoded and augmented one by one in worker processes.
+"""Batches of images that do not fit in memory: data workers decode and augment them one by one.
 
-Every image's augmentation depends on the seed, the epoch and the image's place in the epoch alone, never on
-the worker that does it: a run may resume at any batch, with other workers, and on other numbers of processes.
+How an image is augmented depends only on the seed, the epoch and the image's position in the epoch, not on
+the worker that does it. So a run may resume at any batch, with another number of workers or of processes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from timm.data import create_transform
 from timm.data.loader import PrefetchLoader, fast_collate
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import Compose, RandomCrop, RandomHorizontalFlip, RandomVerticalFlip
 
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.data import hashing
@@ -28,38 +29,42 @@ from search_spaces.errors import UserError
 from search_spaces.geometry import SMALL_PIXELS
 
 UNREADABLE = -1
-"""The label of an image that could not be decoded, on its way from a worker."""
+"""Label that a worker gives an image that it could not decode."""
 
 _log = logging.getLogger(__name__)
 Key = tuple[int, int, int]
-"""Epoch, place in the epoch, row in the set."""
+"""Epoch, position in the epoch, row in the image set."""
 
 
 class ImageBatches:
-    """Iterates over (images float32 [B, 3, H, W], labels int64 [B]) on `device`.
+    """Iterates over images float32 [B, 3, pixels, pixels] and labels int64 [B] on `processes.device`.
 
-    An image that cannot be decoded is named. With `skip`, another image of its batch takes its place in
-    training, and evaluation leaves it out; with `stop`, the run ends.
+    An image that cannot be decoded is logged by name. With `skip`, another image of the batch replaces it in
+    training, and evaluation goes without it; with `stop`, iterating raises UserError.
 
     Args:
-        images: the set.
+        images: the image set.
         photo_transform: how images are cropped and augmented.
-        pixels: side of the images that come out.
-        batch_size: images of a batch, on this rank.
-        is_training: whether to shuffle, to augment and to leave out an incomplete last batch.
-        seed: of order and augmentation.
-        workers: worker processes; 0 decodes in this one.
-        processes: this process's device and its share of each epoch: every `world_size`-th image.
-        on_bad_image: skip or stop.
+        pixels: height and width of the resulting images.
+        batch_size: images per batch, in this process.
+        is_training: whether to shuffle, augment and drop an incomplete last batch.
+        seed: random seed of order and augmentation.
+        workers: number of worker processes; 0: images are decoded in this process.
+        processes: the processes that share each epoch; each gets every `world_size`-th image.
+        on_bad_image: `skip` or `stop`.
+
+    Attributes:
+        batch_size: images per batch, in this process.
+        unreadable: names of the images that could not be decoded so far, in order of appearance.
     """
 
     def __init__(
         self,
         images: ImageSet,
+        *,
         photo_transform: PhotoTransform,
         pixels: int,
         batch_size: int,
-        *,
         is_training: bool,
         seed: int = 0,
         workers: int = 0,
@@ -84,7 +89,7 @@ class ImageBatches:
             worker_init_fn=_one_thread if workers else None,
         )
         self._prefetcher = PrefetchLoader(
-            _Whole(self),
+            _ReadableBatches(self),
             mean=images.source.mean,
             std=images.source.std,
             device=processes.device,
@@ -93,7 +98,7 @@ class ImageBatches:
         )
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch that the next iteration goes through, and the batch that it starts with."""
+        """Choose the epoch that the next iteration goes through, and its first batch."""
         self._epoch, self._start = epoch, start
 
     def __len__(self) -> int:
@@ -108,33 +113,34 @@ class ImageBatches:
             yield images, labels
 
     def rows(self, number: int) -> list[int]:
-        """The rows in the set of the images of one batch of the epoch."""
+        """Rows, in the image set, of the images in batch `number` of the epoch."""
         return [row for _, _, row in self.keys(number)]
 
     def keys(self, number: int) -> list[Key]:
-        """What the workers are told of one batch of the epoch."""
+        """Keys of the images in batch `number` of the epoch, which are sent to the workers."""
         first = number * self.batch_size
         mine = range(self._rank, self.samples * self._world_size + self._rank, self._world_size)
-        places = [place for place in mine[first : first + self.batch_size] if place < len(self._images)]
-        return [(self._epoch, place, int(self._order[place])) for place in places]
+        positions = [index for index in mine[first : first + self.batch_size] if index < len(self._images)]
+        return [(self._epoch, index, int(self._order[index])) for index in positions]
 
-    def whole_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches as they come from the workers, without images that could not be decoded."""
+    def readable_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of the workers, uint8 [B, 3, H, W], without the images that could not be decoded."""
         for number, (images, labels) in enumerate(self._loader, self._start):
             bad = labels == UNREADABLE
             if bool(bad.any()):
-                images, labels = self._mend(images, labels, bad, number)
+                images, labels = self._without_bad(images, labels, bad, number)
                 if len(labels) == 0:
                     continue
             seed_everything(self._number("erase", number, self._rank))
             yield images, labels
 
-    def _mend(self, images: Tensor, labels: Tensor, bad: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    def _without_bad(self, images: Tensor, labels: Tensor, bad: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Batch `number` with the `bad` images (bool [B]) replaced in training, removed in evaluation."""
         rows = self.rows(number)
-        for place in bad.nonzero().flatten().tolist():
-            name = self._images.describe(rows[place])
+        for index in bad.nonzero().flatten().tolist():
+            name = self._images.describe(rows[index])
             if self._on_bad_image == "stop":
-                raise UserError(f"cannot decode {name}; --on-bad-image skip leaves it out")
+                raise UserError(f"cannot decode {name}; --on-bad-image skip goes on without it")
             if name not in self.unreadable:
                 self.unreadable[name] = None
                 _log.warning("cannot decode %s", name)
@@ -143,7 +149,7 @@ class ImageBatches:
             return images[good], labels[good]
         if len(good) == 0:
             raise UserError(
-                f"no image of a whole batch can be decoded: {', '.join(list(self.unreadable)[:3])}"
+                f"none of the images in a batch can be decoded: {', '.join(list(self.unreadable)[:3])}"
             )
         chosen = torch.arange(len(labels))
         chosen[bad] = good[torch.arange(int(bad.sum())) % len(good)]
@@ -151,7 +157,7 @@ class ImageBatches:
 
     @property
     def samples(self) -> int:
-        """Images of an epoch on this rank."""
+        """Images per epoch, in this process."""
         total = len(self._images)
         if not self._is_training:
             return len(range(self._rank, total, self._world_size))
@@ -160,7 +166,7 @@ class ImageBatches:
 
     @property
     def _order(self) -> hashing.Rows:
-        """The rows of the epoch in their order; kept for as long as the epoch lasts."""
+        """Rows of the image set in the order of the epoch, int64 [N]; computed once per epoch."""
         epoch, rows = self._known_order
         if self._is_training and epoch != self._epoch:
             generator = torch.Generator().manual_seed(self._number("order"))
@@ -173,22 +179,22 @@ class ImageBatches:
 
     @property
     def start(self) -> int:
-        """The batch that the iteration starts with."""
+        """Number of the first batch of the next iteration."""
         return self._start
 
 
-class _Whole:
-    """What timm's prefetcher iterates over."""
+class _ReadableBatches:
+    """The iterable that timm's prefetcher reads from."""
 
     def __init__(self, batches: ImageBatches) -> None:
         self._batches = batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._batches.whole_batches()
+        return self._batches.readable_batches()
 
 
 class _Keys:
-    """The batches of an epoch as the workers are told of them."""
+    """The batch sampler: keys of the images of each batch of the epoch."""
 
     def __init__(self, batches: ImageBatches) -> None:
         self._batches = batches
@@ -202,14 +208,14 @@ class _Keys:
 
 
 class _Samples(Dataset[tuple[Any, int]]):
-    """Decoded and augmented images by key."""
+    """The data set that workers read: decoded and augmented images by key."""
 
     def __init__(self, images: ImageSet, transform: Callable[[Any], Any], pixels: int, seed: int) -> None:
         self._images, self._transform, self._pixels, self._seed = images, transform, pixels, seed
 
     def __getitem__(self, key: Key) -> tuple[Any, int]:
-        epoch, place, row = key
-        seed_cpu(hashing.number(self._seed, epoch, "image", place))
+        epoch, position, row = key
+        seed_cpu(hashing.number(self._seed, epoch, "image", position))
         try:
             image, label = self._images[row]
         except UnreadableImage:
@@ -222,44 +228,49 @@ class _Samples(Dataset[tuple[Any, int]]):
 def transform(
     images: ImageSet, options: PhotoTransform, pixels: int, is_training: bool
 ) -> Callable[[Any], Any]:
-    """The transform of timm for one image: PIL in, uint8 [3, pixels, pixels] out."""
-    small = (
-        images.pixels is not None and max(images.pixels) <= SMALL_PIXELS and images.pixels == (pixels,) * 2
-    )
-    made: Any = create_transform(
+    """The transform of one image: PIL image in, uint8 [3, pixels, pixels] out.
+
+    It is timm's, except that training images up to 64 px of the right size are cropped at that size from a
+    black margin of an eighth, as small images are elsewhere, instead of by a random resized crop.
+    """
+    is_small = images.pixels == (pixels, pixels) and pixels <= SMALL_PIXELS
+    shared: dict[str, Any] = {"mean": images.source.mean, "std": images.source.std, "use_prefetcher": True}
+    if not is_training:
+        crop_pct = 1.0 if is_small else options.crop_pct
+        return create_transform(pixels, crop_pct=crop_pct, interpolation="bicubic", **shared)  # type: ignore[no-any-return]
+    hflip = 0.5 if images.source.mirrored else 0.0
+    crop_and_flip, augment, to_tensor = create_transform(
         pixels,
-        is_training=is_training,
+        is_training=True,
         scale=options.scale,
         ratio=options.ratio,
-        hflip=0.5 if images.source.mirrored else 0.0,
+        hflip=hflip,
         vflip=options.vflip,
         color_jitter=options.color_jitter or None,
         auto_augment=options.aa or None,
-        interpolation="random" if is_training else "bicubic",
-        mean=images.source.mean,
-        std=images.source.std,
-        crop_pct=1.0 if small else options.crop_pct,
-        use_prefetcher=True,
+        interpolation="random",
+        separate=True,
+        **shared,
     )
-    if small and is_training:  # the crop of the small sets: of their own size, out of a black margin
-        from torchvision.transforms import RandomCrop
-
-        made.transforms[0] = RandomCrop(pixels, padding=pixels // 8)
-    return made  # type: ignore[no-any-return]
+    if is_small:
+        flips = (RandomHorizontalFlip(hflip), hflip), (RandomVerticalFlip(options.vflip), options.vflip)
+        used = [flip for flip, probability in flips if probability > 0]  # an unused flip would draw, too
+        crop_and_flip = Compose([RandomCrop(pixels, padding=pixels // 8), *used])
+    return Compose([crop_and_flip, augment, to_tensor])  # type: ignore[no-any-return]
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that augmentation and training draw from."""
+    """Seed every generator that training draws from, those of accelerators included."""
     seed_cpu(seed)
     if torch.accelerator.is_available():
         torch.manual_seed(seed)
 
 
 def seed_cpu(seed: int) -> None:
-    """Seed what augmentation in a worker draws from.
+    """Seed every generator that augmentation in a worker draws from.
 
-    `torch.manual_seed` also seeds GPUs; while none is in use it notes the stack for later, which costs as
-    much as a small image's augmentation.
+    `torch.manual_seed` would seed GPUs, too. While none is in use it records the call stack for later, which
+    takes as long as the augmentation of a small image.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - timm draws from it

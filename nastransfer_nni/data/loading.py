@@ -1,10 +1,11 @@
-"""Open an image set by name, from whatever form it has on this machine, else from the Hugging Face Hub."""
+"""Open an image set, in whatever form this machine has it, else from the Hugging Face Hub."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nastransfer_nni.data import splits as parts
 from nastransfer_nni.data.image_set import ImageSet, natural
-from nastransfer_nni.data.sources import SPLITS, Source, check, local_folder
+from nastransfer_nni.data.sources import SPLITS, Source, local_folder
+from nastransfer_nni.data.splits import split as stratified_split
 from nastransfer_nni.data.stores.arrow import ArrowStore
 from nastransfer_nni.data.stores.base import IMAGE_SUFFIXES, stamp_of
 from nastransfer_nni.data.stores.files import FileStore
@@ -33,18 +34,17 @@ _SYNONYMS = {
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "cls", "target")
 
 
-def load(name: Source | str, split: str = "train") -> ImageSet:
+def load(source: Source, split: str = "train") -> ImageSet:
     """Open one split of an image set.
 
     Args:
-        name: a known name, `owner/name` on the Hub or a folder; columns behind an `@` where a set has
-            several that could be meant (`cifar100@label=coarse_label`).
-        split: train, validation or test, by whatever name the set has it.
+        source: the set, from `sources.check`.
+        split: train, validation or test, whatever the set itself calls it.
 
     Raises:
-        UserError: the set, the split or a column is not there; says what is, or how to get the set.
+        UserError: the set, the split or a column does not exist; the message says what does, or how to get
+            the set.
     """
-    source = check(name) if isinstance(name, str) else name
     folder = local_folder(source)
     if folder is not None:
         images = _from_folder(source, folder, split)
@@ -53,13 +53,16 @@ def load(name: Source | str, split: str = "train") -> ImageSet:
     else:
         images = _from_hub(source, split)
     if len(images) == 0:
-        raise UserError(f"{name}: its {split} split has no image")
+        raise UserError(f"{source.text}: the {split} split has no images")
     return images
 
 
-def splits(name: Source | str) -> tuple[str, ...]:
-    """Which of train, validation and test the set has, without opening them."""
-    source = check(name) if isinstance(name, str) else name
+def splits(source: Source) -> tuple[str, ...]:
+    """Which of train, validation and test the set has, without opening them.
+
+    Raises:
+        UserError: the Hub does not have the set, or does not give it.
+    """
     folder = local_folder(source)
     if folder is not None:
         found = _local_splits(folder)
@@ -79,8 +82,10 @@ def _pick(source: Source, split: str, found: Sequence[str]) -> str:
         raise UserError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
     picked = _match(split, found)
     if picked is None:
-        there = ", ".join(ours for ours in SPLITS if _match(ours, found)) or "none of train, validation, test"
-        raise UserError(f"{source.name} has no {split} split; it has {there}")
+        available = (
+            ", ".join(name for name in SPLITS if _match(name, found)) or f"none of {', '.join(SPLITS)}"
+        )
+        raise UserError(f"{source.name} has no {split} split; it has {available}")
     return picked
 
 
@@ -88,7 +93,7 @@ def _pick(source: Source, split: str, found: Sequence[str]) -> str:
 
 
 def _local_splits(folder: Path) -> tuple[str, ...]:
-    """Names of the splits in a folder, whichever form it has; a folder without any counts as train."""
+    """The splits in a folder, by their own names; a folder without splits is all `train`."""
     named = set()
     for entry in [*folder.iterdir(), *((folder / "data").iterdir() if (folder / "data").is_dir() else ())]:
         if entry.is_dir() or entry.suffix in (".parquet", ".tar"):
@@ -102,7 +107,7 @@ def _from_folder(source: Source, folder: Path, split: str) -> ImageSet:
     inside = next((path for path in folder.iterdir() if path.is_dir() and path.name.lower() == theirs), None)
 
     def files(suffix: str) -> list[Path]:
-        """Files of the split: in its own folder, or named for it."""
+        """Files of the split, in a folder of its own or with its name in theirs."""
         own = sorted((inside or folder).glob(f"*{suffix}"))
         if inside is not None or theirs not in _named(own):
             return own
@@ -110,9 +115,7 @@ def _from_folder(source: Source, folder: Path, split: str) -> ImageSet:
 
     saved = inside or folder
     if (saved / "state.json").is_file():
-        import datasets
-
-        return _from_dataset(source, split, datasets.Dataset.load_from_disk(str(saved)))
+        return _from_saved(source, split, saved)
     if parquet := files(".parquet") or _parts(folder / "data", theirs):
         return _from_parquet(source, split, parquet)
     if shards := files(".tar"):
@@ -120,7 +123,7 @@ def _from_folder(source: Source, folder: Path, split: str) -> ImageSet:
         return _named_labels(source, split, store, words)
     if not any(path.is_dir() for path in saved.iterdir()):
         raise UserError(
-            f"{saved} holds no images: expected {split}.parquet, {split}-*.tar, a saved data set, or a "
+            f"{saved} contains no images: expected {split}.parquet, {split}-*.tar, a saved data set, or a "
             f"folder per class with files {', '.join(IMAGE_SUFFIXES[:4])}, ..."
         )
     files_found, labels, classes = FileStore.scan(saved)
@@ -132,13 +135,30 @@ def _named(paths: Sequence[Path]) -> set[str]:
 
 
 def _parts(folder: Path, split: str) -> list[Path]:
-    """`data/train-00000-of-00002.parquet`, the layout of a repository on the Hub."""
+    """Files such as `data/train-00000-of-00002.parquet`, the layout of a repository on the Hub."""
     return sorted(path for path in folder.glob("*.parquet") if split in _named([path]))
+
+
+def _from_saved(source: Source, split: str, folder: Path) -> ImageSet:
+    import datasets
+
+    try:
+        dataset = datasets.Dataset.load_from_disk(str(folder))
+    except (OSError, KeyError, TypeError, ValueError) as error:  # all of these for damaged or missing files
+        raise UserError(f"{folder} is not a data set saved by `datasets` ({_first_line(error)})") from error
+    return _from_dataset(source, split, dataset)
 
 
 def _from_parquet(source: Source, split: str, files: Sequence[Path]) -> ImageSet:
     import datasets
+    import pyarrow
+    from pyarrow import parquet
 
+    for file in files:
+        try:
+            parquet.read_schema(file)
+        except (OSError, pyarrow.ArrowException) as error:
+            raise UserError(f"{file} is not a Parquet file ({_first_line(error)})") from error
     names = [str(file) for file in files]
     if source.stream or _too_big(sum(file.stat().st_size for file in files)):
         open_stream = partial(
@@ -146,7 +166,7 @@ def _from_parquet(source: Source, split: str, files: Sequence[Path]) -> ImageSet
         )
         return _from_stream(source, split, open_stream, stamp_of(files))
     shown = not datasets.utils.are_progress_bars_disabled()
-    datasets.disable_progress_bars()  # local files are soon read; a download keeps its bar
+    datasets.disable_progress_bars()  # local files are read quickly; a download keeps its bar
     try:
         return _from_dataset(source, split, datasets.load_dataset("parquet", data_files=names, split="train"))
     finally:
@@ -160,7 +180,7 @@ def _from_parquet(source: Source, split: str, files: Sequence[Path]) -> ImageSet
 def _hub_splits(source: Source) -> tuple[str, ...]:
     import datasets
 
-    with _hub_errors(source):
+    with _hub_errors(source, ValueError):
         return tuple(datasets.get_dataset_split_names(source.hub, source.config))
 
 
@@ -168,14 +188,15 @@ def _from_hub(source: Source, split: str) -> ImageSet:
     import datasets
 
     theirs = source.splits.get(split) or _pick(source, split, tuple(source.splits) or _hub_splits(source))
-    with _hub_errors(source):
+    with _hub_errors(source, ValueError):  # for example a configuration that does not exist
         builder = datasets.load_dataset_builder(source.hub, source.config)
+    with _hub_errors(source):
         size = (builder.info.download_size or 0) + (builder.info.dataset_size or 0)
         is_here = Path(builder.cache_dir).is_dir()
         open_stream = partial(datasets.load_dataset, source.hub, source.config, split=theirs, streaming=True)
         if source.stream or (not is_here and _too_big(size or source.gigabytes * 10**9)):
             return _from_stream(source, split, open_stream, f"{source.hub}:{builder.hash}:{theirs}")
-        if not is_here:  # a wrong column is better known before the download
+        if not is_here:  # so that a wrong column is refused before the download
             columns(source, builder.info.features or open_stream()._resolve_features().features)
         dataset = datasets.load_dataset(source.hub, source.config, split=theirs)
     return _from_dataset(source, split, dataset)
@@ -185,14 +206,14 @@ def _from_hub(source: Source, split: str) -> ImageSet:
 
 
 def _too_big(size: int) -> bool:
-    """Whether a set of this many bytes does not fit where `datasets` keeps what it has prepared."""
+    """Whether a set of `size` bytes does not fit the disk of the `datasets` cache."""
     import shutil
 
     import datasets
 
     cache = Path(datasets.config.HF_DATASETS_CACHE)
-    there = next(path for path in (cache, *cache.parents) if path.exists())
-    return size > shutil.disk_usage(there).free
+    existing = next(path for path in (cache, *cache.parents) if path.exists())
+    return size > shutil.disk_usage(existing).free
 
 
 def _from_stream(source: Source, split: str, open_stream: Callable[[], Any], stamp: str) -> ImageSet:
@@ -207,23 +228,23 @@ def _from_stream(source: Source, split: str, open_stream: Callable[[], Any], sta
     return _named_labels(source, split, store, store.words)
 
 
-class _hub_errors:
-    """Turn what the Hub's client says and raises into one line that says how to get the set."""
+@contextlib.contextmanager
+def _hub_errors(source: Source, *others: type[Exception]) -> Iterator[None]:
+    """Turn errors of the Hub's client into one line that says how to get the set.
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    Args:
+        source: the set.
+        others: exceptions that the client raises besides, in a block that calls the client only.
+    """
+    import datasets
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
-    def __enter__(self) -> None:
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would tell of every retry
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None or not isinstance(error, Exception) or isinstance(error, UserError):
-            return
-        import datasets
-        from huggingface_hub.errors import GatedRepoError
-
-        source, problem = self._source, type(error).__name__
-        # `datasets` drops the cause and says it in words alone.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would warn of every retry
+    try:
+        yield
+    except (OSError, HfHubHTTPError, datasets.exceptions.DatasetsError, *others) as error:
+        problem = f"{type(error).__name__}: {_first_line(error)}"
+        # `datasets` drops the cause and says it in words only
         is_gated = isinstance(error, GatedRepoError) or "is a gated dataset" in str(error)
         if isinstance(error, ConnectionError):
             problem = "it cannot be reached"
@@ -235,6 +256,10 @@ class _hub_errors:
             f"cannot get {source.name} from the Hugging Face Hub ({problem}): {source.how_to_get}; "
             f"or put it under $NASTRANSFER_DATA/{source.name}"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 # Columns and labels
@@ -253,18 +278,22 @@ def _from_dataset(source: Source, split: str, dataset: Any) -> ImageSet:
 
 
 def columns(source: Source, features: Any) -> tuple[str, str]:
-    """The image column and the label column of a table.
+    """The names of a table's image column and label column.
+
+    Args:
+        source: the set, which may name its columns.
+        features: the table's `datasets.Features`.
 
     Raises:
-        UserError: a column that was asked for is missing, or several could be meant.
+        UserError: a column that `source` names does not exist, or it names none and not exactly one fits.
     """
     import datasets
 
-    def choose(what: str, asked: str | None, candidates: list[str]) -> str:
-        if asked is not None:
-            if asked not in features:
-                raise UserError(f"{source.name} has no column {asked!r}; it has {', '.join(features)}")
-            return asked
+    def choose(what: str, named: str | None, candidates: list[str]) -> str:
+        if named is not None:
+            if named not in features:
+                raise UserError(f"{source.name} has no column {named!r}; it has {', '.join(features)}")
+            return named
         if len(candidates) != 1:
             found = f"several columns could be the {what}s" if candidates else f"no column looks like {what}s"
             raise UserError(
@@ -284,11 +313,11 @@ def columns(source: Source, features: Any) -> tuple[str, str]:
 
 
 def _named_labels(source: Source, split: str, store: Any, words: npt.NDArray[np.str_]) -> ImageSet:
-    """Labels that are words or bare numbers: the classes are those that occur, in natural order."""
+    """An image set whose labels are words or numbers: its classes are those that occur, in natural order."""
     found, labels = np.unique(words, return_inverse=True)
     names = found.tolist()
     if "-1" in names:
-        raise UserError(f"{source.name}: its {split} split has images without a label")
+        raise UserError(f"{source.name}: the {split} split has images without a label")
     if source.synsets and all(name.isdigit() for name in names):
         numbers = found.astype(np.int64)
         return _finish(source, split, store, numbers[labels], tuple(map(str, range(source.classes or 0))))
@@ -302,7 +331,7 @@ def _finish(
     source: Source, split: str, store: Any, labels: npt.NDArray[np.int64], classes: tuple[str, ...]
 ) -> ImageSet:
     if len(labels) and labels.min() < 0:
-        raise UserError(f"{source.name}: its {split} split has images without a label")
+        raise UserError(f"{source.name}: the {split} split has images without a label")
     if source.synsets and len(classes) == source.classes:
         from timm.data import ImageNetInfo
 
@@ -310,13 +339,13 @@ def _finish(
     present = int(np.count_nonzero(np.bincount(labels, minlength=len(classes))))
     if present < len(classes) and split != "train":
         _log.warning(
-            "%s: its %s split has images of only %d of %d classes", source.name, split, present, len(classes)
+            "%s: the %s split has images of only %d of %d classes", source.name, split, present, len(classes)
         )
     return ImageSet(source, split, classes, labels, store, np.arange(len(labels), dtype=np.int64))
 
 
 def _digits(source: Source, split: str) -> ImageSet:
-    """scikit-learn's 1,797 scans of 8x8 pixels; a fifth of each class, fixed once and for all, is test."""
+    """The 1,797 scans of 8x8 pixels of scikit-learn; a fixed fifth of each class is the test split."""
     import io
 
     from PIL import Image
@@ -325,7 +354,7 @@ def _digits(source: Source, split: str) -> ImageSet:
     _pick(source, split, tuple(source.splits))
     scans = load_digits()
     labels = scans.target.astype(np.int64)
-    train, test = parts.split(labels, (0.8, 0.2), seed=0)
+    train, test = stratified_split(labels, (0.8, 0.2), seed=0)
     contents = []
     for scan in scans.images:
         file = io.BytesIO()

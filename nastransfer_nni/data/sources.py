@@ -1,6 +1,6 @@
-"""The image sets that have a short name, and the names that are good for `--source` and `--target`.
+"""The image sets that have a short name, and the parser of the names that `--source` and `--target` take.
 
-Nothing heavy is imported here: a command checks a name before it loads anything.
+This module imports nothing heavy, so that a command can check a name before it loads anything.
 """
 
 from __future__ import annotations
@@ -24,35 +24,37 @@ _DATA_SETS = "https://huggingface.co/datasets/"
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of an image set before it is opened.
+    """What is known of an image set before it is opened; made by `check`.
 
     Attributes:
-        name: as `--source` takes it.
+        name: short name, name on the Hub or folder, without what follows an `@`.
         hub: `owner/name` on the Hugging Face Hub, or None for a set that is not there.
-        config: the Hub's configuration, where a set has several.
-        splits: our names (train, validation, test) to the Hub's.
-        image: the column of images; None: found.
-        label: the column of labels; None: found.
+        config: configuration to open, where the Hub has several of the set.
+        splits: maps our names (train, validation, test) to the Hub's.
+        image: column of images; None: the only one that can be meant.
+        label: column of labels; None: the only one that can be meant.
         classes: number of classes; None: not known before the set is opened.
         pixels: (height, width) of every image; None where images differ in size.
         mirrored: whether a mirror image still belongs to its class. It does not for digits; clothes and
             photographs may be flipped.
-        mean: per RGB channel, for pixels scaled to 0..1.
-        std: likewise.
-        gated: whether the Hub asks for a login and for accepted terms.
-        synsets: which list of timm's `ImageNetInfo` names the classes, in label order.
-        identifier: a pattern for the name that the set itself gives an image, found in its file name.
-        validation_classes: how many classes have validation images, where not all have.
+        mean: mean of each RGB channel, for pixels scaled to 0..1.
+        std: standard deviation of each RGB channel, for pixels scaled to 0..1.
+        gated: whether the Hub requires a login and accepted terms.
+        synsets: list of timm's `ImageNetInfo` that names the classes, in label order.
+        identifier: regular expression for the name that the set itself gives an image, searched for in file
+            names.
+        validation_classes: number of classes with validation images, where not all classes have some.
         instructions: how to get a set that is not on the Hub.
-        gigabytes: its size, where the Hub does not say it.
-        text: the name as it was given, with what stands behind an `@`.
-        stream: whether to read the set over instead of keeping it, as is done where it does not fit the disk.
+        gigabytes: size of the set, where the Hub does not know it.
+        stream: read the set from the Hub whenever it is needed instead of storing it. This also happens
+            without `stream` where the disk is too small.
+        text: name as the user gave it, including what follows an `@`.
     """
 
     name: str
     hub: str | None = None
     config: str | None = None
-    splits: Mapping[str, str] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict, hash=False)
     image: str | None = None
     label: str | None = None
     classes: int | None = None
@@ -71,7 +73,7 @@ class Source:
 
     @property
     def how_to_get(self) -> str:
-        """One sentence on where the set comes from."""
+        """Where the set comes from, in words that fit after a colon."""
         if self.instructions:
             return self.instructions
         if self.gated:
@@ -164,25 +166,18 @@ SOURCES: Mapping[str, Source] = {
 
 
 def data_folder() -> Path | None:
-    """The folder of local sets that `NASTRANSFER_DATA` names, if it is set."""
+    """The folder of local sets: `$NASTRANSFER_DATA`, or None where that is not set."""
     named = os.environ.get("NASTRANSFER_DATA")
     return Path(named) if named else None
 
 
-def parse(name: str) -> Source:
-    """The source that `name` means: a known one, or a bare entry for a Hub name or a folder.
-
-    Columns that are ambiguous, a Hub configuration and the wish to stream are given behind an `@`:
-    `cifar100@label=coarse_label`, `owner/name@image=photo,label=kind,config=large`, `imagenet1k@stream=yes`.
-
-    Raises:
-        UserError: the text behind the `@` is not of that form.
-    """
+def _parse(name: str) -> Source:
+    """The source that `name` means: a known one, or a bare entry for a Hub name or a folder."""
     if name in SOURCES or Path(name).is_dir():
-        return SOURCES.get(name) or Source(name)
+        return replace(SOURCES.get(name) or Source(name), text=name)
     stem, _, choices = name.partition("@")
     base = SOURCES.get(stem) or Source(stem, hub=stem if _HUB_NAME.fullmatch(stem) else None)
-    chosen: dict[str, str | bool] = {}
+    chosen: dict[str, str | bool] = {"text": name}
     for choice in filter(None, choices.split(",")):
         key, _, value = choice.partition("=")
         if key not in ("image", "label", "config", "stream") or not value or (key, value) == ("stream", "no"):
@@ -193,11 +188,11 @@ def parse(name: str) -> Source:
         chosen[key] = value if key != "stream" else True
     if "label" in chosen:
         base = replace(base, classes=None, synsets=None)
-    return replace(base, **chosen) if chosen else base  # type: ignore[arg-type]
+    return replace(base, **chosen)  # type: ignore[arg-type]
 
 
 def local_folder(source: Source) -> Path | None:
-    """Where the set lies on this machine: `$NASTRANSFER_DATA/<name>`, else the folder that it names."""
+    """Where the set is on this machine: `$NASTRANSFER_DATA/<name>`, else the folder `name`, else None."""
     root = data_folder()
     if root is not None and (root / source.name).is_dir():
         return root / source.name
@@ -206,13 +201,18 @@ def local_folder(source: Source) -> Path | None:
 
 
 def check(name: str) -> Source:
-    """Refuse a name that cannot be an image set, before anything is imported or downloaded for it.
+    """The image set that `name` means. Nothing is imported or downloaded for it.
+
+    Args:
+        name: a short name, `owner/name` on the Hub or a folder. Columns, a configuration of the Hub and
+            streaming follow an `@`: `cifar100@label=coarse_label`,
+            `owner/name@image=photo,label=kind,config=large`, `imagenet1k@stream=yes`.
 
     Raises:
-        UserError: `name` is no known set, no `owner/name` on the Hub and no folder, or the set must be
-            fetched by hand first.
+        UserError: `name` is no known set, no `owner/name` on the Hub and no folder; the set must be
+            fetched by hand first; or the text after the `@` does not have that form.
     """
-    source = replace(parse(name), text=name)
+    source = _parse(name)
     if local_folder(source) is not None or source.name == "digits":
         return source
     if source.name.startswith((".", "/", "~")):

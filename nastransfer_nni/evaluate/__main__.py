@@ -1,4 +1,4 @@
-"""`python -m nastransfer_nni.evaluate`: the accuracy of a trained network, on its target or another one."""
+"""`python -m nastransfer_nni.evaluate`: measure the accuracy of a trained network."""
 
 from __future__ import annotations
 

@@ -5,34 +5,42 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
-from pydantic import Field, field_validator
+from pydantic import Field, InstanceOf
 
-from nastransfer_nni.base.config import Config, DeviceName
+from nastransfer_nni.base.config import Config, DeviceName, FromText
 from nastransfer_nni.data import sources
+from nastransfer_nni.data.sources import Source
 
 
 class EvaluateConfig(Config):
     """Options of an evaluation."""
 
-    checkpoint: str = Field(description="a run's folder, a checkpoint (also timm's), or an exported folder")
-    which: Literal["last", "best"] = Field("last", description="of a run's folder: which checkpoint")
-    target: str | None = Field(None, description="image set; by default the one it was trained on")
+    checkpoint: str = Field(
+        description="folder of a run or of an export, or a checkpoint, also one of timm's train.py"
+    )
+    which: Literal["last", "best"] = Field(
+        "last", description="checkpoint that is used if a run's folder is given"
+    )
+    target: Annotated[InstanceOf[Source], FromText(sources.check)] | None = Field(
+        None, description="image set to evaluate on; None: the one that the network was trained on"
+    )
     split: Literal["train", "validation", "test"] | None = Field(
-        None, description="part of it; by default the one that training evaluated on"
+        None,
+        description="split to evaluate on; None: the images that training evaluated on, or, with --target, "
+        "test where it has labels, else validation",
     )
-    img_size: Annotated[int, Ge(0)] = Field(0, description="image size in px; 0: as in training")
-    batch_size: Annotated[int, Gt(0)] = Field(256, description="images of a batch")
+    img_size: Annotated[int, Ge(0)] = Field(
+        0, description="height and width in px that images are resized to; 0: the size in training"
+    )
+    batch_size: Annotated[int, Gt(0)] = Field(256, description="images per batch, in each process")
     on_bad_image: Literal["skip", "stop"] = Field(
-        "skip", description="what to do about images that are broken"
+        "skip", description="what to do with images that cannot be decoded"
     )
-    device: DeviceName = Field("auto", description="auto: a GPU where there is one")
-    workers: Annotated[int, Ge(0)] = Field(4, description="processes that decode images")
-    amp: bool = Field(False, description="bfloat16 instead of float32")
-    out: str | None = Field(None, description="file for the figures, as JSON; None: the screen alone")
-
-    @field_validator("target")
-    @classmethod
-    def _target_is_known(cls, name: str | None) -> str | None:
-        if name is not None:
-            sources.check(name)
-        return name
+    device: DeviceName = Field(
+        "auto", description="cpu, cuda, cuda:N, mps or xpu; auto: a GPU where there is one"
+    )
+    workers: Annotated[int, Ge(0)] = Field(
+        4, description="data workers: processes that decode images above 64 px; 0: none"
+    )
+    amp: bool = Field(False, description="compute in bfloat16 instead of float32")
+    out: str | None = Field(None, description="JSON file to write the result to; None: it is printed only")

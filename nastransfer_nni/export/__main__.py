@@ -1,4 +1,4 @@
-"""`python -m nastransfer_nni.export`: a trained network as safetensors, ONNX or a torch.export program."""
+"""`python -m nastransfer_nni.export`: write a trained network as safetensors, ONNX or torch.export."""
 
 from __future__ import annotations
 

@@ -13,10 +13,16 @@ from nastransfer_nni.base.config import Config
 class ExportConfig(Config):
     """Options of an export."""
 
-    checkpoint: str = Field(description="a run's folder, or a checkpoint (also timm's)")
-    which: Literal["last", "best"] = Field("last", description="of a run's folder: which checkpoint")
-    format: Literal["safetensors", "onnx", "torch_export", "all"] = Field(
-        "safetensors", description="safetensors, onnx, torch_export or all"
+    checkpoint: str = Field(description="folder of a run, or a checkpoint, also one of timm's train.py")
+    which: Literal["last", "best"] = Field(
+        "last", description="checkpoint that is used if a run's folder is given"
     )
-    img_size: Annotated[int, Ge(0)] = Field(0, description="image size in px; 0: as in training")
-    out: str | None = Field(None, description="folder to write to; None: `export` in the run's folder")
+    format: Literal["safetensors", "onnx", "torch_export", "all"] = Field(
+        "safetensors", description="file format; all: one file in each format"
+    )
+    img_size: Annotated[int, Ge(0)] = Field(
+        0, description="height and width in px that the exported network expects; 0: the size in training"
+    )
+    out: str | None = Field(
+        None, description="folder to write to; None: the folder `export` in the run's folder"
+    )

@@ -1,4 +1,4 @@
-"""The formats of an export: how each is written, and how it is read back to be checked."""
+"""The file formats of an export: writing each one, and reading it back as a check."""
 
 from __future__ import annotations
 

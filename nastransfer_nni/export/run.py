@@ -1,7 +1,8 @@
-"""Exports a trained network.
+"""Export a trained network.
 
-Beside the files lies `model.json`, the model card: architecture.json, how to build the network and prepare
-images, the class names, how it was trained, its accuracy, and a fingerprint of every file.
+The model card `model.json` is written next to the exported files. It contains the architecture, how to build
+the network and prepare images, the class names, how the network was trained, its accuracy, and the hash of each
+file.
 """
 
 from __future__ import annotations
@@ -22,18 +23,19 @@ from search_spaces.errors import UserError
 def export(config: ExportConfig) -> dict[str, Any]:
     """Export a trained network.
 
-    What was written is read back and compared with the network on random images in batches of two sizes; the
-    largest difference of the logits stands in the card.
+    Each file is read back and compared with the network on random images, in batches of two sizes; the card
+    records the largest difference of the logits.
 
     Returns:
         The model card.
 
     Raises:
-        UserError: something that the user can mend.
+        UserError: there is no such network, the folder cannot be written to, or a package for
+            ONNX is missing.
     """
     source = Path(config.checkpoint)
     if config.out is None and not source.is_dir():
-        raise UserError("--out is needed where the checkpoint is not a run's folder")
+        raise UserError("--out is needed if the checkpoint is not a run's folder")
     folder = Path(config.out) if config.out is not None else source / "export"
     network = saved.read(source, config.which)
     model = network.build()

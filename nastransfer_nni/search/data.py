@@ -119,9 +119,9 @@ def _decoded(
     jitter = PHOTO_COLOR_JITTER if config.color_jitter is None else config.color_jitter
     return ImageBatches(
         images,
-        PhotoTransform(scale=config.scale, color_jitter=jitter),
-        size,
-        config.batch_size // processes.world_size,
+        photo_transform=PhotoTransform(scale=config.scale, color_jitter=jitter),
+        pixels=size,
+        batch_size=config.batch_size // processes.world_size,
         is_training=is_training,
         seed=seed,
         workers=config.workers,

@@ -1,8 +1,8 @@
-"""The training loop of final networks: `transfer` and every evaluator that trains a network call it.
+"""The training loop of final networks, shared by `transfer` and by searches that train candidates.
 
-A run depends on its seed, its protocol and the global batch alone. All random numbers of a step are seeded by
-(seed, epoch, step): a checkpoint needs no generator's state, and a run that was killed anywhere goes on as if
-it had not been.
+The result depends only on the seed, the recipe and the global batches. All random numbers of a step are
+seeded by (seed, epoch, step), so a checkpoint does not store the state of any generator, and a run that was
+killed at any moment resumes bit for bit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -25,15 +25,15 @@ from nastransfer_nni.data import hashing
 from nastransfer_nni.data.decoding_loader import seed_everything
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.evaluation import evaluate
-from nastransfer_nni.training.objective import Training, mixup
+from nastransfer_nni.training.objective import ModelWithLoss, mixup
 from nastransfer_nni.training.observer import Observer, Result
 from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.training.state import TrainingState
 from nastransfer_nni.training.target import Loaders
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown
 
 CHECK_STEPS = 20
-"""Steps between two looks at what would make a GPU or another process wait: the loss, and interruptions."""
+"""Steps between checks of the losses and for interruptions; a check makes the device and processes wait."""
 
 
 class TrainingDiverged(UserError):
@@ -41,24 +41,22 @@ class TrainingDiverged(UserError):
 
 
 @dataclass(frozen=True)
-class Execution:
-    """How training is computed; none of it changes what is computed, but for rounding.
+class ComputeOptions:
+    """How training is computed. Apart from rounding, none of these options changes the result.
 
     Attributes:
-        channels_last: memory layout; the faster one for these networks on CPUs and on GPUs. Left alone in
-            mixed precision on a CPU, where oneDNN gets the weight gradient of dilated depthwise convolutions
-            wrong in bfloat16 and channels-last (seen with torch 2.14 on an AMX machine).
-        torchcompile: backend that compiles the network; empty for none.
-        grad_checkpointing: whether to recompute activations instead of keeping them.
-        recovery_interval: optimizer steps between checkpoints within an epoch; 0: none.
-        checkpoint_hist: how many of the best epochs to keep.
+        channels_last: use the channels-last memory layout, which is faster for these networks on CPUs and on
+            GPUs. Ignored in mixed precision on a CPU, where oneDNN computes the weight gradient of dilated
+            depthwise convolutions wrongly in channels-last bfloat16 (seen with torch 2.14 on an AMX machine).
+        torchcompile: backend of `torch.compile`; empty: the network is not compiled.
+        grad_checkpointing: recompute activations in the backward pass instead of storing them.
+        recovery_interval: optimizer steps between checkpoints within an epoch; 0: none within an epoch.
     """
 
     channels_last: bool = True
     torchcompile: str = ""
     grad_checkpointing: bool = False
     recovery_interval: int = 0
-    checkpoint_hist: int = 1
 
 
 def train(
@@ -68,65 +66,69 @@ def train(
     *,
     seed: int = 0,
     processes: DistributedContext | None = None,
-    execution: Execution | None = None,
+    compute: ComputeOptions | None = None,
     checkpoints: Checkpoints | None = None,
     extra: dict[str, Any] | None = None,
     observer: Observer | None = None,
     is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Train `model` from its present weights, or go on from the last checkpoint.
+    """Train `model` from its current weights, or resume from the last checkpoint.
 
     Args:
         model: a network of this project on `processes.device`; trained in place.
-        loaders: the data, shared out to this process.
+        loaders: batches of this process.
         recipe: how to train.
-        seed: of everything that training draws.
-        processes: the processes; by default this one, on the CPU.
-        execution: how to compute.
-        checkpoints: where to keep the state; without, nothing is written.
-        extra: entries for every checkpoint, such as what the network is built from.
-        observer: is told of every step and epoch; on rank 0.
-        is_interrupted: asked after every step; if so the state is saved and KeyboardInterrupt raised.
+        seed: random seed of everything that training draws.
+        processes: the processes that train together; default: this one alone, on the CPU.
+        compute: how to compute; default: `ComputeOptions()`.
+        checkpoints: where the state is stored; None: nowhere, so that training cannot be resumed.
+        extra: entries that are added to every checkpoint, such as the model card.
+        observer: receives reports of every step and epoch, in every process.
+        is_interrupted: called after every step; once it returns True the state is saved and KeyboardInterrupt
+            is raised.
 
     Raises:
-        UserError: the loss is not finite; names the epoch, the step and the images.
-        KeyboardInterrupt: `is_interrupted` said so.
+        TrainingDiverged: the loss is not finite; names the epoch, the step and some images.
+        UserError: timm has no such optimizer, or torch has no such compiler backend.
+        KeyboardInterrupt: `is_interrupted` returned True.
     """
-    processes, execution = processes or DistributedContext(), execution or Execution()
-    channels_last = execution.channels_last and not (recipe.amp and processes.device.type == "cpu")
-    if channels_last:
+    processes, compute = processes or DistributedContext(), compute or ComputeOptions()
+    if recipe.amp and processes.device.type == "cpu":
+        compute = replace(compute, channels_last=False)
+    if compute.channels_last:
         model.to(memory_format=torch.channels_last)
-    if execution.grad_checkpointing:
+    if compute.grad_checkpointing:
         model.set_grad_checkpointing()  # type: ignore[operator]
     steps = len(loaders.train) // recipe.grad_accum_steps
     state = TrainingState(model, recipe, processes, steps)
     if checkpoints is not None and (saved := checkpoints.last()) is not None:
         state.load(saved)
-        if state.progress.step == 0 and state.progress.top1 and processes.rank == 0:
+        if state.progress.step == 0 and state.progress.top1 and processes.is_main:
             checkpoints.keep(state.progress.top1)  # the process may have been killed just before
     loop = _Loop(
-        state,
-        loaders,
-        recipe,
-        steps,
-        seed,
-        processes,
-        execution,
-        channels_last,
-        checkpoints,
-        extra or {},
-        observer or Observer(),
-        is_interrupted,
+        state=state,
+        loaders=loaders,
+        recipe=recipe,
+        steps=steps,
+        seed=seed,
+        processes=processes,
+        compute=compute,
+        checkpoints=checkpoints,
+        extra=extra or {},
+        observer=observer or Observer(),
+        is_interrupted=is_interrupted,
     )
     return loop.run()
 
 
-def _parallel(model: Any, recipe: Recipe, processes: DistributedContext, compiler: str) -> Any:
-    """The network with its loss, compiled by the backend `compiler` if one is named, over all processes."""
-    training = Training(model, recipe)
-    if compiler:
-        training.compile(backend=compiler)
-        model.compile(backend=compiler)
+def _with_loss(model: Any, recipe: Recipe, processes: DistributedContext, backend: str) -> Any:
+    """The network with its loss, compiled if a backend is named, and data-parallel over all processes."""
+    training = ModelWithLoss(model, recipe)
+    if backend:
+        if backend not in torch.compiler.list_backends(exclude_tags=()):
+            raise unknown("torch.compile backend", backend, torch.compiler.list_backends())
+        training.compile(backend=backend)
+        model.compile(backend=backend)
     if processes.world_size == 1:
         return training
     return DistributedDataParallel(
@@ -134,76 +136,90 @@ def _parallel(model: Any, recipe: Recipe, processes: DistributedContext, compile
     )
 
 
+@dataclass(kw_only=True, eq=False)
 class _Loop:
-    def __init__(
-        self,
-        state: TrainingState,
-        loaders: Loaders,
-        recipe: Recipe,
-        steps: int,
-        seed: int,
-        processes: DistributedContext,
-        execution: Execution,
-        channels_last: bool,
-        checkpoints: Checkpoints | None,
-        extra: dict[str, Any],
-        observer: Observer,
-        is_interrupted: Callable[[], bool],
-    ) -> None:
-        self.state, self.loaders, self.recipe, self.steps = state, loaders, recipe, steps
-        self.seed, self.processes = seed, processes
-        self.channels_last, self.recovery_interval = channels_last, execution.recovery_interval
-        self.checkpoints, self.extra, self.observer = checkpoints, extra, observer
-        self.is_interrupted = is_interrupted
-        self.mixup = mixup(recipe, state.model.num_classes)
-        self.precision = next(state.model.parameters()).dtype
-        self.training = _parallel(state.model, recipe, processes, execution.torchcompile)
-        self.losses: list[Tensor] = []
+    """One call of `train`; `steps` are the optimizer steps per epoch, the other fields its arguments."""
+
+    state: TrainingState
+    loaders: Loaders
+    recipe: Recipe
+    steps: int
+    seed: int
+    processes: DistributedContext
+    compute: ComputeOptions
+    checkpoints: Checkpoints | None
+    extra: dict[str, Any]
+    observer: Observer
+    is_interrupted: Callable[[], bool]
+    unchecked_losses: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        model = self.state.model
+        self.mixup = mixup(self.recipe, model.num_classes)
+        self.precision = next(model.parameters()).dtype
+        self.training = _with_loss(model, self.recipe, self.processes, self.compute.torchcompile)
 
     def run(self) -> Result:
         state = self.state
         self.observer.started(state.progress, self.steps)
-        self.clock = time.perf_counter() - state.progress.seconds
+        self.start_time = time.perf_counter() - state.progress.seconds
         while state.progress.epoch < self.recipe.epochs:
             self._epoch()
-        assert state.final is not None, "a run has at least one epoch"
-        scores = state.progress.top1
-        best = max(range(len(scores)), key=lambda epoch: (scores[epoch], -epoch))
-        return Result(state.final, scores[best], best, state.progress.seconds)
+        assert state.final is not None, "a recipe has at least one epoch"
+        top1 = state.progress.top1
+        best_epoch = max(range(len(top1)), key=lambda epoch: (top1[epoch], -epoch))
+        return Result(
+            final=state.final,
+            best_top1=top1[best_epoch],
+            best_epoch=best_epoch,
+            seconds=state.progress.seconds,
+        )
 
     def _epoch(self) -> None:
         state, progress, processes = self.state, self.state.progress, self.processes
         self._set_epoch()
-        started, first = time.perf_counter(), progress.step
-        self._steps()
-        seconds = time.perf_counter() - started
+        start_time, first_step = time.perf_counter(), progress.step
+        self._train_steps()
+        train_seconds = time.perf_counter() - start_time
         if processes.world_size > 1:
             for model in (state.model, *([] if state.ema is None else [state.ema.module])):
                 distribute_bn(model, processes.world_size, self.recipe.dist_bn == "reduce")
-        lr = state.optimizer.param_groups[0]["lr"]
-        trained = state.meter.accuracy(processes)
-        validation = evaluate(
+        train_metrics = self._train_metrics(progress.step - first_step, train_seconds)
+        metrics = evaluate(
             state.evaluated,
             self.loaders.validation,
             processes,
             amp_dtype=state.amp_dtype,
-            channels_last=self.channels_last,
+            channels_last=self.compute.channels_last,
             after_batch=self._stop_if_interrupted if processes.world_size == 1 else lambda: None,
         )
-        rate = (progress.step - first) * self.recipe.batch_size / max(seconds, 1e-9)
-        train_figures = {"loss": trained.loss, "lr": lr, "images_per_second": rate, "seconds": seconds}
-        if self.mixup is None:
-            train_figures |= {"top1": trained.top1, "top5": trained.top5}
-        figures = {name: value for name, value in asdict(validation).items() if name != "images"}
-        figures["seconds"] = time.perf_counter() - started - seconds
-        self.observer.epoch_done(progress.epoch, (progress.epoch + 1) * self.steps, train_figures, figures)
-        state.epoch_done(validation)
+        seconds = time.perf_counter() - start_time - train_seconds
+        self.observer.epoch_done(
+            progress.epoch,
+            (progress.epoch + 1) * self.steps,
+            train_metrics,
+            {"loss": metrics.loss, "top1": metrics.top1, "top5": metrics.top5, "seconds": seconds},
+        )
+        state.epoch_done(metrics)
         self._save()
-        if self.checkpoints is not None and processes.rank == 0:
+        if self.checkpoints is not None and processes.is_main:
             self.checkpoints.keep(progress.top1)
 
+    def _train_metrics(self, steps: int, seconds: float) -> dict[str, float]:
+        """Metrics of the training split in the current epoch, of which this process did `steps` steps."""
+        metrics = self.state.meter.compute()
+        named = {
+            "loss": metrics.loss,
+            "lr": self.state.optimizer.param_groups[0]["lr"],
+            "images_per_second": steps * self.recipe.batch_size / max(seconds, 1e-9),
+            "seconds": seconds,
+        }
+        if self.mixup is None:  # the accuracy on mixed images means little
+            named |= {"top1": metrics.top1, "top5": metrics.top5}
+        return named
+
     def _set_epoch(self) -> None:
-        """Everything that follows from the epoch alone."""
+        """Set everything that depends on the epoch only."""
         progress, recipe = self.state.progress, self.recipe
         self.loaders.train.set_epoch(progress.epoch, progress.step * recipe.grad_accum_steps)
         self.loaders.validation.set_epoch(progress.epoch)
@@ -213,52 +229,54 @@ class _Loop:
             self.mixup.mixup_enabled = progress.epoch < recipe.mixup_off_epoch
         self.training.train()
 
-    def _steps(self) -> None:
-        """The optimizer steps that the epoch still lacks."""
+    def _train_steps(self) -> None:
+        """Take the remaining optimizer steps of the epoch."""
         progress = self.state.progress
         batches = iter(self.loaders.train)
+        interval = self.compute.recovery_interval
         while progress.step < self.steps:
             if self.recipe.sched_on_updates:
                 self.state.scheduler.step_update(progress.epoch * self.steps + progress.step)
-            self._step(batches)
+            self._train_step(batches)
             progress.step += 1
             self.observer.step_done(progress, self.steps)
             is_last = progress.step == self.steps
             if is_last or self.processes.device.type == "cpu" or progress.step % CHECK_STEPS == 0:
                 self._check_losses()
-            if self.recovery_interval and not is_last and progress.step % self.recovery_interval == 0:
+            if interval and not is_last and progress.step % interval == 0:
                 self._check_losses()
                 self._save()
             self._stop_if_interrupted()
 
-    def _step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
-        """One optimizer step, from `grad_accum_steps` batches."""
+    def _train_step(self, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
+        """One optimizer step, on the next `grad_accum_steps` batches."""
         state, progress, processes = self.state, self.state.progress, self.processes
-        parts = self.recipe.grad_accum_steps
+        accum_steps = self.recipe.grad_accum_steps
         state.optimizer.zero_grad()
-        for part, (images, labels) in enumerate(islice(batches, parts)):
+        for micro_step, (images, labels) in enumerate(islice(batches, accum_steps)):
             seed_everything(
-                hashing.number(self.seed, progress.epoch, "step", progress.step, part, processes.rank)
+                hashing.number(self.seed, progress.epoch, "step", progress.step, micro_step, processes.rank)
             )
             images, targets = images.to(self.precision), labels
             if self.mixup is not None:
                 images, targets = self.mixup(images, labels)
-            if self.channels_last:
+            if self.compute.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
-            is_last = part == parts - 1
-            waits = processes.world_size == 1 or is_last
-            with contextlib.nullcontext() if waits else self.training.no_sync():
+            is_last = micro_step == accum_steps - 1
+            syncs_gradients = processes.world_size == 1 or is_last  # all-reduce once per optimizer step
+            with contextlib.nullcontext() if syncs_gradients else self.training.no_sync():
                 with torch.autocast(
                     processes.device.type, dtype=state.amp_dtype, enabled=state.amp_dtype is not None
                 ):
                     loss, logits = self.training(images, targets)
-                self._backward(loss / parts, is_last)
+                self._backward(loss / accum_steps, is_last)
             state.meter.add(loss.detach(), logits.detach(), labels)
-            self.losses.append(loss.detach())
+            self.unchecked_losses.append(loss.detach())
         if state.ema is not None:
             state.ema.update(state.model, step=progress.epoch * self.steps + progress.step)
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:
+        """Backpropagate; after the last micro-step also clip the gradient and update the weights."""
         state = self.state
         clip, mode = self.recipe.clip_grad or None, self.recipe.clip_mode
         parameters = list(state.model.parameters())
@@ -282,29 +300,29 @@ class _Loop:
             state.optimizer.step()
 
     def _check_losses(self) -> None:
-        """Stop at a loss that is not finite, before anything is saved."""
-        if not self.losses:
+        """Raise TrainingDiverged if a loss since the last check is not finite; called before every save."""
+        if not self.unchecked_losses:
             return
-        finite = torch.isfinite(torch.stack(self.losses))
-        is_bad = not bool(finite.all())
+        losses = torch.stack(self.unchecked_losses)
+        is_finite = torch.isfinite(losses)
+        is_bad = not bool(is_finite.all())
         if self.processes.any(is_bad):
-            parts, progress = self.recipe.grad_accum_steps, self.state.progress
+            accum_steps, progress = self.recipe.grad_accum_steps, self.state.progress
             if not is_bad:
                 raise TrainingDiverged(
                     f"another process met a loss that is not finite in epoch {progress.epoch}"
                 )
-            number = int((~finite).nonzero()[0])
-            step = progress.step - (len(self.losses) - number + parts - 1) // parts
-            where = self.loaders.describe(step * parts + number % parts)
+            index = int((~is_finite).nonzero()[0])
+            step = progress.step - (len(losses) - index + accum_steps - 1) // accum_steps
+            images = self.loaders.describe(step * accum_steps + index % accum_steps)
             raise TrainingDiverged(
-                f"the loss is {float(self.losses[number])} at epoch {progress.epoch}, step {step} of "
-                f"{self.steps} (images: {where}); the last checkpoint is from before; try a lower --lr or "
-                "--clip-grad"
+                f"the loss is {float(losses[index])} at epoch {progress.epoch}, step {step} of {self.steps} "
+                f"(images: {images}); the last checkpoint is from before; try a lower --lr or --clip-grad"
             )
-        self.losses.clear()
+        self.unchecked_losses.clear()
 
     def _stop_if_interrupted(self) -> None:
-        """Save and stop when asked to; several processes agree on it now and then."""
+        """Save and stop if asked to; several processes agree on it every `CHECK_STEPS` steps."""
         step = self.state.progress.step
         if self.processes.world_size > 1 and step % CHECK_STEPS and step != self.steps:
             return
@@ -313,7 +331,7 @@ class _Loop:
             raise KeyboardInterrupt
 
     def _save(self) -> None:
-        self.state.progress.seconds = time.perf_counter() - self.clock
+        self.state.progress.seconds = time.perf_counter() - self.start_time
         state = self.state.to_dict()
-        if self.checkpoints is not None and self.processes.rank == 0:
+        if self.checkpoints is not None and self.processes.is_main:
             self.checkpoints.save(self.extra | state)

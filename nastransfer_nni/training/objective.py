@@ -1,28 +1,29 @@
-"""What training minimises, on which mixed images, with which optimizer, at which learning rate."""
+"""Loss, mixup, optimizer and learning-rate schedule of a recipe."""
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import torch
 from timm.data import Mixup
 from timm.loss import BinaryCrossEntropy, LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
 from nastransfer_nni.training.evaluation import full_precision
 from nastransfer_nni.training.recipes import Recipe
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown
 
 
-class Training(nn.Module):
-    """A network with its loss, as one module, for DistributedDataParallel and torch.compile.
+class ModelWithLoss(nn.Module):
+    """A network with its loss as one module, as DistributedDataParallel and torch.compile need it.
 
     Args:
-        model: the network; has an auxiliary head if the protocol gives it a weight.
-        recipe: says which loss.
+        model: the network; it needs an auxiliary head if the recipe gives that a weight.
+        recipe: defines the loss.
     """
 
     def __init__(self, model: nn.Module, recipe: Recipe) -> None:
@@ -40,7 +41,15 @@ class Training(nn.Module):
             self.criterion = nn.CrossEntropyLoss()
 
     def forward(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and class numbers (or shares of classes) to the loss and the logits."""
+        """Compute the loss.
+
+        Args:
+            images: float [B, 3, H, W].
+            targets: class of each image, int64 [B], or soft targets, float [B, num_classes].
+
+        Returns:
+            The loss [] and the logits [B, num_classes], in at least float32.
+        """
         if not self.auxiliary_weight:
             logits = full_precision(self.model(images))
             return self.criterion(logits, targets), logits
@@ -50,35 +59,64 @@ class Training(nn.Module):
 
 
 def optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The protocol's optimizer for the parameters of `model`.
+    """The recipe's optimizer for the parameters of `model`.
 
     Raises:
-        UserError: timm has none of that name, or it does not take what the protocol gives it.
+        UserError: timm has no such optimizer, or it does not take the recipe's options.
     """
+    _check_optimizer(recipe)
     options: dict[str, Any] = {}
     if recipe.opt_eps:
         options["eps"] = recipe.opt_eps
     if recipe.opt_betas:
         options["betas"] = recipe.opt_betas
-    try:
-        made: torch.optim.Optimizer = create_optimizer_v2(
-            model,
-            opt=recipe.opt,
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum,
-            filter_bias_and_bn=recipe.filter_bias_and_bn,
-            **options,
-        )
-    except (ValueError, AssertionError, TypeError) as error:
-        raise UserError(f"--opt {recipe.opt}: {error}") from None
-    return made
+    created: torch.optim.Optimizer = create_optimizer_v2(
+        model,
+        opt=recipe.opt,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+        filter_bias_and_bn=recipe.filter_bias_and_bn,
+        **options,
+    )
+    return created
+
+
+def _check_optimizer(recipe: Recipe) -> None:
+    """Refuse what timm's optimizers would raise assorted exceptions for, or would ignore."""
+    prefix, _, name = recipe.opt.lower().rpartition("_")
+    if name not in list_optimizers() or prefix not in ("", "lookahead"):
+        raise unknown("optimizer", recipe.opt, list_optimizers())
+    info = get_optimizer_info(name)
+    if isinstance(info.opt_class, str):  # a class of another package, which timm imports by name
+        package = info.opt_class.split(".")[0]
+        if importlib.util.find_spec(package) is None or not torch.cuda.is_available():
+            raise UserError(f"--opt {recipe.opt} needs the package {package} and a CUDA device")
+    if info.second_order:
+        raise UserError(f"--opt {recipe.opt} needs second derivatives, which training does not compute")
+    if recipe.opt_betas:
+        allowed = info.num_betas if info.has_betas else 0
+        if len(recipe.opt_betas) != allowed or not all(0 <= beta < 1 for beta in recipe.opt_betas):
+            raise UserError(
+                f"--opt {recipe.opt} takes {allowed or 'no'} --opt-betas, from 0 to below 1 "
+                f"(got {', '.join(map(str, recipe.opt_betas))})"
+            )
+    if recipe.opt_eps and not info.has_eps:
+        raise UserError(f"--opt {recipe.opt} takes no --opt-eps (got {recipe.opt_eps})")
+    if (info.defaults or {}).get("nesterov") and not recipe.momentum:
+        raise UserError(f"--opt {recipe.opt} needs a --momentum above 0; --opt momentum does not")
 
 
 def scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> Scheduler:
-    """The protocol's schedule of the learning rate, for epochs of `steps` optimizer steps."""
-    made: Scheduler
-    made, _ = create_scheduler_v2(
+    """The recipe's learning-rate schedule.
+
+    Args:
+        optimizer: the optimizer whose learning rate is set.
+        recipe: defines the schedule.
+        steps: optimizer steps per epoch.
+    """
+    created: Scheduler
+    created, _ = create_scheduler_v2(
         optimizer,
         sched=recipe.sched,
         num_epochs=recipe.epochs,
@@ -90,11 +128,11 @@ def scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> S
         step_on_epochs=not recipe.sched_on_updates,
         updates_per_epoch=steps,
     )
-    return made
+    return created
 
 
 def mixup(recipe: Recipe, num_classes: int) -> Mixup | None:
-    """What mixes the images of a batch and their labels; None where the protocol mixes none."""
+    """The mixup and cutmix of timm for batches of images and labels; None if the recipe uses neither."""
     if not recipe.is_mixed:
         return None
     return Mixup(

@@ -1,21 +1,21 @@
-"""How a training stands, what it came to, and who is told of it."""
+"""What training reports: its progress, its result, and the interface of those who receive the reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nastransfer_nni.training.evaluation import Accuracy
+from strategies.meters import Metrics
 
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """How far a training has come.
 
     Attributes:
-        epoch: the epoch under way, from 0.
-        step: optimizer steps of it that are done.
-        top1: the score of every epoch so far.
-        seconds: time spent so far, in all processes that worked on the run one after the other.
+        epoch: current epoch, from 0.
+        step: optimizer steps that are done in the current epoch.
+        top1: top-1 in percent after every finished epoch.
+        seconds: training time so far, summed over all processes that resumed each other.
     """
 
     epoch: int = 0
@@ -26,26 +26,27 @@ class Progress:
 
 @dataclass(frozen=True)
 class Result:
-    """What training came to.
+    """The result of a training.
 
     Attributes:
-        final: accuracy after the last epoch, of the averaged weights where the protocol keeps such.
-        best_top1: top1 of the best epoch; for a look, not for statistics.
+        final: metrics after the last epoch, of the averaged weights where the recipe keeps an average.
+        best_top1: top-1 in percent of the best epoch. It is selected on the images that it is measured on, so
+            it must not be used for comparisons.
         best_epoch: that epoch, from 0.
-        seconds: training time in all, evaluation included.
+        seconds: training time, including evaluation.
     """
 
-    final: Accuracy
+    final: Metrics
     best_top1: float
     best_epoch: int
     seconds: float
 
 
 class Observer:
-    """Is told what happens; what it does not override it ignores."""
+    """Receives the reports of a training; override the methods that matter, the others do nothing."""
 
     def started(self, progress: Progress, steps: int) -> None:
-        """Training starts, or goes on, at `progress`; an epoch has `steps` steps."""
+        """Training starts or resumes at `progress`; an epoch has `steps` optimizer steps."""
 
     def step_done(self, progress: Progress, steps: int) -> None:
         """An optimizer step is done."""
@@ -53,4 +54,12 @@ class Observer:
     def epoch_done(
         self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
     ) -> None:
-        """An epoch, from 0, is done after `step` steps in all; the figures of its two parts."""
+        """An epoch is done.
+
+        Args:
+            epoch: the epoch, from 0.
+            step: optimizer steps since the start of training.
+            train: metrics of the training split: loss, lr, images_per_second, seconds and, where images are
+                not mixed, top1 and top5 in percent.
+            validation: metrics of the evaluation split: loss, top1 and top5 in percent, seconds.
+        """

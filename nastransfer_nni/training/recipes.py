@@ -1,7 +1,8 @@
-"""Training protocols: everything that decides how a final network is trained, by name.
+"""Training recipes: every option that decides how a final network is trained, and the published presets.
 
-The names of the options are those of timm's training script. `batch_size` is the batch of one optimizer step,
-over all processes and accumulated parts, so that a protocol means the same on any number of GPUs.
+Users select a preset with `--protocol`. Options have the names of timm's training script. `batch_size` counts
+the images of one optimizer step over all processes and micro-batches, so that a recipe means the same on any
+number of GPUs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nastransfer_nni.base.config import Config
@@ -22,91 +23,153 @@ from search_spaces.geometry import SMALL_PIXELS, default_stem
 
 
 def _jitter(value: Any) -> Any:
-    """One number stands for three equal ones, 0 for none."""
+    """One number becomes three equal ones, 0 becomes none."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return (value,) * 3 if value else ()
     return value
 
 
+_POLICY = (
+    r"|(original|originalr|v0|v0r|3a)(-mstd\d+(\.\d+)?)*"
+    r"|rand(-((m|n|mmax|inc)\d+|(p|mstd)\d+(\.\d+)?))*"
+    r"|augmix(-((m|w|d|b)\d+|(a|mstd)\d+(\.\d+)?))*"
+)
+"""What timm's `auto_augment_transform`, `rand_augment_transform` and `augment_and_mix_transform` take."""
+
+
 def _policy(text: str) -> str:
-    if not re.fullmatch(r"|(original|originalr|v0|v0r|3a|rand|augmix)(-[a-z]+\d[\d.]*)*", text):
-        raise UserError("must be original, v0, 3a or as rand-m6-n2-mstd0.5-inc1 and augmix-m3-w3")
+    if not re.fullmatch(_POLICY, text):
+        raise UserError(
+            "must be original, v0, 3a, rand or augmix with settings as in rand-m6-n2-mstd0.5-inc1"
+        )
     return text
 
 
 ColorJitter = Annotated[tuple[Annotated[float, Ge(0)], ...], BeforeValidator(_jitter)]
-"""Strengths of brightness, contrast, saturation and, if given, hue; one number stands for the first three."""
+"""Strengths of brightness, contrast, saturation and, if given, hue; one number sets the first three."""
 
-Share = Annotated[float, Ge(0), Le(1)]
+Fraction = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[int, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+NonNegative = Annotated[float, Ge(0)]
 
 
 class Recipe(Config):
-    """How a network is trained. 0 turns off whatever can be turned off."""
+    """How a network is built and trained. 0 turns off whatever can be turned off."""
 
     protocol: str = Field(description="name of the preset that these options started from")
-    width: Positive = Field(36, description="channels of the first cell's nodes")
+    width: Positive = Field(36, description="channels of a node in the first cell")
     layers: Positive = Field(20, description="number of cells")
     stem: Literal["auto", "cifar", "imagenet"] = Field(
-        "auto", description=f"auto: cifar up to {SMALL_PIXELS} px, imagenet above"
+        "auto",
+        description=f"layers before the first cell; auto: cifar up to {SMALL_PIXELS} px, imagenet above",
     )
-    img_size: Annotated[int, Ge(0)] = Field(0, description="image size in px; 0: as the target has them")
-    auxiliary_weight: NotNegative = Field(0.0, description="weight of the auxiliary head's loss")
-    drop: Share = Field(0.0, description="dropout before the classifier")
-    drop_path: Share = Field(0.0, description="drop-path rate of the last epoch; grows linearly from 0")
+    img_size: Annotated[int, Ge(0)] = Field(
+        0, description="height and width in px that images are resized to; 0: the target's own size"
+    )
+    auxiliary_weight: NonNegative = Field(0.0, description="weight of the auxiliary head's loss")
+    drop: Fraction = Field(0.0, description="dropout rate before the classifier")
+    drop_path: Fraction = Field(
+        0.0, description="drop-path rate at the end of training; it grows linearly from 0"
+    )
 
-    epochs: Positive = Field(600, description="epochs in all, warm-up included")
+    epochs: Positive = Field(600, description="number of epochs, including warm-up")
     batch_size: Positive = Field(96, description="images per optimizer step, over all processes")
-    grad_accum_steps: Positive = Field(1, description="parts that a step's batch is computed in")
-    opt: str = Field("momentum", description="timm's name of the optimizer; momentum is plain SGD with it")
+    grad_accum_steps: Positive = Field(
+        1, description="micro-batches that an optimizer step is split into, to save memory"
+    )
+    opt: str = Field(
+        "momentum",
+        description="optimizer, by its name in timm; momentum is SGD with plain momentum",
+    )
     lr: Annotated[float, Gt(0)] = Field(0.025, description="learning rate after warm-up")
-    momentum: Share = Field(0.9, description="momentum, for optimizers that have it")
-    weight_decay: NotNegative = Field(3e-4, description="weight decay")
-    filter_bias_and_bn: bool = Field(False, description="no weight decay for biases and BatchNorm")
-    opt_eps: NotNegative = Field(0.0, description="the optimizer's epsilon; 0: its default")
-    opt_betas: tuple[float, ...] = Field((), description="the optimizer's betas; empty: its defaults")
-    clip_grad: NotNegative = Field(5.0, description="gradient clipping; 0: none")
-    clip_mode: Literal["norm", "value", "agc"] = Field("norm", description="what clip_grad bounds")
+    momentum: Annotated[float, Ge(0), Lt(1)] = Field(
+        0.9, description="momentum, for optimizers that have one"
+    )
+    weight_decay: NonNegative = Field(3e-4, description="weight decay")
+    filter_bias_and_bn: bool = Field(
+        False, description="exclude biases and BatchNorm from weight decay, which is usual for timm's recipes"
+    )
+    opt_eps: NonNegative = Field(0.0, description="epsilon of the optimizer; 0: the optimizer's default")
+    opt_betas: tuple[float, ...] = Field(
+        (), description="betas of the optimizer; empty: the optimizer's defaults"
+    )
+    clip_grad: NonNegative = Field(5.0, description="limit of gradient clipping; 0: no clipping")
+    clip_mode: Literal["norm", "value", "agc"] = Field(
+        "norm",
+        description="what --clip-grad limits: the norm of the whole gradient, each value, or the ratio of each "
+        "unit's gradient to its weights (agc, adaptive gradient clipping)",
+    )
 
     sched: Literal["cosine", "step", "poly", "tanh", "wsd", "constant"] = Field(
         "cosine", description="learning-rate schedule"
     )
-    sched_on_updates: bool = Field(False, description="change the learning rate every step, not every epoch")
-    min_lr: NotNegative = Field(0.0, description="where the schedule ends")
-    warmup_epochs: Annotated[int, Ge(0)] = Field(0, description="epochs of linear warm-up")
-    warmup_lr: NotNegative = Field(1e-5, description="where warm-up starts")
-    decay_epochs: Annotated[float, Gt(0)] = Field(1.0, description="step: epochs between decays")
-    decay_rate: Annotated[float, Gt(0)] = Field(1.0, description="step: factor; poly: power")
+    sched_on_updates: bool = Field(
+        False, description="update the learning rate after every optimizer step instead of every epoch"
+    )
+    min_lr: NonNegative = Field(0.0, description="learning rate at the end of the schedule")
+    warmup_epochs: Annotated[int, Ge(0)] = Field(0, description="epochs of linear warm-up; 0: no warm-up")
+    warmup_lr: NonNegative = Field(1e-5, description="learning rate at the start of warm-up")
+    decay_epochs: Annotated[float, Gt(0)] = Field(
+        1.0, description="epochs between decays of the learning rate, for --sched step"
+    )
+    decay_rate: Annotated[float, Gt(0)] = Field(
+        1.0, description="factor of each decay for --sched step; exponent of the polynomial for --sched poly"
+    )
 
-    smoothing: Share = Field(0.0, description="label smoothing")
+    smoothing: Fraction = Field(0.0, description="label smoothing")
     bce_loss: bool = Field(False, description="binary cross-entropy instead of softmax cross-entropy")
-    mixup: NotNegative = Field(0.0, description="mixup alpha")
-    cutmix: NotNegative = Field(0.0, description="cutmix alpha")
-    mixup_prob: Share = Field(1.0, description="chance that a batch is mixed")
-    mixup_switch_prob: Share = Field(0.5, description="chance of cutmix where both are on")
-    mixup_off_epoch: Annotated[int, Ge(0)] = Field(0, description="epoch from which nothing is mixed")
+    mixup: NonNegative = Field(0.0, description="alpha of mixup; 0: no mixup")
+    cutmix: NonNegative = Field(0.0, description="alpha of cutmix; 0: no cutmix")
+    mixup_prob: Fraction = Field(1.0, description="probability that a batch is mixed")
+    mixup_switch_prob: Fraction = Field(
+        0.5, description="probability of cutmix rather than mixup where both are on"
+    )
+    mixup_off_epoch: Annotated[int, Ge(0)] = Field(
+        0, description="epoch from which images are no longer mixed; 0: they are mixed to the end"
+    )
 
     aa: Annotated[str, AfterValidator(_policy)] = Field(
-        "", description="timm's AutoAugment or RandAugment string, as rand-m6-mstd0.5-inc1"
+        "",
+        description="AutoAugment, RandAugment or AugMix in timm's notation, such as rand-m6-mstd0.5-inc1; "
+        "empty: none",
     )
-    cutout: Annotated[int, Ge(0)] = Field(0, description="side of the square that is cut out, in px")
-    color_jitter: ColorJitter = Field((), description="brightness, contrast, saturation and, if given, hue")
-    reprob: Share = Field(0.0, description="chance of random erasing")
-    remode: Literal["const", "rand", "pixel"] = Field("pixel", description="what is put in its place")
-    scale: tuple[float, float] = Field((0.08, 1.0), description="area of a random resized crop")
-    ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="aspect ratio of a random resized crop")
-    vflip: Share = Field(0.0, description="chance of a vertical flip")
-    crop_pct: Annotated[float, Gt(0), Le(1)] = Field(0.875, description="part that evaluation crops")
+    cutout: Annotated[int, Ge(0)] = Field(
+        0, description="side in px of the square that is cut out of each image; 0: no cutout"
+    )
+    color_jitter: ColorJitter = Field(
+        (), description="strength of random brightness, contrast, saturation and, if given, hue"
+    )
+    reprob: Fraction = Field(0.0, description="probability that a region of an image is erased at random")
+    remode: Literal["const", "rand", "pixel"] = Field(
+        "pixel", description="what fills an erased region: zeros, one random colour, or random pixels"
+    )
+    scale: tuple[float, float] = Field(
+        (0.08, 1.0), description="area of the random resized crop, as fractions of the image"
+    )
+    ratio: tuple[float, float] = Field(
+        (3 / 4, 4 / 3), description="aspect ratio of the random resized crop, width to height"
+    )
+    vflip: Fraction = Field(0.0, description="probability of a vertical flip")
+    crop_pct: Annotated[float, Gt(0), Le(1)] = Field(
+        0.875, description="side of the central crop in evaluation, as a fraction of the resized image"
+    )
 
-    model_ema: bool = Field(False, description="keep an average of the weights and evaluate that")
-    model_ema_decay: Share = Field(0.9998, description="its decay")
-    model_ema_warmup: bool = Field(False, description="let its decay grow from 0")
-    amp: bool = Field(False, description="mixed precision")
-    amp_dtype: Literal["bfloat16", "float16"] = Field("bfloat16", description="its lower precision")
-    sync_bn: bool = Field(False, description="BatchNorm over all processes in training")
+    model_ema: bool = Field(
+        False, description="keep an exponential moving average of the weights and evaluate the average"
+    )
+    model_ema_decay: Fraction = Field(0.9998, description="decay of the averaged weights per optimizer step")
+    model_ema_warmup: bool = Field(False, description="let the decay of the averaged weights grow from 0")
+    amp: bool = Field(False, description="automatic mixed precision")
+    amp_dtype: Literal["bfloat16", "float16"] = Field(
+        "bfloat16", description="lower precision that --amp computes in"
+    )
+    sync_bn: bool = Field(
+        False, description="compute BatchNorm's statistics over all processes instead of within each"
+    )
     dist_bn: Literal["reduce", "broadcast"] = Field(
-        "reduce", description="how processes agree on BatchNorm's running figures after an epoch"
+        "reduce",
+        description="how processes agree on BatchNorm's running statistics after an epoch: the mean of all, or "
+        "those of the first process",
     )
 
     @model_validator(mode="after")
@@ -121,21 +184,21 @@ class Recipe(Config):
                 f"({self.grad_accum_steps})"
             )
         if self.is_mixed and (self.batch_size // self.grad_accum_steps) % 2:
-            raise UserError("mixup and cutmix need an even batch")
+            raise UserError("mixup and cutmix need an even number of images per micro-batch")
         return self
 
     @property
     def is_mixed(self) -> bool:
-        """Whether targets are mixed, and therefore soft."""
+        """Whether images and targets are mixed; targets are then soft."""
         return self.mixup > 0 or self.cutmix > 0
 
-    def stem_for(self, pixels: int) -> str:
-        """The stem for images of this size."""
-        return default_stem(pixels) if self.stem == "auto" else self.stem
+    def stem_for(self, img_size: int) -> str:
+        """The stem for images of `img_size` x `img_size` pixels: `cifar` or `imagenet`."""
+        return default_stem(img_size) if self.stem == "auto" else self.stem
 
     @property
     def photo_transform(self) -> PhotoTransform:
-        """How images that are decoded one by one are cropped and augmented."""
+        """The options for images that are decoded and augmented one by one."""
         return PhotoTransform(
             scale=self.scale,
             ratio=self.ratio,
@@ -150,7 +213,7 @@ class Recipe(Config):
 
     @property
     def hash(self) -> str:
-        """Equal for protocols that train in the same way, whatever their name."""
+        """Hash of every option except `protocol`: equal for recipes that train in the same way."""
         return digest(self.model_dump(mode="json", include=set(Recipe.model_fields) - {"protocol"}))
 
 
@@ -206,11 +269,11 @@ PRESETS: Mapping[str, Recipe] = {
         "fashion-mnist": {"width": 16, "layers": 8, "epochs": 20, "drop_path": 0.1},
     }.items()
 }
-"""The published protocols, and a small one each for the two smallest targets."""
+"""The published recipes, and a small one for each of the two smallest targets."""
 
 
 def default_for(source: Source) -> str:
-    """The preset for a target that no protocol was asked for."""
+    """Name of the preset for a target where the user names none."""
     known = {
         "digits": "digits",
         "fashion_mnist": "fashion-mnist",
@@ -226,7 +289,7 @@ def resolve(name: str, changes: Mapping[str, Any]) -> Recipe:
     """The preset `name` with some options changed.
 
     Raises:
-        UserError: no such preset, or an option that does not fit.
+        UserError: there is no such preset, or an option has a bad value.
     """
     if name not in PRESETS:
         raise unknown("protocol", name, list(PRESETS))

@@ -1,4 +1,4 @@
-"""What a training carries from step to step, and what its checkpoints hold of it."""
+"""The state that a training carries from step to step and stores in its checkpoints."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3, NativeScaler
 
 from nastransfer_nni.base.distributed import DistributedContext
-from nastransfer_nni.training.evaluation import Accuracy, Meter
 from nastransfer_nni.training.objective import optimizer, scheduler
 from nastransfer_nni.training.observer import Progress
 from nastransfer_nni.training.recipes import Recipe
+from strategies.meters import Meter, Metrics
 
 
 class TrainingState:
-    """A network under training with all that belongs to it.
+    """A network in training with its optimizer, schedule, averages and progress.
 
     Args:
         model: a network of this project on `processes.device`; trained in place.
-        recipe: how it is trained.
-        processes: the processes.
-        steps: optimizer steps of an epoch.
+        recipe: how to train.
+        processes: the processes that train together.
+        steps: optimizer steps per epoch.
 
     Attributes:
-        model: the network, with BatchNorm over all processes where the protocol says so.
-        optimizer: of its parameters.
-        scheduler: of the learning rate, which follows from epoch and step alone.
-        amp_dtype: precision of mixed precision; None without.
-        scaler: of the loss, where float16 needs it.
-        ema: the averaged weights, where the protocol keeps such.
-        progress: where the training stands.
-        meter: the figures of the epoch under way, in this process.
-        final: accuracy after the last whole epoch.
+        model: the network, with BatchNorm over all processes if the recipe says so.
+        optimizer: optimizer of the network's parameters.
+        scheduler: learning-rate schedule, which depends on epoch and step only.
+        amp_dtype: data type of autocast; None without mixed precision.
+        scaler: loss scaler, for float16 on CUDA only.
+        ema: average of the weights, if the recipe keeps one.
+        progress: how far training has come.
+        meter: metrics of the current epoch on the training split.
+        final: metrics after the last finished epoch on the evaluation split.
     """
 
     def __init__(self, model: Any, recipe: Recipe, processes: DistributedContext, steps: int) -> None:
@@ -50,24 +50,24 @@ class TrainingState:
             else None
         )
         self.progress = Progress()
-        self.meter = Meter(processes.device)
-        self.final: Accuracy | None = None
+        self.meter = Meter(processes)
+        self.final: Metrics | None = None
         self._processes = processes
 
     @property
     def evaluated(self) -> Any:
-        """The network whose accuracy counts: that of the averaged weights where there are such."""
+        """The network that is evaluated: the one with averaged weights, where there is one."""
         return self.model if self.ema is None else self.ema.module
 
-    def epoch_done(self, accuracy: Accuracy) -> None:
-        """Go to the next epoch, after one that came to `accuracy`."""
-        self.final = accuracy
+    def epoch_done(self, metrics: Metrics) -> None:
+        """Move on to the next epoch, after one that was evaluated with `metrics`."""
+        self.final = metrics
         self.progress.epoch, self.progress.step = self.progress.epoch + 1, 0
-        self.progress.top1.append(accuracy.top1)
-        self.meter = Meter(self._processes.device)
+        self.progress.top1.append(metrics.top1)
+        self.meter = Meter(self._processes)
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as a checkpoint holds it, with timm's names; every process has to call this."""
+        """The state for a checkpoint, under timm's names; every process has to call this."""
         sums = self._processes.all_reduce_sum(self.meter.sums.clone())
         state = {
             "version": 2,
@@ -85,7 +85,7 @@ class TrainingState:
         return state
 
     def load(self, state: dict[str, Any]) -> None:
-        """Put back what `to_dict` gave, in every process."""
+        """Restore what `to_dict` returned; every process has to call this."""
         self.model.load_state_dict(state["state_dict"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema is not None:
@@ -93,7 +93,7 @@ class TrainingState:
         if self.scaler is not None:
             self.scaler.load_state_dict(state[self.scaler.state_dict_key])
         self.progress = Progress(**state["progress"])
-        if self._processes.rank == 0:  # the others count from zero: the sums are of all processes
+        if self._processes.is_main:  # the sums are totals of all processes: the others start from 0
             self.meter.sums.copy_(state["sums"])
         if state["final"] is not None:
-            self.final = Accuracy(**state["final"])
+            self.final = Metrics(**state["final"])

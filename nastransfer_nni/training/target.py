@@ -1,14 +1,13 @@
-"""The training and the evaluation part of a target, ready to iterate over."""
+"""The training and the evaluation split of a target, as image sets and as batches."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.data import hashing, loading, splits
@@ -20,32 +19,29 @@ from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.training.recipes import Recipe
 from search_spaces.errors import UserError
+from strategies.interfaces import Batches
 
 _log = logging.getLogger(__name__)
 
 
-class Batches(Protocol):
-    """What the training loop asks of a loader."""
+class TrainingBatches(Batches, Protocol):
+    """Batches that training can resume within an epoch, and whose images it can name."""
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch that the next iteration goes through, and the batch that it starts with."""
+        """Choose the epoch that the next iteration goes through, and its first batch."""
 
     def rows(self, number: int) -> list[int]:
-        """The rows in the set of the images of one batch of the epoch."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+        """Rows, in the image set, of the images in batch `number` of the epoch."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target's two parts as image sets.
+    """The two splits of a target as image sets.
 
     Attributes:
         train: images to train on.
-        validation: images to evaluate on; its labels number the classes of `train`.
-        pixels: side of the images that the network sees.
+        validation: images to evaluate on; its labels refer to the classes of `train`.
+        pixels: height and width of the images that the network sees.
     """
 
     train: ImageSet
@@ -54,26 +50,26 @@ class Target:
 
     @property
     def num_classes(self) -> int:
-        """Size of the network's output."""
+        """Number of classes, which is the size of the network's output."""
         return len(self.train.classes)
 
 
 @dataclass(frozen=True)
 class Loaders:
-    """A target's two parts in batches.
+    """The two splits of a target as batches.
 
     Attributes:
-        train: shuffled, augmented batches; `recipe.grad_accum_steps` of them make an optimizer's step.
-        validation: every image once.
-        train_set: the set whose rows `train` counts, where there is one.
+        train: shuffled, augmented batches; `recipe.grad_accum_steps` of them make one optimizer step.
+        validation: batches that contain every image once.
+        train_set: the image set that `train.rows` refers to, where images are to be named.
     """
 
-    train: Batches
+    train: TrainingBatches
     validation: Batches
     train_set: ImageSet | None = field(default=None, repr=False)
 
     def describe(self, number: int, limit: int = 3) -> str:
-        """Name some of the images of one training batch of the epoch."""
+        """Names of the first `limit` images in training batch `number` of the epoch."""
         rows = self.train.rows(number)
         if self.train_set is None:
             return f"rows {', '.join(map(str, rows[:limit]))}, ..."
@@ -86,7 +82,7 @@ class Loaders:
 
 
 def open_target(
-    name: Source | str,
+    source: Source,
     recipe: Recipe,
     *,
     train_split: str = "train",
@@ -94,96 +90,102 @@ def open_target(
     val_share: float = 0.0,
     seed: int = 0,
 ) -> Target:
-    """Open a target by name.
+    """Open the two splits of a target.
 
     Args:
-        name: as `--target` takes it.
-        recipe: says the size of the images.
-        train_split: the part to train on.
-        val_split: the part to evaluate on; by default `test` where it has labels, else `validation`.
-        val_share: hold this share of each class of the training part out instead.
-        seed: of what is held out.
+        source: the target.
+        recipe: how to train; it may set the size of the images.
+        train_split: split to train on.
+        val_split: split to evaluate on; empty: `test` where it has labels, else `validation`.
+        val_share: fraction of each class of the training split that is held out and evaluated on instead; 0:
+            none.
+        seed: random seed of what is held out.
 
     Raises:
-        UserError: nothing to evaluate on, images of many sizes and none asked for, or classes in the
-            evaluation part that the training part does not have.
+        UserError: there is nothing to evaluate on, the images have many sizes and the recipe sets none, or
+            the evaluation split has classes that the training split does not have.
     """
-    train = loading.load(name, train_split)
-    validation = part_to_evaluate(name, split=val_split, train_split=train_split, share=val_share, seed=seed)
+    train = loading.load(source, train_split)
+    validation = part_to_evaluate(
+        source, split=val_split, train_split=train_split, share=val_share, seed=seed
+    )
     if val_share:
-        train = train.select(_share(train, val_share, seed)[0])
-    train, validation = _here(train), _here(aligned(validation, train.classes))
+        train = train.select(_hold_out(train, val_share, seed)[0])
+    train, validation = _fetched(train), _fetched(aligned(validation, train.classes))
     pixels = recipe.img_size or max(train.pixels or (0,))
     if not pixels:
-        raise UserError(f"{name} has images of many sizes: --img-size says what they are brought to, as 224")
-    if len(validation.labels) and (lacking := len(train.classes) - len(np.unique(validation.labels))):
-        _log.warning("%s: %d of %d classes have no image to evaluate on", name, lacking, len(train.classes))
+        raise UserError(f"{source.text} has images of many sizes: choose one, such as --img-size 224")
+    if len(validation) and (missing := len(train.classes) - len(np.unique(validation.labels))):
+        _log.warning(
+            "%s: %d of %d classes have no images to evaluate on", source.text, missing, len(train.classes)
+        )
     return Target(train, validation, pixels)
 
 
-def _here(images: ImageSet) -> ImageSet:
+def _fetched(images: ImageSet) -> ImageSet:
     """The images on this machine; those of a streamed set are fetched."""
     try:
         return images.fetched()
     except OSError as error:
-        raise UserError(f"cannot bring the images of {images.name} here: {error.strerror or error}") from None
+        raise UserError(f"cannot fetch the images of {images.name}: {error.strerror or error}") from None
 
 
-def part_to_evaluate(
-    name: Source | str, *, split: str, train_split: str, share: float, seed: int
-) -> ImageSet:
-    """The part of a target that training evaluates on.
+def part_to_evaluate(source: Source, *, split: str, train_split: str, share: float, seed: int) -> ImageSet:
+    """Open the images of a target that training evaluates on.
 
     Args:
-        name: the target.
-        split: its part; empty for `test` where it has labels, else `validation`.
-        train_split: the part that training is on.
-        share: hold this share of that part out instead.
-        seed: of what is held out.
+        source: the target.
+        split: split to evaluate on; empty: `test` where it has labels, else `validation`.
+        train_split: split that training uses.
+        share: fraction of each class of the training split that is held out and evaluated on instead; 0: none.
+        seed: random seed of what is held out.
 
     Raises:
-        UserError: there is none.
+        UserError: the target has no such split, or none besides the one for training.
     """
     if share:
-        train = loading.load(name, train_split)
-        return train.select(_share(train, share, seed)[1])
-    there = [part for part in loading.splits(name) if part != train_split]
-    if not split and not there:
-        raise UserError(f"{name} has no part to evaluate on: --val-share 0.2 holds out a fifth of its images")
-    return loading.load(name, split or there[-1])
+        train = loading.load(source, train_split)
+        return train.select(_hold_out(train, share, seed)[1])
+    others = [name for name in loading.splits(source) if name != train_split]
+    if not split and not others:
+        raise UserError(
+            f"{source.text} has no split to evaluate on: --val-share 0.2 holds out a fifth of its images"
+        )
+    return loading.load(source, split or others[-1])
 
 
-def _share(train: ImageSet, share: float, seed: int) -> list[hashing.Rows]:
+def _hold_out(train: ImageSet, share: float, seed: int) -> list[hashing.Rows]:
+    """Rows of the images that stay for training and of those held out, int64 [n] each."""
     return splits.split(train.labels, (1 - share, share), seed)
 
 
 def aligned(images: ImageSet, classes: Sequence[str]) -> ImageSet:
-    """The images with labels that number `classes`, of which some may have no image.
+    """The images with labels that refer to `classes`, which may include classes without images.
 
     Raises:
-        UserError: an image's class is not among `classes`.
+        UserError: the class of an image is not among `classes`.
     """
     if images.classes == tuple(classes):
         return images
-    number = {name: label for label, name in enumerate(classes)}
-    strangers = [name for name, count in images.counts.items() if count and name not in number]
-    if strangers:
+    label_of = {name: label for label, name in enumerate(classes)}
+    unexpected = [name for name, count in images.counts.items() if count and name not in label_of]
+    if unexpected:
         raise UserError(
-            f"the {images.split} part of {images.name} has classes that the network was not trained on: "
-            f"{', '.join(strangers[:3])}{', ...' if len(strangers) > 3 else ''}"
+            f"the {images.split} split of {images.name} has classes that the network was not trained on: "
+            f"{', '.join(unexpected[:3])}{', ...' if len(unexpected) > 3 else ''}"
         )
-    new = np.array([number.get(name, -1) for name in images.classes], dtype=np.int64)
+    new = np.array([label_of.get(name, -1) for name in images.classes], dtype=np.int64)
     return replace(images, classes=tuple(classes), labels=new[images.labels])
 
 
 def share_of_batch(target: Target, recipe: Recipe, processes: int) -> int:
-    """Images that one process computes at once.
+    """Images per micro-batch in each of `processes` processes.
 
     Raises:
-        UserError: a batch that the processes cannot share evenly, or that the training part cannot fill.
+        UserError: the processes cannot share a batch evenly, or the training split cannot fill one.
     """
-    parts = processes * recipe.grad_accum_steps
-    if recipe.batch_size % parts:
+    micro_batches = processes * recipe.grad_accum_steps
+    if recipe.batch_size % micro_batches:
         raise UserError(
             f"--batch-size {recipe.batch_size} cannot be shared evenly by {processes} processes with "
             f"--grad-accum-steps {recipe.grad_accum_steps}"
@@ -192,7 +194,7 @@ def share_of_batch(target: Target, recipe: Recipe, processes: int) -> int:
         raise UserError(
             f"--batch-size {recipe.batch_size} is more than the {len(target.train)} images to train on"
         )
-    share = recipe.batch_size // parts
+    share = recipe.batch_size // micro_batches
     if recipe.is_mixed and share % 2:
         raise UserError(f"mixup and cutmix need an even batch in every process, not {share} images")
     return share
@@ -207,17 +209,26 @@ def loaders(
     workers: int = 0,
     on_bad_image: str = "skip",
 ) -> Loaders:
-    """Batches of a target: from memory for images up to 64 px, through worker processes above.
+    """Batches of a target: of images in memory up to 64 px, of images decoded by data workers above.
+
+    Args:
+        target: the two splits.
+        recipe: batch size and augmentation.
+        seed: random seed of order and augmentation.
+        processes: the processes that share the batches.
+        workers: data workers per split; 0: images are decoded in this process.
+        on_bad_image: `skip` or `stop` at images that cannot be decoded.
 
     Raises:
-        UserError: a batch that the processes cannot share evenly, or that the training part cannot fill.
+        UserError: the processes cannot share a batch evenly, the training split cannot fill one, or with
+            `stop` an image in memory cannot be decoded.
     """
     batch_size = share_of_batch(target, recipe, processes.world_size)
     validation = evaluation_batches(
         target.validation,
         recipe,
-        target.pixels,
-        2 * batch_size,
+        pixels=target.pixels,
+        batch_size=2 * batch_size,
         processes=processes,
         workers=workers,
         on_bad_image=on_bad_image,
@@ -226,9 +237,9 @@ def loaders(
     if _is_per_image(recipe) or not InMemoryImages.fits(target.train, size):
         decoded = ImageBatches(
             target.train,
-            recipe.photo_transform,
-            target.pixels,
-            batch_size,
+            photo_transform=recipe.photo_transform,
+            pixels=target.pixels,
+            batch_size=batch_size,
             is_training=True,
             seed=seed,
             workers=workers,
@@ -239,7 +250,7 @@ def loaders(
     images = InMemoryImages.of(target.train, size, on_bad_image)
     brightness, contrast, saturation, hue = (*recipe.color_jitter, 0.0, 0.0, 0.0, 0.0)[:4]
     augmentation = replace(
-        Augmentation.standard(target.train.source, recipe.cutout, target.pixels),
+        Augmentation.standard(target.train.source, cutout=recipe.cutout, pixels=target.pixels),
         jitter=(brightness, contrast, saturation, hue),
     )
     batches = BatchLoader(
@@ -256,21 +267,31 @@ def loaders(
 
 
 def _is_per_image(recipe: Recipe) -> bool:
-    """Whether the protocol augments in ways that only timm's transforms for single images have."""
+    """Whether the recipe augments in ways that only timm's transforms for single images offer."""
     return bool(recipe.aa or recipe.reprob or recipe.vflip)
 
 
 def evaluation_batches(
     images: ImageSet,
     recipe: Recipe,
+    *,
     pixels: int,
     batch_size: int,
-    *,
     processes: DistributedContext,
     workers: int = 0,
     on_bad_image: str = "skip",
 ) -> Batches:
-    """Every image once, as the protocol brings it to `pixels` for evaluation; shared out to the processes."""
+    """Batches for evaluation, which contain every image once.
+
+    Args:
+        images: images to evaluate on.
+        recipe: `crop_pct`, and whether images are transformed one by one.
+        pixels: height and width of the images that the network sees.
+        batch_size: images per batch, in this process; images in memory come in batches of at least 256.
+        processes: the processes that share the images.
+        workers: data workers; 0: images are decoded in this process.
+        on_bad_image: `skip` or `stop` at images that cannot be decoded.
+    """
     size = (pixels, pixels)
     if InMemoryImages.fits(images, size) and (images.pixels == size or not _is_per_image(recipe)):
         return BatchLoader(
@@ -284,9 +305,9 @@ def evaluation_batches(
         )
     return ImageBatches(
         images,
-        recipe.photo_transform,
-        pixels,
-        batch_size,
+        photo_transform=recipe.photo_transform,
+        pixels=pixels,
+        batch_size=batch_size,
         is_training=False,
         workers=workers,
         processes=processes,

@@ -14,7 +14,7 @@ from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.training.checkpoints import Checkpoints
-from nastransfer_nni.training.loop import Execution, train
+from nastransfer_nni.training.loop import ComputeOptions, train
 from nastransfer_nni.training.objective import optimizer
 from nastransfer_nni.training.observer import Result
 from nastransfer_nni.training.target import Target, loaders, open_target, share_of_batch
@@ -75,12 +75,11 @@ def _train(
             config.recipe,
             seed=config.seed,
             processes=processes,
-            execution=Execution(
+            compute=ComputeOptions(
                 channels_last=config.channels_last,
                 torchcompile=config.torchcompile,
                 grad_checkpointing=config.grad_checkpointing,
                 recovery_interval=config.recovery_interval,
-                checkpoint_hist=config.checkpoint_hist,
             ),
             checkpoints=Checkpoints(run.checkpoints, config.checkpoint_hist),
             extra={"arch": "nastransfer_darts", "card": card(config, target, width)},

@@ -12,7 +12,7 @@ from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.memory import InMemoryImages
-from nastransfer_nni.data.sources import SOURCES
+from nastransfer_nni.data.sources import SOURCES, check
 
 PLAIN = Augmentation(mean=(0, 0, 0), std=(1 / 255,) * 3)  # what comes out are the pixels
 
@@ -93,7 +93,7 @@ def test_cutout_is_a_clipped_square_around_any_pixel():
 
 
 def test_equal_in_distribution_to_torchvision_on_real_images(real_data):
-    images = load("cifar10", "test").select(range(0, 10000, 5))
+    images = load(check("cifar10"), "test").select(range(0, 10000, 5))
     content = InMemoryImages.of(images)
     source, jitter = images.source, (0.4, 0.4, 0.4, 0.2)
     ours = Augmentation(padding=4, flip=True, jitter=jitter, mean=source.mean, std=source.std)(

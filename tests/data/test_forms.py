@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from nastransfer_nni.data.loading import load
+from nastransfer_nni.data.sources import check
 from nastransfer_nni.proxy import spec
 from nastransfer_nni.proxy.choose import make
 from tests.data.made_images import write_folder
@@ -71,7 +72,7 @@ def forms(tmp_path_factory):
 
 
 def manifest_text(name, kind, seed=3):
-    chosen, manifest = make(load(name, "train"), spec.parse(kind), seed)
+    chosen, manifest = make(load(check(name), "train"), spec.parse(kind), seed)
     pixels = [np.asarray(chosen.image(row)) for row in range(len(chosen))]
     content = manifest.model_dump(mode="json")
     content["source"].pop("name")  # the folder
@@ -99,10 +100,10 @@ def test_a_manifest_made_from_one_form_opens_another(forms, tmp_path):
     from nastransfer_nni.proxy import manifest as manifests
     from nastransfer_nni.proxy.choose import resolve
 
-    chosen, manifest = make(load(forms["parquet"], "train"), spec.parse("images:0.4"), 0)
+    chosen, manifest = make(load(check(forms["parquet"]), "train"), spec.parse("images:0.4"), 0)
     manifests.write(manifest, chosen, tmp_path / "p.json")
     for form in FORMS:
-        opened, _ = resolve(spec.parse(str(tmp_path / "p.json")), forms[form])
+        opened, _ = resolve(spec.parse(str(tmp_path / "p.json")), check(forms[form]))
         assert opened.fingerprint == chosen.fingerprint
         assert np.array_equal(opened.labels, chosen.labels)
 

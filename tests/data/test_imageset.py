@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from nastransfer_nni.data.loading import load
+from nastransfer_nni.data.sources import check
 from tests.data.made_images import write_folder
 
 
 @pytest.fixture
 def images(tmp_path):
     write_folder(tmp_path / "set", size=(20, 10))
-    return load(str(tmp_path / "set"))
+    return load(check(str(tmp_path / "set")))
 
 
 def test_select_and_relabel_follow_the_rows(images):
@@ -48,7 +49,7 @@ def test_resized_takes_the_central_square(images):
 def test_workers_get_a_small_copy(images):
     again = pickle.loads(pickle.dumps(images))
     assert np.array_equal(np.asarray(again.image(3)), np.asarray(images.image(3)))
-    digits = load("digits")
+    digits = load(check("digits"))
     assert np.array_equal(
         np.asarray(pickle.loads(pickle.dumps(digits)).image(3)), np.asarray(digits.image(3))
     )

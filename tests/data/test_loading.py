@@ -8,8 +8,8 @@ from PIL import Image
 
 from nastransfer_nni.data import loading
 from nastransfer_nni.data.decode import UnreadableImage, decode
-from nastransfer_nni.data.loading import load, splits
 from nastransfer_nni.data.memory import InMemoryImages
+from nastransfer_nni.data.sources import check
 from search_spaces.errors import UserError
 from tests.data.made_images import write_folder
 
@@ -24,6 +24,14 @@ def write_parquet(folder, name="train.parquet", features=None, **columns):
     folder.mkdir(exist_ok=True)
     datasets.Dataset.from_dict(columns, features=features).to_parquet(folder / name)
     return str(folder)
+
+
+def load(name, split="train"):
+    return loading.load(check(name), split)
+
+
+def splits(name):
+    return loading.splits(check(name))
 
 
 GREY = [png(np.full((4, 4), 10 * n, dtype=np.uint8)) for n in range(6)]
@@ -191,8 +199,20 @@ def test_unreadable_images_are_counted_and_named(tmp_path, caplog):
     assert np.array_equal(kept.images[12].permute(1, 2, 0).numpy(), np.asarray(images.image(14)))
 
 
+def test_damaged_files_are_named(tmp_path):
+    (tmp_path / "train.parquet").write_bytes(b"not a table")
+    with pytest.raises(UserError, match=r"train\.parquet is not a Parquet file"):
+        load(str(tmp_path))
+    saved = tmp_path / "set" / "train"
+    saved.mkdir(parents=True)
+    for name in ("state.json", "dataset_info.json"):
+        (saved / name).write_text("{}")
+        with pytest.raises(UserError, match="is not a data set saved by `datasets`"):
+            load(str(tmp_path / "set"))
+
+
 def test_an_empty_folder_says_what_is_expected(tmp_path):
-    with pytest.raises(UserError, match=r"holds no images: expected train\.parquet"):
+    with pytest.raises(UserError, match=r"contains no images: expected train\.parquet"):
         load(str(tmp_path))
 
 

@@ -9,9 +9,10 @@ from search_spaces.errors import UserError
 
 def test_checking_names_and_proxies_imports_nothing_heavy():
     code = (
-        "import sys; from nastransfer_nni.data import sources; from nastransfer_nni import proxy\n"
+        "import sys; from nastransfer_nni.data import sources\n"
+        "from nastransfer_nni.proxy.config import MakeConfig\n"
         "sources.check('cifar10')\n"
-        "proxy.MakeConfig.create(dict(source='digits', kind='images:0.1', out='x.json'))\n"
+        "MakeConfig.create(dict(source='digits', kind='images:0.1', out='x.json'))\n"
         "heavy = ('torch', 'nni', 'timm', 'datasets', 'pandas', 'pyarrow', 'sklearn')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
@@ -48,7 +49,7 @@ def test_bad_names_are_refused_in_one_line(name, message, monkeypatch):
 
 def test_local_folders_come_before_the_hub(tmp_path, monkeypatch):
     monkeypatch.setenv("NASTRANSFER_DATA", str(tmp_path))
-    assert sources.local_folder(sources.parse("cifar10")) is None
+    assert sources.local_folder(sources.check("cifar10")) is None
     (tmp_path / "cifar10").mkdir()
     (tmp_path / "my_set").mkdir()
     assert sources.local_folder(sources.check("cifar10")) == tmp_path / "cifar10"
@@ -56,8 +57,14 @@ def test_local_folders_come_before_the_hub(tmp_path, monkeypatch):
     assert sources.local_folder(sources.check(str(tmp_path / "my_set"))) == tmp_path / "my_set"
 
 
+def test_a_source_keeps_its_text_and_can_be_a_key(tmp_path):
+    for text in ("cifar10", "cifar100@label=coarse_label", "owner/name@stream=yes", str(tmp_path)):
+        assert sources.check(text).text == text
+        assert hash(sources.check(text)) == hash(sources.check(text))
+
+
 def test_columns_behind_the_name():
-    source = sources.parse("cifar100@label=coarse_label")
+    source = sources.check("cifar100@label=coarse_label")
     assert (source.name, source.label, source.hub) == ("cifar100", "coarse_label", "uoft-cs/cifar100")
-    source = sources.parse("owner/name@image=photo,label=kind,config=large,stream=yes")
+    source = sources.check("owner/name@image=photo,label=kind,config=large,stream=yes")
     assert (source.image, source.label, source.config, source.stream) == ("photo", "kind", "large", True)

@@ -9,7 +9,7 @@ import torch
 
 from nastransfer_nni.base import torch_io as store
 from nastransfer_nni.base.distributed import pick_device
-from nastransfer_nni.training.evaluation import Meter
+from strategies.meters import Meter
 from search_spaces.errors import UserError
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")

@@ -9,8 +9,8 @@ from torch import nn
 from nastransfer_nni.base import torch_io as store
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.training.checkpoints import Checkpoints
-from nastransfer_nni.training.loop import Execution, train
-from nastransfer_nni.training.objective import Training
+from nastransfer_nni.training.loop import ComputeOptions, train
+from nastransfer_nni.training.objective import ModelWithLoss
 from nastransfer_nni.training.observer import Observer
 from nastransfer_nni.training.target import Loaders, loaders
 from search_spaces.errors import UserError
@@ -34,7 +34,7 @@ class Figures(Observer):
         )
 
 
-def run(options, target, folder=None, stop_at=None, figures=None, workers=0, **execution):
+def run(options, target, folder=None, stop_at=None, figures=None, workers=0, **compute):
     """Train; stop after `stop_at` steps, as SIGTERM would."""
     model, figures = network(options, target), figures or Figures()
     result = train(
@@ -42,7 +42,7 @@ def run(options, target, folder=None, stop_at=None, figures=None, workers=0, **e
         loaders(target, options, seed=3, processes=DistributedContext(), workers=workers),
         options,
         seed=3,
-        execution=Execution(**execution),
+        compute=ComputeOptions(**compute),
         checkpoints=None if folder is None else Checkpoints(folder),
         observer=figures,
         is_interrupted=lambda: figures.steps == stop_at,
@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_images_and_the_checkpoint_befo
             network(options, photo_target),
             poisoned,
             options,
-            execution=Execution(recovery_interval=1),
+            compute=ComputeOptions(recovery_interval=1),
             checkpoints=Checkpoints(tmp_path),
         )
     data.train.set_epoch(1)
@@ -235,7 +235,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_images_and_the_checkpoint_befo
 @pytest.mark.parametrize("bce", [False, True])
 def test_the_loss_is_the_one_that_the_protocol_names(mixed, bce, small_target):
     options = protocol(smoothing=0.2, bce_loss=bce, mixup=float(mixed))
-    module = Training(network(options, small_target).eval(), options)
+    module = ModelWithLoss(network(options, small_target).eval(), options)
     images, labels = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
     soft = torch.nn.functional.one_hot(labels, 3).float()
     target = soft if mixed else labels
