@@ -1,8 +1,8 @@
 """Export a trained network.
 
 The model card `model.json` is written next to the exported files. It contains the architecture, how to build
-the network and prepare images, the class names, how the network was trained, its accuracy, and the hash of each
-file.
+the network and prepare images, the class names, how the network was trained, its accuracy, and the hash of
+each file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""timm models of the DARTS space; importing this module registers them.
+"""Final networks as timm models; importing this module registers them.
 
 `nastransfer_darts` takes an architecture; each published cell has a name of its own:
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from nastransfer_nni.architecture import file
 from search_spaces import Genotype
 from search_spaces.errors import UserError
+from search_spaces.geometry import geometries
 from search_spaces.network import DartsNetwork
 from search_spaces.zoo import zoo
 
@@ -38,22 +39,29 @@ def _eager(method: Method) -> Method:
 
 
 class DartsModel(DartsNetwork):
-    """A genotype's network with timm's conventions; the weights are laid out as `DartsNetwork`'s.
+    """The network of a genotype with the interface of timm's models; its weights have `DartsNetwork`'s names.
 
-    The auxiliary head is there only with `auxiliary=True` and takes part only in `forward_with_auxiliary`;
-    its weights in a checkpoint are passed over by a model without one.
+    The auxiliary head exists only with `auxiliary=True` and is used only by `forward_with_auxiliary`. A model
+    without it ignores its weights in a checkpoint.
 
     Args:
-        architecture: a genotype, its JSON form, a zoo name or a file, as `--arch` takes it.
-        width: channels of the first cell's nodes.
+        architecture: a genotype, its JSON form, the name of a published cell or a file, as `--arch` takes it.
+        width: channels of a node in the first cell; even with the ImageNet stem.
         layers: number of cells.
-        num_classes: size of the output; 0 gives the pooled features.
+        num_classes: size of the output; 0: the pooled features are returned.
         in_chans: channels of the images.
         stem: `imagenet`, or `cifar` for images up to 64 px.
-        global_pool: timm's pooling by name; empty for none.
-        drop_rate: dropout before the classifier.
-        drop_path_rate: chance that an operation is dropped for an image, the same in all cells.
+        global_pool: name of timm's pooling; empty: none.
+        drop_rate: dropout rate before the classifier.
+        drop_path_rate: probability that an operation is dropped for an image, the same in all cells.
         auxiliary: whether to add the auxiliary head.
+
+    Attributes:
+        feature_info: channels, reduction and module of the last map of each size, for timm.
+        feature_ends: index of the last cell that each of those maps needs; -1: none.
+
+    Raises:
+        UserError: the architecture cannot be read, or width, layers and stem do not fit together.
     """
 
     def __init__(
@@ -77,7 +85,7 @@ class DartsModel(DartsNetwork):
         self.global_pool: Any = None
         self.in_chans = in_chans
         self.grad_checkpointing = False
-        self.feature_info, self.feature_ends = _features(width, layers, stem, self.cells)
+        self.feature_info, self.feature_ends = _features(width, layers, stem)
         self.head_drop = nn.Dropout(drop_rate)
         self.reset_classifier(num_classes, global_pool)
         self.set_drop_path_rate(drop_path_rate)
@@ -85,12 +93,12 @@ class DartsModel(DartsNetwork):
 
     @_eager
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Parameter groups for layer-wise learning rates: the stem, then each cell."""
+        """Patterns of the parameter groups for layer-wise learning rates: the stem, then each cell."""
         return {"stem": r"^stem", "blocks": r"^cells\.(\d+)"}
 
     @_eager
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Compute each cell again in the backward pass instead of keeping its activations."""
+        """Recompute each cell in the backward pass instead of storing its activations."""
         self.grad_checkpointing = enable
 
     @_eager
@@ -100,7 +108,7 @@ class DartsModel(DartsNetwork):
 
     @_eager
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Start a new last layer (and a new one for the auxiliary head), or with 0 classes have none."""
+        """Replace the last layer, and that of the auxiliary head, by new ones; 0 classes: by none."""
         if global_pool is None:
             global_pool = self.global_pool.pool_type
         where = next(self.parameters())
@@ -133,7 +141,10 @@ class DartsModel(DartsNetwork):
         return s1
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The last cell's output -> logits [B, num_classes], or what the classifier would read."""
+        """The last cell's output [B, num_features, h, w] -> logits [B, num_classes].
+
+        With `pre_logits` the classifier is left out: -> [B, head_hidden_size].
+        """
         x = self.head_drop(self.global_pool(x))
         return x if pre_logits else self.classifier(x)
 
@@ -167,14 +178,17 @@ class DartsModel(DartsNetwork):
 
         Args:
             x: images [B, in_chans, H, W].
-            indices: which maps: the last n, a list, or all.
-            norm: without meaning here; timm's interface has it.
-            stop_early: compute no further than the last map asked for.
-            output_fmt: `NCHW`.
-            intermediates_only: leave out the features.
+            indices: the last n maps, a list of their indices, or None for all.
+            norm: ignored; part of timm's interface.
+            stop_early: stop after the last of the maps.
+            output_fmt: must be `NCHW`.
+            intermediates_only: return the maps only.
 
         Returns:
-            The features and the list of maps, or the list alone.
+            The output of the last computed cell and the list of maps, each [B, channels, h, w]; or the list.
+
+        Raises:
+            UserError: `output_fmt` is not `NCHW`.
         """
         if output_fmt != "NCHW":
             raise UserError(f"output_fmt must be NCHW, not {output_fmt!r}")
@@ -195,7 +209,7 @@ class DartsModel(DartsNetwork):
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Drop the cells behind the last map asked for, and the head; returns the maps' numbers."""
+        """Remove the cells after the last of the maps `indices`, and the head; returns the maps' indices."""
         taken, last = feature_take_indices(len(self.feature_info), indices)
         is_cut = self.feature_ends[last] + 1 < len(self.cells)
         self.cells = self.cells[: self.feature_ends[last] + 1]
@@ -214,33 +228,34 @@ def _genotype(architecture: Genotype | dict[str, Any] | str) -> Genotype:
     return file.read(str(architecture)).genotype
 
 
-def _features(
-    width: int, layers: int, stem: str, cells: nn.ModuleList
-) -> tuple[list[dict[str, Any]], list[int]]:
-    """The feature_info of timm (the last map of each size) and the cell that each map needs, -1 for none."""
+def _features(width: int, layers: int, stem: str) -> tuple[list[dict[str, Any]], list[int]]:
+    """The last map of each size.
+
+    Returns:
+        `feature_info` of timm, and for each map the index of the last cell that it needs, -1 for none.
+    """
+    plan = geometries(width, layers, stem)
+    before_cells = {1: (plan[0].previous, "stem.first")}
     if stem == "imagenet":
-        levels = {
-            2: {"num_chs": width // 2, "reduction": 2, "module": "stem.first.2"},
-            4: {"num_chs": width, "reduction": 4, "module": "stem.first"},
-            8: {"num_chs": width, "reduction": 8, "module": "stem.second"},
+        before_cells = {
+            2: (width // 2, "stem.first.2"),
+            4: (plan[0].before_previous, "stem.first"),
+            8: (plan[0].previous, "stem.second"),
         }
-        reduction = 8
-    else:
-        levels = {1: {"num_chs": 3 * width, "reduction": 1, "module": "stem.first"}}
-        reduction = 1
-    ends = dict.fromkeys(levels, -1)
-    channels = width
-    for index in range(layers):
-        if index in (layers // 3, 2 * layers // 3):
-            reduction, channels = 2 * reduction, 2 * channels
-        levels[reduction] = {"num_chs": 4 * channels, "reduction": reduction, "module": f"cells.{index}"}
-        ends[reduction] = index
-    assert len(cells) == layers
-    return list(levels.values()), list(ends.values())
+    maps = {reduction: (channels, name, -1) for reduction, (channels, name) in before_cells.items()}
+    reduction = max(maps)
+    for index, cell in enumerate(plan):
+        reduction *= 2 if cell.kind == "reduce" else 1
+        maps[reduction] = (cell.out_channels, f"cells.{index}", index)
+    info = [
+        {"num_chs": channels, "reduction": reduction, "module": name}
+        for reduction, (channels, name, _) in maps.items()
+    ]
+    return info, [last_cell for _, _, last_cell in maps.values()]
 
 
 def _without_auxiliary(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Pass over the auxiliary head's weights where the model has no such head."""
+    """Remove the auxiliary head's weights from a state dict if the model has no such head."""
     if getattr(module, "auxiliary_head", None) is None:
         for name in [name for name in state_dict if name.startswith(f"{prefix}auxiliary_head.")]:
             del state_dict[name]
@@ -286,7 +301,7 @@ default_cfgs = generate_default_cfgs(
 def nastransfer_darts(
     pretrained: bool = False, architecture: Genotype | dict[str, Any] | str | None = None, **options: Any
 ) -> DartsModel:
-    """The network of `architecture`, which any form that `--arch` takes may name."""
+    """The network of `architecture`, in any form that `--arch` takes; further options as for `DartsModel`."""
     if architecture is None:
         raise UserError("nastransfer_darts needs architecture=..., a file or the name of a published cell")
     return _create("nastransfer_darts", pretrained, architecture=architecture, **options)

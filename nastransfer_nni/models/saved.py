@@ -26,13 +26,13 @@ class Trained:
     """A trained network.
 
     Attributes:
-        architecture: its cells and where they come from.
-        options: what `DartsModel` takes, without the architecture.
-        input: how images are prepared: img_size, mean, std, crop_pct.
-        classes: class names in the order of the logits; empty where unknown.
-        weights: the final weights, averaged ones where there are such.
-        training: the options that it was trained with, as far as known.
-        result: what is known of its accuracy and of where the weights come from.
+        architecture: cells of the network and how they were found.
+        options: arguments of `DartsModel`, without the architecture.
+        input: how images are prepared: img_size in px, mean and std per channel, crop_pct.
+        classes: class names in the order of the logits; empty where they are unknown.
+        weights: state dict of the final weights, of their average where the training kept one.
+        training: options that the network was trained with, as far as they are known.
+        result: accuracy, epoch and kind of the weights, as far as they are known.
     """
 
     architecture: Architecture
@@ -59,7 +59,7 @@ class Trained:
         return model.eval()
 
     def card(self) -> dict[str, Any]:
-        """The model card: everything but the weights."""
+        """The model card: everything except the weights."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -77,12 +77,12 @@ def read(path: Path, which: str = "last") -> Trained:
     """Read a trained network.
 
     Args:
-        path: a run's folder, a checkpoint of ours or of timm's train.py, or an exported folder or
-            `model.safetensors` with its card beside it.
-        which: of a run's folder, the `last` checkpoint or the `best`.
+        path: a run's folder, a checkpoint of ours or of timm's train.py, an exported folder, or its
+            `model.safetensors`, which needs `model.json` in the same folder.
+        which: checkpoint of a run's folder, `last` or `best`.
 
     Raises:
-        UserError: there is none, or it is not a network of this project.
+        UserError: the file does not exist, or is not a network of this project.
     """
     if path.is_dir():
         if (path / CARD).exists():
@@ -95,25 +95,29 @@ def read(path: Path, which: str = "last") -> Trained:
     if state is None:
         raise UserError(f"no checkpoint {path}")
     if "state_dict" not in state:
-        raise UserError(f"{path} holds no network: it has {', '.join(map(str, list(state)[:5]))}")
+        raise UserError(f"{path} contains no network: it has {', '.join(map(str, list(state)[:5]))}")
     averaged = state.get("state_dict_ema")
     weights = state["state_dict"] if averaged is None else averaged
     result = {"weights": "model" if averaged is None else "model_ema", "epoch": state.get("epoch")}
     if "card" in state:
         return _from_card(state["card"], weights, result | (state.get("final") or {}))
-    return _from_timm(path, state, weights, result)
+    return _from_timm(path, state, weights=weights, result=result)
 
 
 def _exported(path: Path) -> Trained:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    file = path.parent / CARD
     try:
-        card = json.loads((path.parent / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(f"{path.parent / CARD}, the model card, is missing or not JSON") from None
-    if card.get("format") != FORMAT or card.get("version") != VERSION:
-        raise UserError(f"{path.parent / CARD} is no model card of version {VERSION}")
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        raise UserError(f"{file}, the model card, is missing or not JSON") from None
+    if not isinstance(card, dict) or (card.get("format"), card.get("version")) != (FORMAT, VERSION):
+        raise UserError(f"{file} is not a model card of version {VERSION}")
+    entries = ("architecture", "name", "model", "input", "classes", "training", "result")
+    if missing := [name for name in entries if name not in card]:
+        raise UserError(f"{file} has no entry {', '.join(missing)}")
     try:
         return _from_card(card, load_file(path), card["result"])
     except (OSError, SafetensorError) as error:
@@ -122,33 +126,42 @@ def _exported(path: Path) -> Trained:
 
 def _from_card(card: dict[str, Any], weights: dict[str, Tensor], result: dict[str, Any]) -> Trained:
     return Trained(
-        from_dict(card["architecture"], name=card["name"]),
-        card["model"],
-        card["input"],
-        tuple(card["classes"]),
-        weights,
-        card["training"],
-        result,
+        architecture=from_dict(card["architecture"], name=card["name"]),
+        options=card["model"],
+        input=card["input"],
+        classes=tuple(card["classes"]),
+        weights=weights,
+        training=card["training"],
+        result=result,
     )
 
 
 def _from_timm(
-    path: Path, state: dict[str, Any], weights: dict[str, Tensor], result: dict[str, Any]
+    path: Path, state: dict[str, Any], *, weights: dict[str, Tensor], result: dict[str, Any]
 ) -> Trained:
-    """What timm's train.py has saved: its arguments say which network it is."""
+    """A network saved by timm's train.py, whose arguments describe it."""
     import timm
 
     arguments = vars(state.get("args") or argparse.Namespace())
     name = str(arguments.get("model") or state.get("arch"))
-    if not name.startswith("nastransfer_"):
-        raise UserError(f"{path} holds a {name}, which is no network of this project")
+    if not name.startswith("nastransfer_") or not timm.is_model(name):
+        raise UserError(f"{path} contains a {name}, which is not a network of this project")
     options = {**(arguments.get("model_kwargs") or {})}
     model = timm.create_model(name, num_classes=arguments.get("num_classes"), **options)
     data = timm.data.resolve_data_config(arguments, model=model)
     options.pop("architecture", None)
     options["num_classes"] = model.num_classes
-    described = {"img_size": data["input_size"][-1], "mean": list(data["mean"]), "std": list(data["std"])}
-    described["crop_pct"] = data["crop_pct"]
-    training = {key: value for key, value in arguments.items() if isinstance(value, str | int | float)}
-    weights = {key.removeprefix("module."): value for key, value in weights.items()}
-    return Trained(Architecture(model.genotype, name), options, described, (), weights, training, result)
+    return Trained(
+        architecture=Architecture(model.genotype, name),
+        options=options,
+        input={
+            "img_size": data["input_size"][-1],
+            "mean": list(data["mean"]),
+            "std": list(data["std"]),
+            "crop_pct": data["crop_pct"],
+        },
+        classes=(),
+        weights={key.removeprefix("module."): value for key, value in weights.items()},
+        training={key: value for key, value in arguments.items() if isinstance(value, str | int | float)},
+        result=result,
+    )

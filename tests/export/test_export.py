@@ -97,12 +97,31 @@ def test_checkpoints_of_timms_script_are_read_by_what_they_say_of_themselves(tmp
     assert figures["images"] == 360
 
 
+def test_damaged_cards_are_refused(run, tmp_path):
+    export(ExportConfig.create({"checkpoint": str(run[0]), "out": str(tmp_path)}))
+    card = tmp_path / "model.json"
+    content = json.loads(card.read_text())
+    for damaged, message in (
+        ("{", "missing or not JSON"),
+        ("[]", "not a model card of version 1"),
+        (json.dumps(content | {"version": 9}), "not a model card of version 1"),
+        (
+            json.dumps({name: content[name] for name in ("format", "version", "name")}),
+            "no entry architecture",
+        ),
+        (json.dumps(content | {"model": content["model"] | {"width": 6}}), "weights do not fit the network"),
+    ):
+        card.write_text(damaged)
+        with pytest.raises(UserError, match=message):
+            saved.read(tmp_path).build()
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         (b"no checkpoint", "is not a checkpoint"),
-        ({"state_dict": {}, "arch": "resnet50"}, "holds a resnet50"),
-        ({"weights": {}}, "holds no network"),
+        ({"state_dict": {}, "arch": "resnet50"}, "contains a resnet50"),
+        ({"weights": {}}, "contains no network"),
     ],
 )
 def test_other_files_are_refused_with_a_line(content, said, tmp_path):

@@ -9,8 +9,8 @@ import torch
 
 from nastransfer_nni.base import torch_io as store
 from nastransfer_nni.base.distributed import pick_device
-from strategies.meters import Meter
 from search_spaces.errors import UserError
+from strategies.meters import Meter
 
 SCRIPT = Path(__file__).with_name("one_of_several.py")
 STEPS = 50
