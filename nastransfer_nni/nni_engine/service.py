@@ -90,9 +90,7 @@ def _check(service: TrainingService, path: str) -> None:
     try:
         with silent_log():
             if isinstance(load_training_service_config(service.section), dict):
-                raise UserError(
-                    f"--training-service {path}: unknown platform {service.section['platform']!r}"
-                )
+                raise ValueError(f"it has no platform {service.section['platform']!r}")
             ExperimentConfig(
                 searchSpace={},
                 trialCommand="true",
@@ -101,9 +99,7 @@ def _check(service: TrainingService, path: str) -> None:
                 tuner={"name": "Random"},
                 **service.settings(),
             ).validate()
-    except UserError:
-        raise
-    except (AssertionError, AttributeError, TypeError, ValueError) as error:  # NNI's own, raised for the file
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:  # what NNI raises for bad values
         reason = " ".join(str(error).split()) or "a value is out of range"
         raise UserError(f"--training-service {path}: NNI refuses it: {reason}") from None
 

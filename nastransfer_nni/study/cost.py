@@ -64,7 +64,8 @@ class CostModel:
     def _transfer_cost(self, config: TransferConfig) -> JobCost:
         recipe = config.recipe
         target = self._size(config.target, config.train_split)
-        trained = recipe.epochs * round(target.images * (1 - config.val_share))
+        steps = round(target.images * (1 - config.val_share)) // recipe.batch_size  # whole batches only
+        trained = recipe.epochs * steps * recipe.batch_size
         scored = recipe.epochs * self._images_to_evaluate(config)
         img_size = recipe.img_size or target.img_size or LARGE_PIXELS
         network = NetworkSize(

@@ -4,9 +4,6 @@ import pytest
 import yaml
 
 from nastransfer_nni.study.design import Study, slug
-from nastransfer_nni.study.engines.local import Schedule
-from nastransfer_nni.study.plan import describe, samples, scored
-from nastransfer_nni.study.status import Standing
 from search_spaces.errors import UserError
 
 SMALL = {
@@ -26,81 +23,72 @@ def study(**changes):
     return Study.create(SMALL | changes)
 
 
-def test_the_design_is_paired():
-    """Every strategy meets the same proxies, draws and seeds; every cell the same trainings."""
-    searches = [job for job in study().jobs if job.kind == "search"]
-    met = {}
-    for job in searches:
+def searches(made):
+    return [job for job in made.jobs if job.kind == "search"]
+
+
+def test_design_is_paired():
+    """Every strategy gets the same proxies, draws and seeds; every cell the same trainings."""
+    runs = {}
+    for job in searches(study()):
         config = job.config
-        met.setdefault(config.strategy, []).append((config.proxy, config.proxy_seed, config.seed))
-    assert met["darts"] == met["random_ws:candidates=3,batches=1,finalists=1"]
-    assert Counter(proxy for proxy, _, _ in met["darts"]) == {"all": 3, "classes:5": 6}  # all has one draw
-    assert met["random"] == [("all", 0, seed) for seed in range(4)]
+        runs.setdefault(config.strategy.text, []).append((config.proxy.text, config.proxy_seed, config.seed))
+    assert runs["darts"] == runs["random_ws:candidates=3,batches=1,finalists=1"]
+    assert Counter(proxy for proxy, _, _ in runs["darts"]) == {"all": 3, "classes:5": 6}  # all has one draw
+    assert runs["random"] == [("all", 0, seed) for seed in range(4)]
     trained = Counter(job.search for job in study().jobs if job.kind == "transfer")
-    assert set(trained) == {job.name for job in searches}
+    assert set(trained) == {job.name for job in searches(study())}
     assert set(trained.values()) == {2}
     assert len({job.name for job in study().jobs}) == len(study().jobs)
 
 
-def test_cells_are_trained_on_their_source_too_where_it_is_no_target(tmp_path, monkeypatch):
+def test_cells_are_trained_on_their_source_too(tmp_path, monkeypatch):
     monkeypatch.setenv("NASTRANSFER_DATA", str(tmp_path))
     for name in ("cifar10", "cifar100"):
         (tmp_path / name).mkdir()
-    jobs = study(sources=["cifar10", "digits"], targets=["cifar100"]).jobs
     targets = {}
-    for job in jobs:
+    for job in study(sources=["cifar10", "digits"], targets=["cifar100"]).jobs:
         if job.kind == "transfer":
-            targets.setdefault(job.search, set()).add(job.config.target)
-    for name, met in targets.items():
+            targets.setdefault(job.search, set()).add(job.config.target.text)
+    for name, found in targets.items():
         sources = {"cifar10", "digits"} if name.startswith("random-") else {name.split("-")[1]}
-        assert met == {"cifar100", *sources}
+        assert found == {"cifar100", *sources}
     alone = study(sources=["cifar10"], targets=["cifar100"], source_training=False).jobs
-    assert {job.config.target for job in alone if job.kind == "transfer"} == {"cifar100"}
+    assert {job.config.target.text for job in alone if job.kind == "transfer"} == {"cifar100"}
 
 
 def test_sources_may_have_proxies_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setenv("NASTRANSFER_DATA", str(tmp_path))
     (tmp_path / "cifar10").mkdir()
     made = study(sources={"digits": ["all"], "cifar10": ["images:0.1"]}, proxies=["all"])
-    met = {(job.config.source, job.config.proxy) for job in made.jobs if job.kind == "search"}
-    assert met == {("digits", "all"), ("cifar10", "images:0.1")}
+    pairs = {(job.config.source.text, job.config.proxy.text) for job in searches(made)}
+    assert pairs == {("digits", "all"), ("cifar10", "images:0.1")}
 
 
-@pytest.mark.parametrize(
-    ("change", "complaint"),
-    [
-        ({"strategies": ["dart"]}, "did you mean 'darts'"),
-        ({"strategies": ["random"]}, "part of every study"),
-        ({"search_seeds": [0, 0]}, "stands there twice"),
-        ({"proxies": ["class:3"]}, "did you mean 'classes'"),
-        ({"targets": ["nowhere"]}, "nowhere"),
-        ({"search": {"seed": 3}}, "set by the study's design"),
-        ({"search": {"epocs": 3}}, "epocs"),
-        ({"transfer": {"width": 0}}, "--width"),
-        ({"protocols": ["mine"]}, "mine"),
-        ({"random_cells": 1}, "--random-cells"),
-        ({"name": "../up"}, "--name"),
-        ({"nmae": "x"}, "did you mean 'name'"),
-    ],
-)
-def test_bad_studies_are_refused_in_one_line_before_any_run(tmp_path, change, complaint):
-    file = tmp_path / "study.yml"
-    file.write_text(yaml.safe_dump(SMALL | change))
-    with pytest.raises(UserError) as error:
-        Study.read(str(file))
-    assert complaint in str(error.value)
-    assert str(file) in str(error.value)
-    assert "\n" not in str(error.value)
+def test_proxies_without_randomness_are_drawn_once():
+    made = study(strategies=["darts"], proxies=["resolution:16", "images:0.5"])
+    draws = Counter(job.config.proxy.text for job in searches(made))
+    assert draws == {"resolution:16": 3, "images:0.5": 6, "all": 4}
 
 
-@pytest.mark.parametrize("text", ["[1, 2]", "name: [", ""])
-def test_files_that_are_no_study(tmp_path, text):
-    file = tmp_path / "study.yml"
-    file.write_text(text)
-    with pytest.raises(UserError, match=r"not YAML|a study is a mapping"):
-        Study.read(str(file))
-    with pytest.raises(UserError, match="no study file"):
-        Study.read(str(tmp_path / "other.yml"))
+def test_names_are_those_of_version_0_1():
+    """An unfinished study of 0.1 resumes in its folder."""
+    assert [
+        job.name for job in study(proxy_seeds=[0], search_seeds=[0], train_seeds=[0], random_cells=2).jobs
+    ] == [
+        "darts-digits-all-seed0",
+        "darts-digits-all-seed0--digits-train0",
+        "random_ws_candidates_3_batches_1_finalists_1-digits-all-seed0-11b3",
+        "random_ws_candidates_3_batches_1_finalists_1-digits-all-seed0-11b3--digits-train0",
+        "darts-digits-classes_5-seed0-b73f",
+        "darts-digits-classes_5-seed0-b73f--digits-train0",
+        "random_ws_candidates_3_batches_1_finalists_1-digits-classes_5-seed0-291e",
+        "random_ws_candidates_3_batches_1_finalists_1-digits-classes_5-seed0-291e--digits-train0",
+        "random-seed0",
+        "random-seed0--digits-train0",
+        "random-seed1",
+        "random-seed1--digits-train0",
+    ]
 
 
 def test_different_words_never_share_a_name():
@@ -108,53 +96,82 @@ def test_different_words_never_share_a_name():
     assert slug(("darts", "seed0")) == "darts-seed0"
 
 
-def test_transfers_go_first_and_failures_are_tried_once_more(tmp_path):
-    schedule = Schedule(study(train_seeds=[0]), tmp_path)
-    first = schedule.take()
-    assert first.kind == "search"
-    schedule.finish(first, Standing(first, "completed", summary={}))
-    follower = schedule.take()
-    assert (follower.kind, follower.search) == ("transfer", first.name)
-    schedule.finish(follower, Standing(follower, "failed", "no luck"))
-    tries = 1
-    while (job := schedule.take()) is not None:
-        tries += job is follower
-        schedule.finish(job, Standing(job, "failed", "no luck"))
-    assert tries == 2
-    assert all(job.kind == "transfer" for job in schedule.pending), "what waits for failed searches stays"
-
-
-def test_the_plan_counts_images_and_power(tmp_path):
-    made = study(search={"epochs": 4}, transfer={"epochs": 3})
-    by_name = {job.name: job for job in made.jobs}
-    train_images = 1437
-    assert samples(by_name["darts-digits-all-seed0"]) == 4 * train_images  # half for weights, half for alphas
-    assert samples(by_name["random-seed0"]) == 0
-    assert samples(by_name["random-seed0--digits-train0"]) == 3 * train_images
-    text = describe(made, tmp_path, images_per_second=1000.0, deviation=0.23, list_jobs=True)
-    assert "66 jobs, 0 done" in text
-    assert "6 searches of a strategy and proxy against 4 random cells" in text
-    assert all(name in text for name in by_name)
-    assert not list(tmp_path.iterdir()), "a plan writes nothing"
-
-
-def test_the_plan_counts_what_is_scored_without_a_gradient():
-    enas, evolution = "enas:candidates=2,aggregate=3,controller_steps=4", "evolution:evaluate=supernet"
-    made = study(
-        strategies=[enas, evolution],
-        proxies=["all"],
-        search={"budget": 4000, "batch_size": 32},
-        transfer={"train_split": "test", "val_share": 0.25, "epochs": 2},
-    )
-    by_strategy = {job.config.strategy: job for job in made.jobs if job.kind == "search"}
-    half, epochs = 718, 4000 // 718  # of digits' 1,437 training images
-    assert scored(by_strategy[enas]) == epochs * 4 * 3 * 32 + 2 * half
-    assert scored(by_strategy[evolution]) == 1000 * half
-    transfer = next(job for job in made.jobs if job.kind == "transfer")
-    assert (samples(transfer), scored(transfer)) == (2 * 270, 2 * 90)
-
-
-def test_a_budget_leaves_the_baseline_untrained():
+def test_budget_leaves_the_baseline_untrained():
     made = study(strategies=["darts"], search={"budget": 100_000})
-    budgets = {job.config.strategy: job.config.budget for job in made.jobs if job.kind == "search"}
+    budgets = {job.config.strategy.text: job.config.budget for job in searches(made)}
     assert budgets == {"darts": 100_000, "random": None}
+
+
+@pytest.mark.parametrize("sources", [["digits"], {"digits": ["all", "images:0.5"]}])
+def test_written_study_has_the_same_jobs(sources):
+    """Trials of NNI read the study from a file that `study run` writes."""
+    made = study(sources=sources, search={"epochs": 3})
+    written = yaml.safe_dump(made.model_dump(mode="json", exclude_defaults=True))
+    assert Study.create(yaml.safe_load(written)).jobs == made.jobs
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"strategies": ["dart"]}, "did you mean 'darts'"),
+        ({"strategies": ["darts:alpha_learning_rate=0.1"]}, "did you mean 'alpha_lr'"),
+        ({"strategies": ["random"]}, "part of every study"),
+        ({"strategies": "darts"}, "--strategies"),
+        ({"search_seeds": [0, 0]}, "0 is listed twice"),
+        ({"proxies": ["all", "all"]}, "'all' is listed twice"),
+        ({"proxies": ["class:3"]}, "did you mean 'classes'"),
+        ({"sources": ["digit"]}, "did you mean 'digits'"),
+        ({"sources": {"digit": ["all"]}}, "did you mean 'digits'"),
+        ({"sources": {"digits": ["class:3"]}}, "did you mean 'classes'"),
+        ({"sources": {"digits": []}}, "proxies"),
+        ({"sources": {"digits": "all"}}, "proxies"),
+        ({"sources": {}}, "--sources"),
+        ({"targets": ["nowhere"]}, "nowhere"),
+        ({"search": {"seed": 3}}, "set by the study's design"),
+        ({"search": {"epocs": 3}}, "did you mean 'epochs'"),
+        ({"search": {"learning_rate": 0.1}}, "did you mean 'lr'"),
+        ({"search": {"pixels": 32}}, "did you mean 'img_size'"),
+        ({"search": {"epochs": [1]}}, "search: --epochs"),
+        ({"search": [1]}, "--search"),
+        ({"transfer": {"width": 0}}, "transfer: --width"),
+        ({"transfer": {"widht": 3}}, "did you mean 'width'"),
+        ({"protocols": ["mine"]}, "mine"),
+        ({"random_cells": 1}, "--random-cells"),
+        ({"name": "../up"}, "--name"),
+        ({"nmae": "x"}, "did you mean 'name'"),
+        ({1: "x"}, "unknown option '1'"),
+    ],
+)
+def test_bad_studies_are_refused_in_one_line_before_any_run(tmp_path, change, message):
+    file = tmp_path / "study.yml"
+    file.write_text(yaml.safe_dump(SMALL | change))
+    with pytest.raises(UserError) as error:
+        Study.read(file)
+    assert message in str(error.value)
+    assert str(file) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[1, 2]", "a study is a mapping"),
+        (b"", "a study is a mapping"),
+        (b"name: [", "not YAML"),
+        (b"name: 2024-02-31", "not YAML"),
+        (b"[" * 5000, "nested too deeply"),
+        (b"name: \xff\xfe", "UTF-8"),
+    ],
+)
+def test_files_that_are_no_study(tmp_path, content, message):
+    file = tmp_path / "study.yml"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        Study.read(file)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match=r"study file .*: No such file"):
+        Study.read(tmp_path / "other.yml")
+    with pytest.raises(UserError, match=r"study file .*: Is a directory"):
+        Study.read(tmp_path)

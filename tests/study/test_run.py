@@ -1,11 +1,11 @@
-"""A whole small study on the digits: run, killed and run again, broken and reported."""
+"""A whole small study on the digits: run, killed and run again, begun by version 0.1, broken and reported."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ import yaml
 
 from nastransfer_nni.report.collect import collect
 from nastransfer_nni.study.design import Study
-from nastransfer_nni.study.status import overview, standing
+from nastransfer_nni.study.status import job_status, overview
 
 TINY = {
     "name": "tiny",
@@ -24,15 +24,29 @@ TINY = {
     "search_seeds": [0],
     "random_cells": 2,
     "targets": ["digits"],
-    "search": {"epochs": 1, "width": 2, "layers": 3, "device": "cpu"},
-    "transfer": {"epochs": 1, "width": 2, "layers": 3, "device": "cpu"},
+    "search": {"epochs": 1, "width": 1, "layers": 3, "device": "cpu", "lr": 0.05},
+    "transfer": {
+        "epochs": 1,
+        "width": 1,
+        "layers": 3,
+        "device": "cpu",
+        "train_split": "test",
+        "val_share": 0.5,
+    },
 }
 TIMES = ["search_seconds", "train_seconds"]
+BEGUN_BY_0_1 = Path(__file__).with_name("v01")
+"""Folder of TINY as version 0.1 left it: one search and one transfer completed, one search interrupted."""
 
 
 def command(file: Path, root: Path) -> list[str]:
     run = [sys.executable, "-m", "nastransfer_nni.study", "run", str(file), "--out", str(root)]
-    return [*run, "--workers", "2"]
+    return [*run, "--concurrency", "2"]
+
+
+def run(file: Path, root: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess:
+    env = os.environ | environment
+    return subprocess.run([*command(file, root), *flags], env=env, capture_output=True, text=True)
 
 
 def results(root: Path) -> pd.DataFrame:
@@ -47,70 +61,91 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(file, tmp_path_factory):
-    root = tmp_path_factory.mktemp("undisturbed") / "tiny"
-    ran = subprocess.run(command(file, root), capture_output=True, text=True)
+def finished(file, tmp_path_factory):
+    """Folder of the study after an uninterrupted run, and what the run printed."""
+    root = tmp_path_factory.mktemp("finished") / "tiny"
+    ran = run(file, root)
     assert ran.returncode == 0, ran.stderr
     return root, ran
 
 
-def test_a_study_runs_to_its_table(file, undisturbed):
-    root, ran = undisturbed
+@pytest.mark.slow
+def test_study_runs_to_its_table(file, finished):
+    root, ran = finished
     assert "3 searches: 3 completed" in ran.stdout
     assert "[6/6]" in ran.stderr
     table = results(root)
     assert sorted(table["strategy"]) == ["random", "random", "random_ws"]
     assert table["top1"].between(0, 100).all()
-    assert not any(job.log(root).read_text().count("Traceback") for job in Study.read(str(file)).jobs)
+    assert not any("Traceback" in job.log(root).read_text() for job in Study.read(file).jobs)
 
 
-def test_started_again_it_does_nothing(file, undisturbed):
-    root, _ = undisturbed
+@pytest.mark.slow
+def test_completed_study_is_left_alone(file, finished):
+    root, _ = finished
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
-    ran = subprocess.run(command(file, root), capture_output=True, text=True)
+    ran = run(file, root)
     assert ran.returncode == 0
-    assert "6 jobs, 6 done before" in ran.stderr
+    assert "6 jobs, 6 completed before" in ran.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_killed_and_started_again_it_ends_with_the_same_table(file, undisturbed, tmp_path):
-    for delay in (4.0, 9.0):
-        process = subprocess.Popen(command(file, tmp_path / "tiny"), stderr=subprocess.DEVNULL)
-        time.sleep(delay)
+@pytest.mark.slow
+def test_killed_study_ends_with_the_same_table(file, finished, tmp_path):
+    root = tmp_path / "tiny"
+    for completed in ("[1/6]", "[4/6]"):  # while other jobs are running
+        process = subprocess.Popen(command(file, root), stderr=subprocess.PIPE, text=True)
+        assert any(line.startswith(completed) for line in process.stderr)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    ran = subprocess.run(command(file, tmp_path / "tiny"), capture_output=True, text=True)
+        process.communicate()
+    ran = run(file, root)
     assert ran.returncode == 0, ran.stderr
-    pd.testing.assert_frame_equal(results(tmp_path / "tiny"), results(undisturbed[0]))
+    pd.testing.assert_frame_equal(results(root), results(finished[0]))
 
 
-def test_as_trials_of_nni_it_ends_with_the_same_table(file, undisturbed, tmp_path):
+@pytest.mark.slow
+def test_study_begun_by_version_0_1_ends_with_the_same_table(file, finished, tmp_path):
+    root = tmp_path / "tiny"
+    shutil.copytree(BEGUN_BY_0_1, root)
+    ran = run(file, root)
+    assert ran.returncode == 0, ran.stderr
+    assert "6 jobs, 2 completed before" in ran.stderr
+    pd.testing.assert_frame_equal(results(root), results(finished[0]))
+
+
+@pytest.mark.slow
+def test_trials_of_nni_end_with_the_same_table(file, finished, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    ran = subprocess.run(
-        [*command(file, tmp_path / "tiny"), "--engine", "nni", "--port", port],
-        env={**os.environ, "HOME": str(tmp_path)},  # NNI lists its experiments there
-        capture_output=True,
-        text=True,
-    )
+        port = probe.getsockname()[1]
+    root = tmp_path / "tiny"
+    ran = run(
+        file, root, "--engine", "nni", "--port", str(port), HOME=str(tmp_path)
+    )  # NNI lists experiments there
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert "NNI experiment 1: 3 searches" in ran.stderr and "NNI experiment 2" not in ran.stderr
-    pd.testing.assert_frame_equal(results(tmp_path / "tiny"), results(undisturbed[0]))
+    pd.testing.assert_frame_equal(results(root), results(finished[0]))
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", int(port))), "the manager is still there"
+        assert probe.connect_ex(("127.0.0.1", port)), "the manager is still there"
 
 
-def test_a_failed_job_is_reported_and_stops_no_other(file, undisturbed, tmp_path):
+@pytest.mark.slow
+def test_failed_job_is_reported_and_stops_no_other(file, finished, tmp_path):
     root = tmp_path / "tiny"
-    (root / "searches").mkdir(parents=True)
+    shutil.copytree(finished[0], root)
+    for job in (
+        "searches/random-seed0",
+        "transfers/random-seed0--digits-train0",
+        "transfers/random-seed1--digits-train0",
+    ):
+        shutil.rmtree(root / job)
     (root / "searches" / "random-seed0").write_text("in the way")
-    ran = subprocess.run(command(file, root), capture_output=True, text=True)
+    ran = run(file, root)
     assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1].startswith("error: 2 of 6 jobs are not complete")
-    study = Study.read(str(file))
-    stands = {job.name: standing(job, root).status for job in study.jobs}
-    assert stands.pop("random-seed0") == "failed"
-    assert stands.pop("random-seed0--digits-train0") == "waiting"
-    assert set(stands.values()) == {"completed"}
+    assert ran.stderr.splitlines()[-1].startswith("error: 2 of 6 jobs are not completed")
+    study = Study.read(file)
+    statuses = {job.name: job_status(job, root).status for job in study.jobs}
+    assert statuses.pop("random-seed0") == "failed"
+    assert statuses.pop("random-seed0--digits-train0") == "waiting"
+    assert set(statuses.values()) == {"completed"}
     assert "random-seed0: --out" in overview(study, root)
