@@ -1,6 +1,7 @@
-"""What can be searched: the cell space of DARTS, its genotypes, its networks and its published cells.
+"""The cell space of DARTS: its genotypes, networks, sizes and published cells.
 
-`Genotype`, the zoo and the tables of names come at once; what needs torch or NNI is imported on first use.
+`Genotype` and the names of operations are imported at once, `DartsSpace` and `DartsNetwork`, which need torch
+and NNI, on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Any NNI space of choices as vectors of small integers, for random draws, mutation and crossover."""
+"""Architectures of any NNI space as vectors of small integers, for random draws, mutation and crossover."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from search_spaces.nni_api import Categorical
 from search_spaces.space import DistinctInputs
 
 Code = tuple[int, ...]
-"""One architecture: a value for each gene, from 0 to the gene's size."""
+"""One architecture: the value of each gene, from 0 to the gene's size minus 1."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A gene that stands for one value of many."""
+    """A gene that selects one of several values."""
 
     label: str
     values: Sequence[Any]
@@ -30,7 +30,7 @@ class Choice:
         return len(self.values)
 
     def sample(self, value: int) -> dict[str, Any]:
-        """The part of an NNI sample that the gene stands for."""
+        """The gene's part of an NNI sample."""
         return {self.label: self.values[value]}
 
     def neighbours(self, value: int) -> list[int]:
@@ -40,7 +40,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A gene that stands for a node's two inputs: one of the pairs of earlier states."""
+    """A gene that selects the two inputs of a node: one of the pairs of earlier states."""
 
     labels: tuple[str, str]
     states: int
@@ -56,7 +56,7 @@ class Inputs:
         return self.states * (self.states - 1) // 2
 
     def sample(self, value: int) -> dict[str, Any]:
-        """The part of an NNI sample that the gene stands for."""
+        """The gene's part of an NNI sample."""
         return {label: [state] for label, state in zip(self.labels, self.pairs[value], strict=True)}
 
     def neighbours(self, value: int) -> list[int]:
@@ -67,19 +67,22 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Coding:
-    """The genes of a space. Every vector within the genes' sizes is an architecture, and each but once.
+    """The genes of a space: a bijection between vectors within the genes' sizes and architectures.
 
-    A node's two inputs are one gene, so that no vector, however it is crossed, reads a state twice.
+    The two inputs of a node are one gene, so that crossover never makes a node that reads a state twice.
     """
 
     genes: tuple[Choice | Inputs, ...]
 
     @classmethod
     def of(cls, mutables: Mapping[str, Any]) -> Coding:
-        """The coding of a space, from what `simplify()` of an NNI space gives.
+        """The coding of a space.
+
+        Args:
+            mutables: choices of the space by label, from `simplify()` of an NNI space.
 
         Raises:
-            UserError: a kind of choice that it does not know.
+            UserError: the space has a kind of choice for which there is no gene.
         """
         paired = {
             choice.label: mutable
@@ -95,7 +98,9 @@ class Coding:
             elif isinstance(mutable, Categorical):
                 genes.append(Choice(label, list(mutable.values)))
             elif label not in paired:
-                raise UserError(f"{label} is a {type(mutable).__name__}, which no coding is known for")
+                raise UserError(
+                    f"{label} is a {type(mutable).__name__}, which has no coding; Categorical has"
+                )
         return cls(tuple(genes))
 
     @property
@@ -113,10 +118,10 @@ class Coding:
         return tuple(int(value) for value in rng.integers(self.sizes))
 
     def mutated(self, code: Code, rng: np.random.Generator) -> Code:
-        """`code` with one thing changed, as in regularized evolution (Real et al., AAAI 2019).
+        """A copy of `code` with one mutation, as in regularized evolution (Real et al., AAAI 2019).
 
-        Where the space has both, it is an input or a choice (of operation) with equal chance: one of the
-        nodes' inputs moves to a state that the node does not read yet, or one choice takes another value.
+        Where the space has both, inputs and choices (of operations) mutate with equal probability: one input
+        of a node moves to a state that the node does not read yet, or one choice takes another value.
         """
         kinds = [
             movable

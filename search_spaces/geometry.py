@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from search_spaces.errors import UserError
+from search_spaces.errors import UserError, unknown
 from search_spaces.genotype import NODES
 
 STEMS = ("cifar", "imagenet")
+
+MIN_LAYERS = 3
+"""Smallest number of cells with which a network has both normal and reduction cells."""
 
 SMALL_PIXELS = 64
 """Largest image size, in pixels, for which the CIFAR stem is the default."""
@@ -23,8 +26,8 @@ class CellGeometry(NamedTuple):
 
     Attributes:
         kind: `normal` or `reduce`.
-        before_previous: channels of state 0 as they come in.
-        previous: channels of state 1 as they come in.
+        before_previous: channels of state 0 before preprocessing.
+        previous: channels of state 1 before preprocessing.
         channels: channels of every node.
         follows_reduction: whether state 0 is twice as large as state 1 in each direction.
     """
@@ -46,16 +49,21 @@ class CellGeometry(NamedTuple):
 
 
 def geometries(width: int, layers: int, stem: str) -> list[CellGeometry]:
-    """The cells of a network of `layers` cells, `width` channels in the first.
+    """Geometry of every cell of a network, from the first to the last.
+
+    Args:
+        width: channels of the first cell's nodes; they double at each reduction cell.
+        layers: number of cells; those after a third and two thirds of them reduce.
+        stem: `cifar` or `imagenet`.
 
     Raises:
-        UserError: width or layers below 1, an unknown stem, or an odd width under the ImageNet stem, which
-            halves it.
+        UserError: width or layers below 1, an unknown stem, or an odd width with the ImageNet stem, whose
+            first convolution has width / 2 channels.
     """
     if layers < 1 or width < 1:
         raise UserError(f"width and layers must be at least 1, not {width} and {layers}")
     if stem not in STEMS:
-        raise UserError(f"unknown stem {stem!r}; known: {', '.join(STEMS)}")
+        raise unknown("stem", stem, STEMS)
     if stem == "imagenet" and width % 2:
         raise UserError(f"the imagenet stem needs an even width, not {width}")
     before, previous = (3 * width, 3 * width) if stem == "cifar" else (width, width)

@@ -1,4 +1,4 @@
-"""The final network: a genotype, stacked. Plain torch, so that it runs wherever torch does."""
+"""The final network: stacked cells of one genotype, in plain torch, so that it runs wherever torch does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from search_spaces.geometry import CellGeometry, auxiliary_cell, geometries
 from search_spaces.operations import operation, preprocess
 
 AUXILIARY_PIXELS = {"cifar": 8, "imagenet": 7}
-"""The size that each stem's auxiliary head was designed for: what 32 or 224 px have become by then."""
+"""Size in px of the maps for which each stem's auxiliary head was designed, from images of 32 or 224 px."""
 
 
 class Stem(nn.Module):
-    """The layers before the first cell; gives its two inputs.
+    """The layers before the first cell, which return its two inputs.
 
-    `cifar` keeps the size and gives the same map twice; `imagenet` gives maps of a quarter and an eighth of
-    the image's sides.
+    [B, in_chans, H, W] -> for `cifar` the same map [B, 3 * width, H, W] twice; for `imagenet` maps
+    [B, width, H / 4, W / 4] and [B, width, H / 8, W / 8].
+
+    Args:
+        kind: `cifar` or `imagenet`.
+        width: channels of the first cell's nodes.
+        in_chans: channels of the images.
     """
 
     def __init__(self, kind: str, width: int, in_chans: int = 3) -> None:
@@ -66,9 +71,10 @@ class DropPath(nn.Module):
 
 
 class FinalCell(nn.Module):
-    """A cell with its operations chosen: two inputs in, the concatenation of four nodes out.
+    """A cell of the final network: the outputs of two cells -> the concatenation of four nodes.
 
-    A state goes through ReLU once, for all convolutions that read it: theirs are identities.
+    [B, C0, H0, W0] and [B, C1, H, W] -> [B, 4 * channels, H / stride, W / stride]. ReLU is applied to a state
+    once for all convolutions that read it, in place of their own.
     """
 
     def __init__(self, genotype: Genotype, geometry: CellGeometry) -> None:
@@ -108,15 +114,15 @@ class FinalCell(nn.Module):
         return torch.cat(states[2:], dim=1)
 
     def activate(self, state: Tensor, index: int) -> Tensor:
-        """What convolutions read of a state; itself where none does."""
+        """ReLU of a state if a convolution reads it, else the state."""
         return torch.relu(state) if self.activates[index] else state
 
 
 class AuxiliaryHead(nn.Module):
     """The classifier on a middle cell that helps training: [B, channels, H, W] -> [B, num_classes].
 
-    Its 5x5 average pooling brings the size that it was designed for to 2x2; any other size is pooled
-    adaptively to 2x2 instead. As published, the ImageNet head has no second BatchNorm.
+    Its 5x5 average pooling reduces maps of the size for which it was designed to 2x2; maps of any other size
+    are pooled adaptively to 2x2. As published, the ImageNet head has no second BatchNorm.
     """
 
     def __init__(self, channels: int, num_classes: int, stem: str) -> None:
@@ -141,19 +147,23 @@ class AuxiliaryHead(nn.Module):
 
 
 class DartsNetwork(nn.Module):
-    """The network of a genotype.
+    """The final network of a genotype: [B, in_chans, H, W] -> logits [B, num_classes].
 
-    The layout of its weights depends on the genotype's canonical form only, so that equal genotypes can load
+    The layout of its weights depends only on the genotype's canonical form, so that equal genotypes can load
     each other's checkpoints.
 
     Args:
-        genotype: the two cells.
-        width: channels of the first cell's nodes; they double at each of the two reduction cells.
-        layers: number of cells.
-        num_classes: size of the output.
+        genotype: the normal and the reduction cell.
+        width: channels of the first cell's nodes; even with the ImageNet stem. They double at each of the two
+            reduction cells.
+        layers: number of cells; at least 1.
+        num_classes: number of classes.
         stem: `cifar` (up to 64 px) or `imagenet`.
         auxiliary: whether to add the auxiliary head; `forward` never uses it.
         in_chans: channels of the images.
+
+    Raises:
+        UserError: width, layers or stem do not fit (`geometries`).
     """
 
     def __init__(
@@ -181,7 +191,7 @@ class DartsNetwork(nn.Module):
         self.classifier = nn.Linear(self.num_features, num_classes)
 
     def set_drop_path_rate(self, rate: float) -> None:
-        """Drop each operation but identity skips with probability `rate`, per image, while training."""
+        """Set the probability with which training drops an operation of an image; identity skips stay."""
         for module in self.modules():
             if isinstance(module, DropPath):
                 module.rate.fill_(rate)
@@ -195,7 +205,7 @@ class DartsNetwork(nn.Module):
         return self.classifier(self.pool(s1).flatten(1))
 
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, in_chans, H, W] -> logits and the auxiliary head's logits, [B, num_classes] each."""
+        """[B, in_chans, H, W] -> logits and logits of the auxiliary head, [B, num_classes] each."""
         assert self.auxiliary_head is not None, "the network was built without an auxiliary head"
         s0, s1 = self.stem(x)
         auxiliary = s1

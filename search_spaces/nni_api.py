@@ -1,7 +1,7 @@
-"""What this project uses of NNI, imported without the warnings that its 3.0 raises on a newer torch.
+"""The names of NNI that this project uses, imported without the warnings of NNI 3.0 on a newer torch.
 
-NNI wraps every public name of `torch.nn` and warns of those it does not know to be modules; none of them is
-used here.
+NNI wraps every public name of `torch.nn` and warns about those that it does not know to be modules; none of
+them is used here.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from search_spaces.errors import UserError
+from search_spaces.errors import unknown
 from search_spaces.genotype import OPERATIONS
 
 
 class FactorizedReduce(nn.Module):
-    """Halve the size without losing every other pixel: two 1x1 convolutions, of the even and the odd pixels.
+    """Halve the size with two 1x1 convolutions, one of the even and one of the odd pixels.
 
     [B, in_channels, H, W] -> [B, out_channels, ceil(H / 2), ceil(W / 2)]. The convolutions have stride 2 in
     the literature; here their inputs are thinned out before the ReLU, which is the same in less time.
@@ -33,10 +33,10 @@ class FactorizedReduce(nn.Module):
 
 
 def pixels_by_parity(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of x [..., H, W] the pixels at (0, 2, ...) x (0, 2, ...), and those at (1, 3, ...) x (1, 3, ...).
+    """The pixels of x [..., H, W] in even rows and columns, and those in odd rows and columns.
 
-    Both are [..., ceil(H / 2), ceil(W / 2)]: zeros stand for what lies beyond the border. There is no branch
-    on the size, for torch.fx, and all names are torch's, for TorchScript.
+    Both are [..., ceil(H / 2), ceil(W / 2)], padded with zeros. There is no branch on the size, for torch.fx,
+    and all names are torch's, for TorchScript.
     """
     odd = torch.nn.functional.pad(x[..., 1::2, 1::2], (0, x.shape[-1] % 2, 0, x.shape[-2] % 2))
     return x[..., ::2, ::2], odd
@@ -86,13 +86,19 @@ def _dil_conv(channels: int, kernel: int, stride: int, affine: bool) -> nn.Seque
 
 
 def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.Module:
-    """Build the operation `name`: [B, channels, H, W] -> [B, channels, ceil(H / stride), ceil(W / stride)].
+    """Build an operation: [B, channels, H, W] -> [B, channels, ceil(H / stride), ceil(W / stride)].
+
+    Args:
+        name: one of `OPERATIONS`.
+        channels: channels of the input and of the output.
+        stride: 1 or 2.
+        affine: whether BatchNorm has a learned scale and shift; not during a search.
 
     Raises:
         UserError: the name is not one of `OPERATIONS`.
     """
     if name not in OPERATIONS:
-        raise UserError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
+        raise unknown("operation", name, OPERATIONS)
     if name == "skip_connect":
         return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
     family, kernel = name.rsplit("_", 1)[0], int(name[-1])

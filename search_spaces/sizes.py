@@ -1,8 +1,8 @@
-"""How large a network is: parameters, and mult_adds as torch's own counter sees them.
+"""Sizes of networks: parameters, and multiply-adds as torch's own counter counts them.
 
-`CellCosts` counts the mult_adds of every cell pair of the space by adding up a table. The operations of a
-cell do not change each other's sizes, so a network's cost is a constant (stem, preprocessing, classifier)
-plus a sum over its edges. This makes a limit cheap to check, and exact to project on.
+`CellCosts` counts the multiply-adds of any genotype by adding up a table. The operations of a cell do not
+change each other's sizes, so the cost of a network is a constant (stem, preprocessing, classifier) plus a sum
+over its edges. This makes a limit cheap to check and lets a mixture be projected to it exactly.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from search_spaces.operations import operation
 def mult_adds(network: nn.Module, image_size: int, in_chans: int = 3) -> int:
     """Multiply-adds of convolutions and linear layers for one image of `image_size` px, in evaluation mode.
 
-    `FlopCounterMode` counts a multiply-add as two operations and knows nothing of pooling, BatchNorm and
-    activations, which is the convention of this project. Nothing is computed where the network lies on
-    torch's meta device.
+    `FlopCounterMode` counts a multiply-add as two operations and ignores pooling, BatchNorm and activations,
+    which is the convention of this project. A network on torch's meta device is counted without computing.
+
+    Args:
+        network: the network, on any device.
+        image_size: height and width of the image in px.
+        in_chans: channels of the image.
     """
     parameter = next(network.parameters())
     image = torch.zeros(1, in_chans, image_size, image_size, device=parameter.device, dtype=parameter.dtype)
@@ -39,33 +43,33 @@ def mult_adds(network: nn.Module, image_size: int, in_chans: int = 3) -> int:
 
 
 def parameters(network: nn.Module) -> int:
-    """Number of weights, BatchNorm's included."""
+    """Number of parameters, those of BatchNorm included."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 class CellCosts:
-    """Counts the mult_adds of a final network from its genotype, as `mult_adds` would.
+    """Counts the multiply-adds of a final network from its genotype; the result equals that of `mult_adds`.
 
     Args:
         width: channels of the first cell's nodes.
         layers: number of cells.
-        num_classes: size of the output.
+        num_classes: number of classes.
         stem: `cifar` or `imagenet`.
-        image_size: side of the image in px.
+        image_size: height and width of the image in px.
     """
 
     def __init__(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> None:
         self.setting = (width, layers, num_classes, stem, image_size)
 
     def __call__(self, genotype: Genotype) -> int:
-        """Mult_adds of the genotype's final network, per image."""
+        """Multiply-adds of the genotype's final network, per image."""
         return self.base + sum(
             self.edge(kind, *edge) for kind in KINDS for node in genotype.nodes(kind) for edge in node
         )
 
     @cached_property
     def base(self) -> int:
-        """Mult_adds of all but the operations: what the cheapest cells cost, pooling being free."""
+        """Multiply-adds of everything but the operations: the cost of pooling everywhere, which is free."""
         width, layers, num_classes, stem, image_size = self.setting
         pooling = tuple(("max_pool_3x3", state) for _ in CONCAT for state in (0, 1))
         with torch.device("meta"):
@@ -73,7 +77,13 @@ class CellCosts:
         return mult_adds(network, image_size)
 
     def edge(self, kind: str, name: str, state: int) -> int:
-        """Mult_adds of the operation `name` on `state`, over all cells of the kind."""
+        """Multiply-adds of an operation in all cells of a kind, per image.
+
+        Args:
+            kind: `normal` or `reduce`.
+            name: one of `OPERATIONS`.
+            state: the state that the operation reads.
+        """
         return self._table[kind, name, kind == "reduce" and state < INPUTS]
 
     @cached_property
@@ -81,7 +91,9 @@ class CellCosts:
         width, layers, _, stem, size = self.setting
         for _ in range(3 if stem == "imagenet" else 0):
             size = -(-size // 2)
-        table = {(kind, name, halves): 0 for kind in KINDS for name in OPERATIONS for halves in (False, True)}
+        table = {
+            (kind, name, reduces): 0 for kind in KINDS for name in OPERATIONS for reduces in (False, True)
+        }
         for cell in geometries(width, layers, stem):
             inside = -(-size // 2) if cell.kind == "reduce" else size
             for name in OPERATIONS:

@@ -9,8 +9,9 @@ from typing import Any
 from numpy.random import RandomState
 from torch import Tensor, nn
 
+from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, INPUTS, KINDS, NODES, OPERATIONS, Genotype
-from search_spaces.geometry import CellGeometry, geometries
+from search_spaces.geometry import MIN_LAYERS, CellGeometry, geometries
 from search_spaces.network import DartsNetwork, Stem
 from search_spaces.nni_api import (
     CategoricalMultiple,
@@ -26,11 +27,11 @@ from search_spaces.operations import operation, preprocess
 
 
 class DistinctInputs(Constraint):  # type: ignore[misc]
-    """The two inputs of a node differ: the rule that NNI's `Cell` does not have.
+    """Constraint that the two inputs of a node differ, which NNI's `Cell` does not have.
 
     Args:
         kind: `normal` or `reduce`.
-        node: the node's state, 2 to 5.
+        node: number of the node's state, 2 to 5.
     """
 
     def __init__(self, kind: str, node: int) -> None:
@@ -41,13 +42,13 @@ class DistinctInputs(Constraint):  # type: ignore[misc]
             ]
 
     def leaf_mutables(self, is_leaf: Callable[[Any], bool]) -> Iterator[Any]:
-        """The constraint, so that it can draw a valid pair, then its two inputs."""
+        """Yield the constraint, so that it can draw a valid pair, then its two inputs."""
         yield self
         for choice in self.inputs:
             yield from choice.leaf_mutables(is_leaf)
 
     def check_contains(self, sample: Sample) -> SampleValidationError | None:
-        """None where the sample's two inputs are there and differ, else what is wrong."""
+        """Return None where the sample has both inputs and they differ, else the error."""
         for choice in self.inputs:
             if error := choice.check_contains(sample):
                 return error
@@ -57,14 +58,14 @@ class DistinctInputs(Constraint):  # type: ignore[misc]
         return None
 
     def default(self, memo: Sample | None = None) -> None:
-        """States 0 and 1: the first distinct pair."""
+        """Choose states 0 and 1, the first distinct pair."""
         memo = {} if memo is None else memo
         for state, choice in enumerate(self.inputs):
             memo.setdefault(choice.label, [state])
         self.freeze(memo)
 
     def random(self, memo: Sample | None = None, random_state: RandomState | None = None) -> None:
-        """A uniform pair of distinct states, where the sample does not name them already."""
+        """Draw a uniform pair of distinct states, unless the sample has them already."""
         memo = {} if memo is None else memo
         if all(choice.label not in memo for choice in self.inputs):
             pair = sorted(
@@ -75,7 +76,7 @@ class DistinctInputs(Constraint):  # type: ignore[misc]
 
 
 class CellInputs(nn.Module):
-    """The two preprocessing blocks of a cell, as NNI's `Cell` takes them."""
+    """The two preprocessing blocks of a cell, in the form of NNI's `Cell`."""
 
     def __init__(self, geometry: CellGeometry) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class CellInputs(nn.Module):
 
 
 class SpaceCell(Cell):  # type: ignore[misc]
-    """NNI's `Cell` with the candidates of DARTS; it remembers its place, for strategies that rebuild it."""
+    """NNI's `Cell` with the operations of DARTS; its `geometry` lets strategies build a search-time cell."""
 
     def __init__(self, geometry: CellGeometry) -> None:
         def candidate(_node: int, _slot: int, state: int | None, *, name: str) -> nn.Module:
@@ -108,15 +109,18 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
     """The cell space of DARTS for any number of classes, width and depth.
 
     Labels are those of NNI's `Cell`: `normal/op_2_0`, `normal/input_2_0`, ... A node's two inputs are
-    distinct (an NNI constraint). Freezing gives a `DartsNetwork`, exactly the one that is
-    built from the genotype; so does building the space inside NNI's `model_context`.
+    distinct (an NNI constraint). Freezing builds the same `DartsNetwork` as the genotype does; so does
+    building the space inside NNI's `model_context`.
 
     Args:
-        width: channels of the first cell's nodes.
-        layers: number of cells.
-        num_classes: size of the output.
+        width: channels of the first cell's nodes; even with the ImageNet stem.
+        layers: number of cells; at least 3, so that both kinds of cell occur.
+        num_classes: number of classes.
         stem: `cifar` (up to 64 px) or `imagenet`.
         auxiliary: whether final networks have the auxiliary head.
+
+    Raises:
+        UserError: width, layers or stem do not fit.
     """
 
     def __init__(
@@ -128,6 +132,10 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
         auxiliary: bool = False,
     ) -> None:
         super().__init__()
+        if layers < MIN_LAYERS:
+            raise UserError(
+                f"layers must be at least {MIN_LAYERS}, so that both kinds of cell occur, not {layers}"
+            )
         self.options: dict[str, Any] = {
             "width": width,
             "layers": layers,
@@ -136,12 +144,10 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
             "auxiliary": auxiliary,
         }
         plan = geometries(width, layers, stem)
-        kinds = {geometry.kind for geometry in plan}
         # Before the cells: NNI dry-runs mutables as they come, and the first pair of inputs must be distinct.
         for kind in KINDS:
-            if kind in kinds:
-                for node in CONCAT:
-                    self.add_mutable(DistinctInputs(kind, node))
+            for node in CONCAT:
+                self.add_mutable(DistinctInputs(kind, node))
         self.stem = Stem(stem, width)
         self.cells = nn.ModuleList(SpaceCell(geometry) for geometry in plan)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -157,11 +163,11 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
         stem: str = "cifar",
         auxiliary: bool = False,
     ) -> DartsNetwork:
-        """What NNI builds inside `model_context`: the final network of the sample."""
+        """Build the final network of a sample; NNI calls this inside `model_context`."""
         return DartsNetwork(Genotype.from_sample(sample), width, layers, num_classes, stem, auxiliary)
 
     def freeze(self, sample: Sample) -> DartsNetwork:
-        """The final network of an NNI sample, with new weights.
+        """Build the final network of an NNI sample, with new weights.
 
         Raises:
             nni.mutable.SampleValidationError: the sample is not one of this space.

@@ -127,7 +127,7 @@ class SearchConfig(Config):
                 f"{self.strategy.name} shares weights between cells, in one process: --concurrency is for "
                 "strategies that train candidates (random:candidates=N, evolution)"
             )
-        if not shares_weights and self.layers < 3:
+        if self.layers < 3:
             raise UserError("--layers must be at least 3, so that the network has cells of both kinds")
         if self.final_protocol:
             recipes.resolve(self.final_protocol, {})

@@ -1,7 +1,7 @@
 """The search-time cell's own loops for the CPU: compiled on first use, called through ctypes.
 
-They need a C++ compiler (`$CXX`, or g++, or clang++) with OpenMP. Without one, `library()` is None and says
-so once in the log; whoever calls it has a way without.
+They need a C++ compiler (`$CXX`, or g++, or clang++) with OpenMP. Without one, `library()` is None, logs a
+warning once, and callers use torch's own operations.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from search_spaces.cache import cache_folder
 _logger = logging.getLogger(__name__)
 
 _WORTH_SHARING = 2**14
-"""Elements of a map from which on threads share a call."""
+"""Smallest number of elements of a map for which several threads share a call."""
 
 _SOURCE = Path(__file__).with_suffix(".cpp")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
@@ -69,7 +69,7 @@ _SIGNATURES = {
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled loops, or None where they cannot be had."""
+    """The compiled loops; None where they cannot be compiled or loaded."""
     try:
         loaded = ctypes.CDLL(str(_build()))
     except (OSError, subprocess.SubprocessError) as error:
@@ -86,11 +86,11 @@ def library() -> ctypes.CDLL | None:
 
 
 def _build() -> Path:
-    """Compile the source for this very processor, unless that has been done before."""
+    """Path of the loops compiled for this processor; they are compiled if they are not in the cache."""
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         raise FileNotFoundError("neither g++ nor clang++ is installed")
-    # What -march=native stands for differs between the machines that share a home directory.
+    # Machines that share a home directory may differ in what -march=native means.
     target = _run(compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull)
     key = hashlib.sha256(b"\0".join([target, _SOURCE.read_bytes(), " ".join(_FLAGS).encode()])).hexdigest()
     cache = cache_folder("kernels")
@@ -108,7 +108,7 @@ def _run(*command: str) -> bytes:
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the loops can work on tensors like `x`."""
+    """Whether the loops support the device and dtype of `x`."""
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and library() is not None
 
 

@@ -156,7 +156,7 @@ def addresses2(x: Tensor) -> list[list[int]]:
 
 
 def by_parity(x: Tensor) -> list[Tensor]:
-    """Inputs of a skip of stride 2 from x [B, H, W, C]: even and odd pixels after ReLU, [B, H', W', C]."""
+    """Inputs of a skip of stride 2 from x [B, H, W, C]: even and odd pixels after ReLU [B, H', W', C]."""
     parts = pixels_by_parity(x.permute(0, 3, 1, 2))
     return [torch.relu(part.permute(0, 2, 3, 1).contiguous()) for part in parts]
 
