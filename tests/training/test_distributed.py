@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nastransfer_nni.base import torch_io as store
-from nastransfer_nni.base.distributed import pick_device
+from nastransfer_nni.base.distributed import DistributedContext, pick_device
 from search_spaces.errors import UserError
 from strategies.meters import Meter
 
@@ -53,14 +53,14 @@ def test_an_odd_number_of_images_is_evaluated_exactly(runs):
     )
 
 
-def test_their_weights_are_equal_and_written_once(runs):
+def test_weights_are_equal_and_written_once(runs):
     one, two = (store.load(folder / "last.pt") for folder in runs)
     for name, value in one["state_dict"].items():
         torch.testing.assert_close(two["state_dict"][name], value, rtol=1e-8, atol=1e-9)
     assert not any(name.startswith("module.") for name in two["state_dict"])
 
 
-def test_two_processes_stop_together_and_go_on(runs, tmp_path):
+def test_two_processes_stop_together_and_resume(runs, tmp_path):
     finish(start(tmp_path, 2, stop_at=20), tmp_path)
     assert (tmp_path / "interrupted0").exists() and (tmp_path / "interrupted1").exists()
     assert store.load(tmp_path / "last.pt")["progress"]["epoch"] == 19
@@ -70,11 +70,11 @@ def test_two_processes_stop_together_and_go_on(runs, tmp_path):
         assert torch.equal(resumed["state_dict"][name], value)
 
 
-def test_sums_of_shares_are_the_figures_of_the_whole():
+def test_sums_of_shares_are_the_sums_of_the_whole():
     torch.manual_seed(0)
     logits, labels = torch.randn(11, 8), torch.randint(8, (11,))
     loss = torch.nn.functional.cross_entropy
-    whole, shares = Meter(torch.device("cpu")), [Meter(torch.device("cpu")) for _ in range(3)]
+    whole, shares = Meter(DistributedContext()), [Meter(DistributedContext()) for _ in range(3)]
     whole.add(loss(logits, labels), logits, labels)
     for rank, share in enumerate(shares):
         share.add(loss(logits[rank::3], labels[rank::3]), logits[rank::3], labels[rank::3])

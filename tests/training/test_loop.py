@@ -1,5 +1,5 @@
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,16 +9,17 @@ from torch import nn
 from nastransfer_nni.base import torch_io as store
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.training.checkpoints import Checkpoints
-from nastransfer_nni.training.loop import ComputeOptions, train
+from nastransfer_nni.training.loop import ComputeOptions, TrainingDiverged, train
 from nastransfer_nni.training.objective import ModelWithLoss
 from nastransfer_nni.training.observer import Observer
+from nastransfer_nni.training.state import TrainingState
 from nastransfer_nni.training.target import Loaders, loaders
 from search_spaces.errors import UserError
 from tests.training.conftest import network, protocol
 
 
-class Figures(Observer):
-    """Keeps what is reported, without times."""
+class Reports(Observer):
+    """Keeps the metrics that are reported, without times."""
 
     def __init__(self):
         self.epochs, self.steps = {}, 0
@@ -34,9 +35,9 @@ class Figures(Observer):
         )
 
 
-def run(options, target, folder=None, stop_at=None, figures=None, workers=0, **compute):
+def train_once(options, target, folder=None, stop_at=None, reports=None, workers=0, **compute):
     """Train; stop after `stop_at` steps, as SIGTERM would."""
-    model, figures = network(options, target), figures or Figures()
+    model, reports = network(options, target), reports or Reports()
     result = train(
         model,
         loaders(target, options, seed=3, processes=DistributedContext(), workers=workers),
@@ -44,18 +45,18 @@ def run(options, target, folder=None, stop_at=None, figures=None, workers=0, **c
         seed=3,
         compute=ComputeOptions(**compute),
         checkpoints=None if folder is None else Checkpoints(folder),
-        observer=figures,
-        is_interrupted=lambda: figures.steps == stop_at,
+        observer=reports,
+        is_interrupted=lambda: reports.steps == stop_at,
     )
-    return model, result, figures
+    return model, result, reports
 
 
-def same(one: nn.Module, other: nn.Module):
+def equal_weights(one: nn.Module, other: nn.Module):
     pairs = zip(one.state_dict().items(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for (_, a), b in pairs)
 
 
-EVERYTHING = {
+RECIPES = {
     "plain": {},
     "darts-cifar": {
         "auxiliary_weight": 0.4,
@@ -69,43 +70,47 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("kind", ["small", "photo"])
-def test_a_run_that_was_stopped_anywhere_ends_bit_for_bit_as_if_it_had_not_been(
-    name, kind, tmp_path, request
-):
+def test_resume_is_bitwise_exact(name, kind, tmp_path, request):
+    """Interrupted at four steps and resumed, training ends with the weights and metrics of an unbroken run."""
     target = request.getfixturevalue(f"{kind}_target")
-    options = protocol(**EVERYTHING[name])
+    options = protocol(**RECIPES[name])
     if kind == "photo" and name == "modern":
-        options = protocol(**EVERYTHING[name], aa="rand-m6-mstd0.5-inc1", reprob=0.5)
-    undisturbed, result, figures = run(options, target)
+        options = protocol(**RECIPES[name], aa="rand-m6-mstd0.5-inc1", reprob=0.5)
+    reference, result, reports = train_once(options, target)
     steps = 3 * (len(target.train) // 6)
-    assert figures.steps == steps
-    stopped = Figures()
-    for stop_at in (1, steps // 3, steps // 2 + 1, steps):  # within an epoch, at its end, and after the last
+    assert reports.steps == steps
+    stopped = Reports()
+    for stop_at in (
+        1,
+        steps // 3,
+        steps // 2 + 1,
+        steps,
+    ):  # twice mid-epoch, and after the last
         with pytest.raises(KeyboardInterrupt):
-            run(options, target, tmp_path, stop_at, stopped)
+            train_once(options, target, tmp_path, stop_at, stopped)
         assert stopped.steps == stop_at
-    model, resumed, _ = run(options, target, tmp_path, figures=stopped)
+    model, resumed, _ = train_once(options, target, tmp_path, reports=stopped)
     assert stopped.steps == steps
-    assert same(model, undisturbed)
-    assert stopped.epochs == figures.epochs
+    assert equal_weights(model, reference)
+    assert stopped.epochs == reports.epochs
     assert replace(resumed, seconds=0) == replace(result, seconds=0)
 
 
-def test_workers_and_how_it_is_computed_do_not_change_what_is_learned(photo_target):
+def test_workers_and_compute_options_do_not_change_the_result(photo_target):
     options = protocol(aa="rand-m6-mstd0.5-inc1")
-    model, _, _ = run(options, photo_target)
-    assert same(run(options, photo_target, workers=2)[0], model)
+    model, _, _ = train_once(options, photo_target)
+    assert equal_weights(train_once(options, photo_target, workers=2)[0], model)
     losses = []
     for changes in ({}, {"channels_last": False}, {"grad_checkpointing": True}, {"torchcompile": "eager"}):
-        figures = run(protocol(epochs=1, lr=1e-4), photo_target, **changes)[2]
-        losses.append(figures.epochs[0][1]["loss"])
+        reports = train_once(protocol(epochs=1, lr=1e-4), photo_target, **changes)[2]
+        losses.append(reports.epochs[0][1]["loss"])
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-4)
 
 
-class Parts:
-    """The batches of a loader, in double precision and in parts."""
+class MicroBatches:
+    """The batches of a loader, in double precision and split into micro-batches."""
 
     def __init__(self, whole, parts):
         self._whole, self._parts = whole, parts
@@ -133,7 +138,7 @@ def test_accumulating_gradients_does_not_change_a_step(small_target):
                 nn.Module.train(module, False)
         whole = loaders(small_target, protocol(epochs=1), seed=3, processes=DistributedContext()).train
         data = loaders(small_target, options, seed=3, processes=DistributedContext())
-        train(model, Loaders(Parts(whole, parts), data.validation), options, seed=3)
+        train(model, Loaders(MicroBatches(whole, parts), data.validation), options, seed=3)
         found.append(model)
     for a, b in zip(found[0].parameters(), found[1].parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
@@ -142,13 +147,13 @@ def test_accumulating_gradients_does_not_change_a_step(small_target):
 def test_the_loop_is_plain_sgd_with_clipping_decay_and_a_cosine(small_target):
     """Against the obvious loop over the same batches."""
     options = protocol(auxiliary_weight=0.4, clip_grad=1.0, smoothing=0.1, weight_decay=1e-3)
-    model, _, figures = run(options, small_target, channels_last=False)
+    model, _, reports = train_once(options, small_target, channels_last=False)
     other = network(options, small_target)
     optimizer = torch.optim.SGD(other.parameters(), 0.05, momentum=0.9, weight_decay=1e-3)
     batches = loaders(small_target, options, seed=3, processes=DistributedContext()).train
     for epoch in range(3):
         lr = 0.05 * (1 + math.cos(math.pi * epoch / 3)) / 2
-        assert figures.epochs[epoch][1]["lr"] == pytest.approx(lr)
+        assert reports.epochs[epoch][1]["lr"] == pytest.approx(lr)
         optimizer.param_groups[0]["lr"] = lr
         batches.set_epoch(epoch)
         other.train()
@@ -167,18 +172,46 @@ def test_the_loop_is_plain_sgd_with_clipping_decay_and_a_cosine(small_target):
 
 def test_it_learns_colours(small_target, photo_target):
     for target, options in ((small_target, {}), (photo_target, {"scale": (0.5, 1.0)})):
-        _, result, figures = run(protocol(epochs=8, **options), target)
+        _, result, reports = train_once(protocol(epochs=8, **options), target)
         assert result.final.top1 == 100
-        assert figures.epochs[7][1]["top1"] > 75 > figures.epochs[0][1]["top1"]
+        assert reports.epochs[7][1]["top1"] > 75 > reports.epochs[0][1]["top1"]
 
 
-def test_every_image_of_the_evaluation_part_counts_once_but_those_that_are_broken(small_target, photo_target):
-    assert run(protocol(epochs=1), small_target)[1].final.images == 11
+def test_every_readable_image_is_evaluated_once(small_target, photo_target):
+    assert train_once(protocol(epochs=1), small_target)[1].final.images == 11
     options = protocol(epochs=1)
     data = loaders(photo_target, options, seed=3, processes=DistributedContext())
     result = train(network(options, photo_target), data, options)
     assert result.final.images == 10
     assert data.unreadable == ["photo5.jpg", "photo3.jpg"]
+
+
+def test_an_unknown_compiler_backend_is_refused(small_target):
+    with pytest.raises(
+        UserError, match=r"unknown torch\.compile backend 'inducktor' \(did you mean 'inductor'"
+    ):
+        train_once(protocol(), small_target, torchcompile="inducktor")
+
+
+def test_a_checkpoint_of_version_0_1_is_read(small_target):
+    """Keys and values as that version wrote them, halfway through the second epoch."""
+    recipe = protocol()
+    model = network(recipe, small_target)
+    old = {
+        "version": 2,
+        "epoch": 1,
+        "state_dict": {name: value + 1 for name, value in model.state_dict().items()},
+        "optimizer": torch.optim.SGD(model.parameters(), 0.05, momentum=0.9).state_dict(),
+        "progress": {"epoch": 1, "step": 2, "top1": [30.0], "seconds": 4.5},
+        "sums": torch.tensor([6.0, 3.0, 12.0, 12.0], dtype=torch.float64),
+        "final": {"loss": 1.5, "top1": 30.0, "top5": 100.0, "images": 11},
+    }
+    state = TrainingState(model, recipe, DistributedContext(), steps=5)
+    state.load(old)
+    assert asdict(state.progress) == old["progress"] and asdict(state.final) == old["final"]
+    assert asdict(state.meter.compute()) == {"loss": 0.5, "top1": 25.0, "top5": 100.0, "images": 12}
+    assert state.to_dict().keys() == old.keys()
+    assert all(torch.equal(value, old["state_dict"][name]) for name, value in model.state_dict().items())
 
 
 def test_a_broken_image_can_stop_the_run(photo_target):
@@ -195,7 +228,7 @@ def test_drop_path_grows_with_the_epoch(small_target):
     assert rates == pytest.approx([0.0, 0.1, 0.2, 0.3])
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_images_and_the_checkpoint_before(photo_target, tmp_path):
+def test_a_loss_that_is_not_finite_names_its_images_and_keeps_the_checkpoint(photo_target, tmp_path):
     options = protocol(epochs=4)
     broken = {"at": 6, "seen": 0}
 
@@ -216,7 +249,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_images_and_the_checkpoint_befo
 
     data = loaders(photo_target, options, seed=3, processes=DistributedContext())
     poisoned = replace(data, train=Poisoned(data.train))
-    with pytest.raises(UserError, match="epoch 1, step 2 of 4") as caught:
+    with pytest.raises(TrainingDiverged, match="epoch 1, step 2 of 4") as caught:
         train(
             network(options, photo_target),
             poisoned,
@@ -233,7 +266,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_images_and_the_checkpoint_befo
 
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("bce", [False, True])
-def test_the_loss_is_the_one_that_the_protocol_names(mixed, bce, small_target):
+def test_the_loss_is_the_one_of_the_recipe(mixed, bce, small_target):
     options = protocol(smoothing=0.2, bce_loss=bce, mixup=float(mixed))
     module = ModelWithLoss(network(options, small_target).eval(), options)
     images, labels = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
@@ -250,7 +283,7 @@ def test_the_loss_is_the_one_that_the_protocol_names(mixed, bce, small_target):
 
 def test_the_averaged_weights_are_what_is_evaluated(small_target, tmp_path):
     options = protocol(model_ema=True, model_ema_decay=0.9)
-    _, result, _ = run(options, small_target, tmp_path)
+    _, result, _ = train_once(options, small_target, tmp_path)
     state = store.load(tmp_path / "last.pt")
     model = network(options, small_target).eval()
     batches = loaders(small_target, options, seed=3, processes=DistributedContext()).validation
@@ -263,7 +296,7 @@ def test_the_averaged_weights_are_what_is_evaluated(small_target, tmp_path):
     assert result.final.loss == pytest.approx(losses[1], rel=1e-4) != pytest.approx(losses[0], rel=1e-4)
 
 
-def test_the_best_epochs_are_kept_whatever_dies(tmp_path):
+def test_the_best_epochs_are_kept(tmp_path):
     scores = [10.0, 30.0, 20.0, 30.0, 5.0, 40.0]
     kept = Checkpoints(tmp_path, history=3)
     for epoch in range(len(scores)):
@@ -281,7 +314,7 @@ def test_timm_reads_our_checkpoints(small_target, tmp_path):
     from timm.models import load_checkpoint
 
     options = protocol(auxiliary_weight=0.4, model_ema=True, model_ema_decay=0.5)
-    model, _, _ = run(options, small_target, tmp_path)
+    model, _, _ = train_once(options, small_target, tmp_path)
     other = network(protocol(), small_target)
     load_checkpoint(other, str(tmp_path / "last.pt"), use_ema=False)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())

@@ -1,11 +1,12 @@
 import math
 
 import pytest
-from timm.scheduler import create_scheduler_v2
+from timm.data import create_transform
+from timm.optim import get_optimizer_info, list_optimizers
 from torch import nn
 
 from nastransfer_nni.data.sources import SOURCES, Source
-from nastransfer_nni.training.objective import optimizer
+from nastransfer_nni.training.objective import optimizer, scheduler
 from nastransfer_nni.training.recipes import PRESETS, Recipe, default_for, resolve
 from nastransfer_nni.transfer.config import TransferConfig
 from search_spaces.errors import UserError
@@ -34,25 +35,17 @@ def test_the_published_protocols():
     assert modern.mixup and modern.cutmix and modern.amp_dtype == "bfloat16"
 
 
-def rates(protocol):
-    """The learning rate of every epoch."""
-    made = optimizer(nn.Linear(1, 1), protocol)
-    scheduler, epochs = create_scheduler_v2(
-        made,
-        protocol.sched,
-        protocol.epochs,
-        decay_epochs=protocol.decay_epochs,
-        decay_rate=protocol.decay_rate,
-        min_lr=protocol.min_lr,
-        warmup_lr=protocol.warmup_lr,
-        warmup_epochs=protocol.warmup_epochs,
-    )
-    assert epochs == protocol.epochs
-    found = []
-    for epoch in range(epochs):
-        scheduler.step(epoch)
-        found.append(made.param_groups[0]["lr"])
-    return found
+def rates(recipe, steps=1):
+    """The learning rate of every epoch, or of every optimizer step if the recipe updates it then."""
+    sgd = optimizer(nn.Linear(1, 1), recipe)
+    schedule, rates = scheduler(sgd, recipe, steps), []
+    for epoch in range(recipe.epochs):
+        schedule.step(epoch)
+        for step in range(steps if recipe.sched_on_updates else 1):
+            if recipe.sched_on_updates:
+                schedule.step_update(epoch * steps + step)
+            rates.append(sgd.param_groups[0]["lr"])
+    return rates
 
 
 def test_learning_rates_are_those_of_the_papers():
@@ -64,11 +57,81 @@ def test_learning_rates_are_those_of_the_papers():
     assert linear[:5] == sorted(linear[:5]) and linear[4] < 0.5
 
 
+def test_the_learning_rate_can_change_with_every_step():
+    recipe = Recipe(protocol="test", epochs=4, lr=0.1, sched_on_updates=True)
+    cosine = [0.1 * (1 + math.cos(math.pi * step / 20)) / 2 for step in range(20)]
+    assert rates(recipe, steps=5) == pytest.approx(cosine)
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_names_an_optimizer_that_takes_its_options(name):
-    made = optimizer(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), PRESETS[name])
-    spared = [group for group in made.param_groups if group["weight_decay"] == 0]
-    assert bool(spared) == PRESETS[name].filter_bias_and_bn
+    created = optimizer(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)), PRESETS[name])
+    without_decay = [group for group in created.param_groups if group["weight_decay"] == 0]
+    assert bool(without_decay) == PRESETS[name].filter_bias_and_bn
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", list_optimizers())
+def test_every_optimizer_of_timm_is_created_or_refused(name):
+    info = get_optimizer_info(name)
+    betas = tuple([0.9, 0.99, 0.999][: info.num_betas]) if info.has_betas else ()
+    for options in ({}, {"opt_eps": 1e-6 if info.has_eps else 0, "opt_betas": betas, "momentum": 0.5}):
+        try:
+            created = optimizer(nn.Linear(2, 2), Recipe(protocol="test", opt=name, lr=0.1, **options))
+        except UserError as error:
+            assert "needs" in str(error)
+        else:
+            assert created.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"opt": "adamww"}, "unknown optimizer 'adamww' \\(did you mean 'adamw'"),
+        ({"opt": "ahead_adamw"}, "unknown optimizer 'ahead_adamw'"),
+        ({"opt": "adahessian"}, "second derivatives"),
+        ({"opt": "adamw", "opt_betas": (0.9,)}, "takes 2 --opt-betas"),
+        ({"opt": "adamw", "opt_betas": (0.9, 1.0)}, "from 0 to below 1"),
+        ({"opt": "momentum", "opt_betas": (0.9, 0.99)}, "takes no --opt-betas"),
+        ({"opt": "momentum", "opt_eps": 1e-6}, "takes no --opt-eps"),
+        ({"opt": "sgd", "momentum": 0}, "--momentum above 0"),
+    ],
+)
+def test_what_an_optimizer_does_not_take_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        optimizer(nn.Linear(2, 2), Recipe(protocol="test", **options))
+
+
+def test_lookahead_wraps_any_optimizer():
+    assert (
+        type(optimizer(nn.Linear(2, 2), Recipe(protocol="test", opt="lookahead_adamw"))).__name__
+        == "Lookahead"
+    )
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "",
+        "original-mstd0.5",
+        "originalr",
+        "v0",
+        "3a",
+        "rand-m9-n3-mstd0.5-mmax12-inc1-p0.4",
+        "augmix-m5-w4-d2-b1",
+    ],
+)
+def test_timm_takes_every_policy_that_is_accepted(policy):
+    assert Recipe(protocol="test", aa=policy).aa == policy
+    create_transform(8, is_training=True, auto_augment=policy or None)
+
+
+@pytest.mark.parametrize(
+    "policy", ["rand-x5", "rand-m5.5", "rand-m", "original-m5", "augmix-n3", "randy", "v1"]
+)
+def test_other_policies_are_refused(policy):
+    with pytest.raises(UserError, match="--aa: must be original, v0, 3a, rand or augmix"):
+        Recipe.create({"protocol": "test", "aa": policy})
 
 
 def test_defaults_by_target():
@@ -87,14 +150,14 @@ def test_defaults_by_target():
     assert default_for(Source("a folder")) == "yang-224"
 
 
-def test_the_hash_is_of_what_is_done_not_of_its_name():
+def test_the_hash_depends_on_the_training_and_not_on_the_name():
     changed = resolve("darts-cifar", {"epochs": 10})
     assert changed.protocol == "darts-cifar" and changed.epochs == 10 and changed.lr == 0.025
     assert changed.hash != PRESETS["darts-cifar"].hash
     same = Recipe(**{**PRESETS["darts-cifar"].model_dump(), "protocol": "mine"})
     assert same.hash == PRESETS["darts-cifar"].hash
     transfers = [
-        TransferConfig(arch="DARTS_V2", **options).resolved().hash
+        TransferConfig.create({"arch": "DARTS_V2", **options}).protocol_hash
         for options in ({}, {"seed": 3}, {"max_mult_adds": "600M"}, {"val_share": 0.2})
     ]
     assert transfers[0] == transfers[1] == PRESETS["digits"].hash
