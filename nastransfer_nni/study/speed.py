@@ -21,8 +21,8 @@ from strategies.supernet import Schedule, SupernetEvaluator
 
 MAX_BATCH_SIZE = 32
 """Images per measured step; in larger batches an image takes about as long."""
-PASSES = 3
-"""Measurements of which the fastest counts: the first sets things up, and other programs may disturb one."""
+PASSES = 2
+"""Measurements of which the faster counts: the first one also sets up kernels and memory."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,6 @@ def finished(file, tmp_path_factory):
     return root, ran
 
 
-@pytest.mark.slow
 def test_study_runs_to_its_table(file, finished):
     root, ran = finished
     assert "3 searches: 3 completed" in ran.stdout
@@ -80,7 +79,6 @@ def test_study_runs_to_its_table(file, finished):
     assert not any("Traceback" in job.log(root).read_text() for job in Study.read(file).jobs)
 
 
-@pytest.mark.slow
 def test_completed_study_is_left_alone(file, finished):
     root, _ = finished
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
