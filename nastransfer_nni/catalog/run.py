@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sysconfig
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def proxies(config: ListConfig) -> None:
     _print(rows, config)
 
 
-def _print(rows: list[dict[str, object]], config: ListConfig) -> None:
+def _print(rows: Sequence[Mapping[str, object]], config: ListConfig) -> None:
     if config.as_json:
         print(pretty(rows))
         return
