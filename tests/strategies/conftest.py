@@ -11,6 +11,7 @@ from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from search_spaces.sizes import CellCosts
 from strategies.interfaces import SearchContext
 from strategies.supernet import Schedule, SupernetEvaluator
+from tests.strategies import judge as judge_module
 
 
 class Batches:
@@ -65,24 +66,33 @@ class Records:
             raise KeyboardInterrupt
 
 
-def run_supernet(text, context=None, epochs=2, stop_at=None, kept=None):
-    """Run a supernet strategy on made data; `kept` carries the state from one process to the next."""
+def run_supernet(text, context=None, epochs=2, stop_at=None, kept=None, sizes=(24, 24)):
+    """Run a supernet strategy on made data; `kept` carries the state from one process to the next.
+
+    `sizes` are the images of the weight and of the alpha split. The result counts scored images as well.
+    """
     kept = {} if kept is None else kept
     strategy = strategies.parse(text).create()
     records = Records(stop_at=stop_at)
     torch.manual_seed(0)
     evaluator = SupernetEvaluator(
-        Batches(24, 0),
-        Batches(24, 1),
-        Batches(24, 1),
+        Batches(sizes[0], 0),
+        Batches(sizes[1], 1),
+        Batches(sizes[1], 1),
         Schedule(epochs=epochs),
         records,
         resume=kept.get("state"),
         save=lambda state: kept.update(state=_copied(state)),
         context=context or SearchContext(),
     )
-    strategy(RawFormatModelSpace(DartsSpace(2, 3, 3), evaluator), SequentialExecutionEngine())
-    return SimpleNamespace(result=strategy.result, records=records, strategy=strategy)
+    space, scored = DartsSpace(2, 3, 3), []
+    space.register_forward_pre_hook(
+        lambda _, inputs: None if torch.is_grad_enabled() else scored.append(len(inputs[0]))
+    )
+    strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
+    return SimpleNamespace(
+        result=strategy.result, records=records, strategy=strategy, scored_images=sum(scored)
+    )
 
 
 def _copied(state):
@@ -98,6 +108,16 @@ def _copied(state):
 @pytest.fixture
 def supernet():
     return run_supernet
+
+
+@pytest.fixture
+def multi_trial():
+    """Run a strategy that trains candidates, on a made-up accuracy."""
+
+    def run(text, context=None, **judge):
+        return judge_module.run(text, context or SearchContext(), Records(), **judge)
+
+    return run
 
 
 @pytest.fixture(scope="session")

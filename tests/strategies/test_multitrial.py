@@ -1,8 +1,6 @@
 """Strategies that train candidates: the same search whatever finishes first, and after any stop."""
 
-import itertools
 import math
-import random
 
 import numpy as np
 import pytest
@@ -10,91 +8,17 @@ import pytest
 import strategies
 from search_spaces import DartsSpace, Genotype
 from search_spaces.coding import Coding
-from search_spaces.nni_api import ModelStatus, SequentialExecutionEngine, SimplifiedModelSpace, nni
+from search_spaces.errors import UserError
+from search_spaces.nni_api import SequentialExecutionEngine, SimplifiedModelSpace
 from strategies.builtin import EvolutionOptions
 from strategies.interfaces import SearchContext
-from strategies.multitrial import CandidateEvaluator
 from strategies.nsga2 import Nsga2, knee
 from strategies.proposers import Evaluation, RegularizedEvolution
+from tests.strategies.cases import CANDIDATES
+from tests.strategies.judge import Judge, Service, run
 
-TEXTS = [
-    "random:candidates=12",
-    "evolution:population=4,tournament=3,candidates=16",
-    "evolution:population=4,tournament=3,candidates=16,ahead=3",
-    "evolution:selection=nsga2,population=6,offspring=4,generations=3",
-]
-
-SAME_ANYWHERE = [TEXTS[0], *TEXTS[2:]]
+SAME_ANYWHERE = [CANDIDATES[0], *CANDIDATES[2:]]
 """Those whose proposals do not set_path from the number of workers."""
-
-
-def score(sample):
-    """A made-up accuracy: of separable convolutions and late inputs."""
-    genotype = Genotype.from_sample(sample)
-    return sum(name.startswith("sep") + state / 10 for name, state in genotype.normal + genotype.reduce)
-
-
-class Judge(CandidateEvaluator):
-    """Scores at once; can fail now and then, and can stop the search."""
-
-    training_images = 100
-
-    def __init__(self, context, records, workers=1, failures=(), stop_at=None):
-        self.context, self.recorder, self.workers = context, records, workers
-        self.failures, self.stop_at, self.calls = list(failures), stop_at, itertools.count()
-
-    def _execute(self, model):
-        call = next(self.calls)
-        if call == self.stop_at:
-            raise KeyboardInterrupt
-        if call in self.failures:
-            raise RuntimeError("out of memory")
-        nni.report_final_result({"default": score(model.sample), "samples": 100, "seconds": 2.0})
-
-
-class Service(SequentialExecutionEngine):
-    """Runs what was submitted when there is no more room, in any order: as a training service does."""
-
-    def __init__(self, workers, seed):
-        super().__init__(continue_on_failure=True)
-        self.workers, self.waiting, self.order = workers, [], random.Random(seed)
-        self.finished = []
-
-    def submit_models(self, *models):
-        self.waiting += models
-        for model in models:
-            model.status = ModelStatus.Training
-
-    def run_one(self):
-        model = self.waiting.pop(self.order.randrange(len(self.waiting)))
-        self.finished.append(model)
-        self._run_single_model(model)
-
-
-class News:
-    """Stands for the queue of ended candidates: lets the service work only when the strategy waits."""
-
-    def __init__(self, service):
-        self.service, self.items = service, []
-
-    def put(self, item):
-        self.items.append(item)
-
-    def get(self, timeout):
-        while not self.items:
-            self.service.run_one()
-        return self.items.pop(0)
-
-
-def run(text, context, records, service=None, **judge):
-    strategy = strategies.parse(text).create()
-    engine = service or SequentialExecutionEngine()
-    if service:
-        strategy._news = News(service)
-        judge["workers"] = service.workers
-    space = SimplifiedModelSpace.from_model(DartsSpace(2, 3, 3), Judge(context, records, **judge))
-    strategy(space, engine)
-    return strategy
 
 
 def codes(strategy):
@@ -120,7 +44,7 @@ def test_the_order_of_finishing_changes_nothing(text, costs, records):
     assert len(orders) > 1
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", CANDIDATES)
 @pytest.mark.parametrize("stop_at", [0, 3, 8])
 def test_a_search_that_was_stopped_ends_like_one_that_was_not(text, stop_at, costs, records):
     def context(journal):
@@ -144,10 +68,12 @@ def test_a_search_that_was_stopped_ends_like_one_that_was_not(text, stop_at, cos
 
 def test_a_failed_candidate_is_trained_again_and_again_before_it_ends_the_search(costs, records):
     journal = []
-    found = run(TEXTS[0], SearchContext(seed=1, journal=journal), records, Service(2, 0), failures=(1, 4))
-    assert codes(found) == codes(run(TEXTS[0], SearchContext(seed=1), type(records)()))
+    found = run(
+        CANDIDATES[0], SearchContext(seed=1, journal=journal), records, Service(2, 0), failures=(1, 4)
+    )
+    assert codes(found) == codes(run(CANDIDATES[0], SearchContext(seed=1), type(records)()))
     with pytest.raises(RuntimeError, match="failed 3 times"):
-        run(TEXTS[0], SearchContext(seed=1), type(records)(), Service(1, 0), failures=range(3))
+        run(CANDIDATES[0], SearchContext(seed=1), type(records)(), Service(1, 0), failures=range(3))
 
 
 def test_one_random_cell_needs_no_training(records):
@@ -157,7 +83,7 @@ def test_one_random_cell_needs_no_training(records):
     assert found.result.genotype != run("random", SearchContext(seed=6), type(records)()).result.genotype
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", CANDIDATES)
 def test_the_budget_pays_for_whole_candidates(text, costs, records):
     found = run(text, SearchContext(mult_adds=costs, budget=799), records)
     assert found.result.candidates == 7 == records.expected
@@ -166,7 +92,7 @@ def test_the_budget_pays_for_whole_candidates(text, costs, records):
         run(text, SearchContext(mult_adds=costs, budget=99), records)
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", CANDIDATES)
 def test_no_candidate_is_beyond_the_limit(text, costs, records):
     limit = costs.base * 5 // 4
     found = run(text, SearchContext(seed=2, mult_adds=costs, max_mult_adds=limit), records)
@@ -217,18 +143,29 @@ def test_the_knee_is_where_little_cost_has_bought_much():
     assert knee(front[:1]) == 0
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("evolution:generations=3", "not supported with selection=regularized"),
-        ("evolution:selection=nsga2,tournament=3", "not supported with selection=nsga2"),
-        ("evolution:population=10", "larger than the population of 10"),
-        ("evolution:selection=best", "selection"),
-        ("random:candidates=0", "candidates"),
-        ("enas:hiden=3", "did you mean 'hidden'"),
-    ],
-)
-def test_bad_options_are_refused_in_one_line(text, message):
-    with pytest.raises(ValueError, match=message) as refusal:
-        strategies.parse(text)
-    assert "\n" not in str(refusal.value)
+def test_a_diverged_candidate_is_marked_and_never_the_result(records):
+    journal = []
+    found = run(CANDIDATES[0], SearchContext(seed=1, journal=journal), records, diverging=range(5))
+    assert [entry.get("diverged", False) for entry in journal] == [True] * 5 + [False] * 7
+    logged = [line[3].get("diverged", 0.0) for line in records.lines if line[0] == "validation"]
+    assert logged == [1.0] * 5 + [0.0] * 7
+    assert found.result.score > 0 and [evaluation.score for evaluation in found.history[:5]] == [0.0] * 5
+    assert codes(run(CANDIDATES[0], SearchContext(seed=1, journal=journal), type(records)())) == codes(found)
+
+
+@pytest.mark.parametrize("text", CANDIDATES)
+def test_a_search_in_which_all_diverged_has_no_result(text, costs, records):
+    with pytest.raises(UserError, match=r"all \d+ candidates has diverged; try a lower learning rate"):
+        run(text, SearchContext(mult_adds=costs), records, diverging=range(99))
+
+
+def test_a_failure_is_no_score_of_zero(records):
+    class Buggy(Judge):
+        def _execute(self, model):
+            raise ValueError("a defect")
+
+    strategy = strategies.parse(CANDIDATES[0]).create()
+    space = SimplifiedModelSpace.from_model(DartsSpace(2, 3, 3), Buggy(SearchContext(), records))
+    with pytest.raises(ValueError, match="a defect"):
+        strategy(space, SequentialExecutionEngine())
+    assert not records.lines

@@ -4,16 +4,7 @@ import pytest
 
 from search_spaces import Genotype
 from strategies.interfaces import SearchContext
-
-SEARCHES = [
-    "darts",
-    "darts:partial_channels=2,frozen_epochs=1,stop_skips=2",
-    "gumbel",
-    "random_ws:candidates=6,finalists=2,batches=2",
-    "enas:controller_steps=2,aggregate=3,candidates=4,hidden=8",
-    "evolution:evaluate=supernet,population=4,tournament=2,candidates=8",
-    "evolution:evaluate=supernet,selection=nsga2,population=4,offspring=2,generations=2",
-]
+from tests.strategies.cases import SUPERNETS
 
 
 def same(one, other):
@@ -22,7 +13,7 @@ def same(one, other):
     return left == right
 
 
-@pytest.mark.parametrize("text", SEARCHES)
+@pytest.mark.parametrize("text", SUPERNETS)
 def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, text):
     def context(journal):
         return SearchContext(seed=1, mult_adds=costs, journal=journal)
@@ -41,7 +32,7 @@ def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, t
         assert before <= len(journal)
 
 
-@pytest.mark.parametrize("text", SEARCHES)
+@pytest.mark.parametrize("text", SUPERNETS)
 def test_the_limit_is_kept(supernet, costs, text):
     free = supernet(text, SearchContext(seed=1, mult_adds=costs), epochs=1).result
     limit = costs.base + (costs(free.genotype) - costs.base) * 3 // 4
@@ -49,10 +40,10 @@ def test_the_limit_is_kept(supernet, costs, text):
     assert costs(bound.genotype) <= limit < costs(free.genotype)
 
 
-@pytest.mark.parametrize("text", [SEARCHES[0], SEARCHES[1], SEARCHES[3]])
+@pytest.mark.parametrize("text", [SUPERNETS[0], SUPERNETS[1], SUPERNETS[3]])
 def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
     found = supernet(text, SearchContext(mult_adds=costs, budget=3 * 48 + 47))
-    epochs = {"darts": [48] * 3, SEARCHES[1]: [24, 48, 48, 48]}.get(text, [24] * 7)
+    epochs = {"darts": [48] * 3, SUPERNETS[1]: [24, 48, 48, 48]}.get(text, [24] * 7)
     assert found.result.training_images == sum(epochs[: found.result.epochs])
     assert found.result.epochs == len(epochs) or "stop_skips" in text
     assert found.records.expected == len(epochs)
@@ -62,7 +53,7 @@ def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
 
 def test_random_with_shared_weights_keeps_the_best_finalist(supernet):
     journal = []
-    found = supernet(SEARCHES[3], SearchContext(journal=journal))
+    found = supernet(SUPERNETS[3], SearchContext(journal=journal))
     final = [entry for entry in journal if entry["stage"] == "final"]
     screening = sorted((e for e in journal if e["stage"] == "screening"), key=lambda e: -e["top1"])
     assert [entry["genotype"] for entry in final] == [entry["genotype"] for entry in screening[:2]]
@@ -71,5 +62,5 @@ def test_random_with_shared_weights_keeps_the_best_finalist(supernet):
 
 
 def test_seeds_draw_other_cells(supernet):
-    first, second = (supernet(SEARCHES[3], SearchContext(seed=seed)).result.genotype for seed in (1, 2))
+    first, second = (supernet(SUPERNETS[3], SearchContext(seed=seed)).result.genotype for seed in (1, 2))
     assert first != second

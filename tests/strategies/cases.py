@@ -1,0 +1,26 @@
+"""Small searches with every registered strategy, for the tests that run over the registry."""
+
+import strategies
+
+SUPERNETS = [
+    "darts",
+    "darts:partial_channels=2,frozen_epochs=1,stop_skips=2",
+    "gumbel",
+    "random_ws:candidates=6,finalists=2,batches=2",
+    "enas:controller_steps=2,aggregate=3,candidates=4,hidden=8",
+    "evolution:evaluate=supernet,population=4,tournament=2,candidates=8",
+    "evolution:evaluate=supernet,selection=nsga2,population=4,offspring=2,generations=2",
+]
+"""Strategies on shared weights."""
+
+CANDIDATES = [
+    "random:candidates=12",
+    "evolution:population=4,tournament=3,candidates=16",
+    "evolution:population=4,tournament=3,candidates=16,ahead=3",
+    "evolution:selection=nsga2,population=6,offspring=4,generations=3",
+]
+"""Strategies that train candidates."""
+
+
+def named(cases):
+    return {strategies.parse(text).name for text in cases}

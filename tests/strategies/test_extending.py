@@ -1,0 +1,46 @@
+"""The strategies that docs/extending.md and strategies/supernet.py show, run as they are printed there."""
+
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import strategies
+from strategies import supernet as supernet_module
+from strategies.interfaces import SearchContext
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Write a module that can be imported."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, code):
+        (tmp_path / f"{name}.py").write_text(code)
+
+    return write
+
+
+def test_the_strategy_of_the_docs_climbs(module, multi_trial, costs):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    module("hill_climbing", next(block for block in blocks if "class HillClimbing" in block))
+    text = "hill_climbing:HillClimbing:candidates=20"
+    assert strategies.parse(text).options.training_images(2, 10, 10) == 20 * 2 * 10
+    found = multi_trial(text, SearchContext(seed=1, mult_adds=costs, max_mult_adds=costs.base * 5 // 4))
+    assert found.result.candidates == 20
+    for index, child in enumerate(found.history[1:], start=1):
+        best = max(found.history[:index], key=lambda evaluation: evaluation.score)
+        assert sum(one != other for one, other in zip(child.code, best.code, strict=True)) == 1
+    assert costs(found.result.genotype) <= costs.base * 5 // 4
+
+
+def test_the_smallest_strategy_on_shared_weights_runs(module, supernet):
+    docstring = inspect.getdoc(supernet_module)
+    code = textwrap.dedent(docstring.split("\n\n", 2)[2].rpartition("\n\nNNI's mutation hooks")[0])
+    module("my_search", code)
+    found = supernet("my_search:Options")
+    assert (found.result.candidates, found.result.epochs) == (20, 2)
