@@ -1,6 +1,6 @@
-"""Augmentation of whole batches on the training device, every image with draws of its own.
+"""Augmentation of whole batches on the training device, with random numbers of its own for every image.
 
-The random numbers are drawn on the CPU and only then moved, so that a batch is the same on every device.
+The random numbers are drawn on the CPU and then moved, so that a batch is the same on every device.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from nastransfer_nni.data.sources import IMAGENET_MEAN, IMAGENET_STD, Source
 
 Triple = tuple[float, float, float]
 _LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601-2, as PIL's and torchvision's grey
-_CONTRAST, _SATURATION, _HUE = 1, 2, 3  # places of a strength; brightness is at 0
+_CONTRAST, _SATURATION, _HUE = 1, 2, 3  # indices of the strengths; brightness has 0
 _ORDERS = torch.tensor(list(itertools.permutations(range(4))))
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a batch of uint8 images, in this order.
+    """Augmentation and normalization of a batch of uint8 images, in the order of the attributes.
 
     Attributes:
-        padding: pixels of black around the image before a crop of its own size is drawn.
-        flip: whether half of the images are mirrored.
-        jitter: strength of brightness, contrast, saturation and hue, as torchvision's ColorJitter has them.
-        mean: subtracted per channel, for pixels scaled to 0..1.
-        std: divided by.
-        cutout: side of the square that is set to the mean (DeVries and Taylor, 2017); its centre is drawn
-            from the whole image, so that it may reach over the edge.
+        padding: width in pixels of the black margin from which a crop of the image's own size is drawn.
+        flip: whether each image is mirrored with probability 1/2.
+        jitter: strengths of brightness, contrast, saturation and hue, as in torchvision's ColorJitter.
+        mean: mean that is subtracted from each channel, for pixels scaled to 0..1.
+        std: standard deviation that each channel is divided by.
+        cutout: side in pixels of the square that is set to the mean (DeVries and Taylor, 2017); its centre is
+            drawn from the whole image, so that the square may extend over the edge. 0: no cutout.
     """
 
     padding: int = 0
@@ -45,23 +45,28 @@ class Augmentation:
 
     @classmethod
     def none(cls, source: Source) -> Self:
-        """Normalisation only, as for evaluation."""
+        """Normalization only, for evaluation."""
         return cls(mean=source.mean, std=source.std)
 
     @classmethod
     def standard(cls, source: Source, cutout: int = 0, pixels: int = 32) -> Self:
-        """Random crops padded by an eighth of the image, and mirror images where the classes allow them."""
+        """Random crops from a margin of an eighth of the image, and mirror images where classes allow them.
+
+        Args:
+            source: the image set, for its mean, its standard deviation and whether mirror images are allowed.
+            cutout: side of the cutout square in pixels; 0: no cutout.
+            pixels: height and width of the images.
+        """
         return replace(cls.none(source), padding=pixels // 8, flip=source.mirrored, cutout=cutout)
 
     def __call__(self, images: Tensor, generator: Generator, rank: int = 0, world_size: int = 1) -> Tensor:
-        """Augment and normalise.
+        """Augment and normalize.
 
         Args:
-            images: uint8 [B, 3, H, W], on any device.
-            generator: on the CPU; advanced by the draws.
-            rank: with `world_size`, which images of the processes' common batch these are: every
-                world_size-th. The draws are those of the common batch, so that an image is augmented alike on
-                any number of processes.
+            images: uint8 [B, 3, H, W], on any device; every `world_size`-th image of the global batch.
+            generator: random generator on the CPU. Numbers are drawn for the whole global batch, so that an
+                image is augmented in the same way on any number of processes.
+            rank: position of the first of these images in the global batch.
             world_size: number of processes.
 
         Returns:
@@ -79,24 +84,24 @@ class Augmentation:
 
 @functools.cache
 def _scale_and_shift(mean: Triple, std: Triple, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What pixels in 0..255 are multiplied by, and what is then subtracted, each [3, 1, 1]."""
+    """Factor for pixels in 0..255 and what is then subtracted, float32 [3, 1, 1] each."""
     spread = torch.tensor(std, device=device).view(3, 1, 1)
     return 1 / (255 * spread), torch.tensor(mean, device=device).view(3, 1, 1) / spread
 
 
 class _Draws:
-    """Random numbers, one an image, of this process's share of a common batch."""
+    """Random numbers, one per image, for this process's share of the global batch."""
 
     def __init__(self, generator: Generator, count: int, rank: int, world_size: int) -> None:
         self._generator, self._total = generator, count * world_size
         self._share = slice(rank, None, world_size)
 
     def below(self, bound: int) -> Tensor:
-        """Whole numbers in 0 .. bound - 1."""
+        """Integers in 0 .. bound - 1, int64 [B]."""
         return torch.randint(bound, (self._total,), generator=self._generator)[self._share]
 
     def uniform(self) -> Tensor:
-        """Numbers in 0 .. 1."""
+        """Numbers in [0, 1), float32 [B]."""
         return torch.rand(self._total, generator=self._generator)[self._share]
 
 
@@ -115,10 +120,11 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool, draws: _Draws) -> T
 
 
 def _jitter(images: Tensor, strength: tuple[float, ...], draws: _Draws) -> Tensor:
-    """Brightness, contrast, saturation and hue of each image, in an order drawn for each image.
+    """Jitter brightness, contrast, saturation and hue of each image, in an order drawn for each image.
 
-    The first three are blends of an image with something, so that all images take one together, each its own.
-    Sorted by how many blends come before the hue is turned, those that take part are always neighbours.
+    The first three are blends: of the image with black, with the mean of its greys, or with its greys. So the
+    n-th blend of all images is computed at once, whichever it is for each of them. Images are sorted by the
+    number of blends before their hue is turned, so that those with another blend to do are contiguous.
     """
     order = _ORDERS[draws.below(len(_ORDERS))]
     uniform = torch.stack([draws.uniform() for _ in strength], dim=1)
@@ -144,11 +150,11 @@ def _jitter(images: Tensor, strength: tuple[float, ...], draws: _Draws) -> Tenso
 
 
 def _blend(images: Tensor, shares: Tensor) -> None:
-    """Blend each image, in place, with its greys and their mean; what is left of a sum of 1 is black.
+    """Blend each image, in place, with its greys, their mean and black.
 
     Args:
-        images: [B, 3, H, W].
-        shares: of the image, its greys and their mean, [3, B, 1, 1].
+        images: float [B, 3, H, W].
+        shares: weights of the image, its greys and their mean, [3, B, 1, 1]; black has the rest of 1.
     """
     kept, of_grey, of_mean = shares
     grey = images[:, 0] * _LUMA[0]
@@ -159,19 +165,19 @@ def _blend(images: Tensor, shares: Tensor) -> None:
 
 
 def _hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue by a fraction of the colour circle, through HSV."""
+    """Turn the hue of images float [B, 3, H, W] by fractions [B] of the colour circle, through HSV."""
     red, green, blue = images.unbind(1)
     value = torch.maximum(torch.maximum(red, green), blue)
     spread = value - torch.minimum(torch.minimum(red, green), blue)
-    # A comparison in place gives numbers, by which a linear interpolation chooses: several times faster than
-    # a mask and torch.where.
+    # Comparing in place gives 0 and 1 as numbers, and interpolating by them selects: several times faster
+    # than a mask and torch.where.
     sixths = (red - green).add_(spread, alpha=4)
     sixths.lerp_((blue - red).add_(spread, alpha=2), green.clone().eq_(value))
     sixths.lerp_(green - blue, red.clone().eq_(value))
     sixths.div_(spread.clamp(min=1e-9)).add_(6 * turn.view(-1, 1, 1))
     sixths.sub_((sixths / 6).floor_(), alpha=6)
-    # Red is lowest within a sixth of the circle around cyan, at 3 sixths; green and blue are highest around
-    # their own hues; beside that they rise and fall.
+    # Red is lowest within a sixth of the circle around cyan (3 sixths). Green and blue are highest within a
+    # sixth around their own hues. In between, each channel rises and falls linearly.
     hues = torch.tensor([3.0, 2.0, 4.0], device=images.device).view(3, 1, 1)
     turned = (sixths[:, None] - hues).abs_().clamp_(1, 2)
     torch.addcmul(value - 2 * spread, spread, turned[:, 0], out=turned[:, 0])
@@ -185,7 +191,7 @@ def _cutout(batch: Tensor, side: int, draws: _Draws) -> Tensor:
     centre_x = draws.below(width)[:, None].to(batch.device)
     rows = torch.arange(height, device=batch.device)
     columns = torch.arange(width, device=batch.device)
-    beside_rows = (rows < centre_y - side // 2) | (rows >= centre_y - side // 2 + side)
-    beside_columns = (columns < centre_x - side // 2) | (columns >= centre_x - side // 2 + side)
-    kept = torch.maximum(beside_rows[:, None, :, None].float(), beside_columns[:, None, None, :].float())
-    return batch.mul_(kept)  # several times faster than to fill where a mask is set
+    outside_rows = (rows < centre_y - side // 2) | (rows >= centre_y - side // 2 + side)
+    outside_columns = (columns < centre_x - side // 2) | (columns >= centre_x - side // 2 + side)
+    kept = torch.maximum(outside_rows[:, None, :, None].float(), outside_columns[:, None, None, :].float())
+    return batch.mul_(kept)  # several times faster than filling by a mask

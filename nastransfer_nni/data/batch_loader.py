@@ -1,4 +1,4 @@
-"""Batches of in-memory images, the same for the same seed and epoch."""
+"""Batches of images in memory, the same for the same seed and epoch."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ from nastransfer_nni.data.memory import InMemoryImages
 
 
 class BatchLoader:
-    """Iterates over (images float32 [B, 3, H, W], labels int64 [B]) on `device`.
+    """Iterates over images float32 [B, 3, H, W] and labels int64 [B] on `device`.
 
-    The order of an epoch and every batch's augmentation depend on the seed, the epoch and the batch's number
-    alone: a run that resumes at an epoch sees what it would have seen.
+    The order of an epoch and the augmentation of a batch depend only on the seed, the epoch and the number of
+    the batch, so a run that resumes sees the same batches.
 
     Args:
-        images: the set; kept on `device` where that is not the CPU.
-        batch_size: images of a batch, on this rank.
-        augmentation: applied to every batch, on `device`.
-        seed: of order and augmentation.
-        shuffle: whether an epoch has an order of its own.
-        drop_last: whether an incomplete last batch is left out.
-        device: where batches are made.
-        rank: with `world_size`, this process's share of each epoch: every world_size-th image.
-        world_size: number of processes. Shares of a shuffled epoch are equally long, the rest is left out;
-            shares of an unshuffled one cover every image once.
+        images: the images; they are kept on `device`.
+        batch_size: images per batch, in this process.
+        augmentation: augmentation of every batch, computed on `device`.
+        seed: random seed of order and augmentation.
+        shuffle: whether to shuffle the images anew in every epoch.
+        drop_last: whether to drop an incomplete last batch.
+        device: device of the batches.
+        rank: number of this process; it gets every `world_size`-th image, from image `rank` on.
+        world_size: number of processes. With `shuffle` all get equally many images, and a remainder is left
+            out of the epoch; without, every image belongs to exactly one process.
+
+    Attributes:
+        batch_size: images per batch, in this process.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        assert batch_size > 0, "a batch has images"
+        assert batch_size > 0, "a batch must have images"
         self.batch_size = batch_size
         self._device = torch.device(device)
         self._images = images.images.to(self._device)
@@ -55,12 +58,12 @@ class BatchLoader:
         self._epoch, self._start = 0, 0
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the epoch that the next iteration goes through, and the batch that it starts with."""
+        """Choose the epoch that the next iteration goes through, and its first batch."""
         self._epoch, self._start = epoch, start
 
     @property
     def samples(self) -> int:
-        """Images of an epoch on this rank."""
+        """Images per epoch, in this process."""
         total = len(self._labels)
         if self._shuffle:
             total -= total % self._world_size
@@ -78,7 +81,7 @@ class BatchLoader:
             yield images, self._labels[chosen]
 
     def rows(self, number: int) -> list[int]:
-        """The rows in the set of the images of one batch of the epoch."""
+        """Rows, in the image set, of the images in batch `number` of the epoch."""
         return torch.split(self._rows(), self.batch_size)[number].tolist()
 
     def _rows(self) -> Tensor:

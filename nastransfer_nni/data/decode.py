@@ -1,4 +1,4 @@
-"""From the bytes of an image file to an RGB image of a given size."""
+"""Decode image files to RGB images of a given size."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ if TYPE_CHECKING:
 
 
 class UnreadableImage(Exception):
-    """An image file that cannot be decoded; says which."""
+    """An image file cannot be decoded; the message names it."""
 
 
 def decode(content: bytes) -> Image:
-    """The image in RGB; 16-bit grey is scaled to 8 bits."""
+    """Decode the bytes of an image file to RGB; 16-bit grey is scaled to 8 bits.
+
+    Raises:
+        UnreadableImage: PIL cannot decode the file.
+    """
     from PIL import Image
 
-    image = Image.open(io.BytesIO(content))
-    image.load()
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+        if image.mode.startswith("I"):
+            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        return image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # what PIL raises
+        raise UnreadableImage(str(error)) from error
 
 
 def fit(image: Image, side: int | None) -> Image:
-    """The central square of an image, scaled to `side` pixels; the image itself where that is its size."""
+    """Crop an image to its central square and resize that to `side` pixels; None: leave it as it is."""
     if side is None or image.size == (side, side):
         return image
     from PIL import Image as pillow

@@ -1,4 +1,4 @@
-"""One split of an image set: encoded images, labels and class names, whatever form they are stored in."""
+"""One split of an image set: encoded images, labels and class names, in any storage form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from nastransfer_nni.data.decode import UnreadableImage, decode, fit
 from nastransfer_nni.data.keys import store_keys
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.data.stores.base import Store
-from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,16 +27,16 @@ if TYPE_CHECKING:
 class ImageSet:
     """Labelled images of one split.
 
-    `images[row]` is `(PIL image in RGB, label)`, as torch's and timm's loaders expect.
+    `images[row]` is `(PIL image in RGB, label)`, as the loaders of torch and timm expect.
 
     Attributes:
-        source: what is known of the set.
+        source: description of the set.
         split: train, validation or test.
         classes: class names, in label order.
-        labels: int64 [N], in 0 .. len(classes) - 1.
-        store: where the image bytes come from.
-        numbers: the number in the store of every row, int64 [N].
-        side: images are brought to this height and width; None: as they are.
+        labels: class of each row, int64 [N], in 0 .. len(classes) - 1.
+        store: encoded images.
+        numbers: number of each row's image in the store, int64 [N].
+        side: height and width in pixels that images are resized to; None: their own size.
     """
 
     source: Source
@@ -49,13 +48,13 @@ class ImageSet:
     side: int | None = None
 
     def __post_init__(self) -> None:
-        assert len(self.labels) == len(self.numbers), "a label for every image"
+        assert len(self.labels) == len(self.numbers), "every image needs a label"
         self.labels.setflags(write=False)
         self.numbers.setflags(write=False)
 
     @property
     def name(self) -> str:
-        """The source's name."""
+        """Name of the source."""
         return self.source.name
 
     def __len__(self) -> int:
@@ -65,38 +64,41 @@ class ImageSet:
         return self.image(row), int(self.labels[row])
 
     def image(self, row: int) -> Image:
-        """Decode the image of `row` to RGB; grey becomes RGB, transparency is dropped.
+        """Decode the image of `row` to RGB; transparency is dropped.
 
         Raises:
-            UnreadableImage: names the image.
+            UnreadableImage: the image cannot be decoded; the message names it.
+            UserError: the set is streamed and its images have not been fetched.
         """
         try:
             return fit(decode(self.store.encoded(int(self.numbers[row]))), self.side)
-        except UserError:
-            raise
-        except (OSError, ValueError, SyntaxError) as error:  # what PIL raises for broken files
+        except (OSError, UnreadableImage) as error:
             raise UnreadableImage(f"{self.describe(row)} ({error})") from error
 
     def describe(self, row: int) -> str:
-        """A name for the image of `row` that a user can find it by."""
+        """A name by which a user can find the image of `row`."""
         number = int(self.numbers[row])
         return self.store.file_name(number) or f"image {number} of {self.name} {self.split}"
 
     def select(self, rows: npt.ArrayLike) -> ImageSet:
-        """The set of these rows, in this order; classes stay."""
+        """The set of `rows` (int64 [n]), in this order, with the same classes."""
         chosen = np.asarray(rows)
         return replace(self, labels=self.labels[chosen], numbers=self.numbers[chosen])
 
     def fetched(self) -> ImageSet:
-        """The set with its images on this machine: itself, unless its source is streamed."""
+        """The set with its images on this machine: itself, unless its source is streamed.
+
+        Raises:
+            OSError: the images cannot be downloaded or written to the disk.
+        """
         store, numbers = self.store.fetch(self.numbers)
         return self if store is self.store else replace(self, store=store, numbers=numbers)
 
     def relabel(self, classes: Sequence[str]) -> ImageSet:
-        """Keep the images of `classes` only, numbered in the order given.
+        """The images of `classes`, with labels in the order of `classes`.
 
         Raises:
-            KeyError: a class that the set does not have.
+            KeyError: the set does not have one of the classes.
         """
         number = {name: label for label, name in enumerate(self.classes)}
         new = np.full(len(self.classes), -1, dtype=np.int64)
@@ -106,18 +108,18 @@ class ImageSet:
         return replace(self, classes=tuple(classes), labels=labels[kept], numbers=self.numbers[kept])
 
     def resized(self, side: int) -> ImageSet:
-        """The same images brought to `side` x `side` pixels: the central square, scaled."""
+        """The same images cropped to their central square and resized to `side` x `side` pixels."""
         return replace(self, side=side)
 
     @cached_property
     def counts(self) -> Mapping[str, int]:
-        """Images of each class, in label order."""
+        """Number of images of each class, in label order."""
         counted = np.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, counted.tolist(), strict=True))
 
     @cached_property
     def pixels(self) -> tuple[int, int] | None:
-        """(height, width) of every image, or None where they differ, judged by up to 256 images."""
+        """(height, width) of all images, or None if they differ, judged by up to 256 images."""
         if self.side is not None:
             return (self.side, self.side)
         if self.source.pixels is not None:
@@ -137,29 +139,29 @@ class ImageSet:
 
     @cached_property
     def keys(self) -> hashing.Keys:
-        """A 64-bit key per image that does not depend on the form of the set, uint64 [N]."""
+        """A key per image that does not depend on how the set is stored, uint64 [N]."""
         return store_keys(self.store, self.source.identifier)[self.numbers]
 
     def key(self, row: int) -> str:
-        """The key of `row`, as manifests write it: 16 hexadecimal digits."""
+        """The key of `row` in the notation of manifests: 16 hexadecimal digits."""
         return f"{int(self.keys[row]):016x}"
 
     @cached_property
     def fingerprint(self) -> str:
-        """The same for every form of the same images with the same class names."""
+        """Hash of images and class names, 16 hexadecimal digits; independent of storage form and order."""
         names = hashing.keys_of(self.classes)[self.labels]
         content = np.stack([names, self.keys], axis=1)
         content = content[np.lexsort((content[:, 1], content[:, 0]))]
         return hashlib.sha256(content.astype(">u8").tobytes()).hexdigest()[:16]
 
     def canonical(self) -> ImageSet:
-        """The set in an order of classes and images that does not depend on the form of the set."""
+        """The set in an order of classes and images that does not depend on how it is stored."""
         classes = sorted(self.classes, key=natural)
         relabelled = self.relabel(classes)
         return relabelled.select(np.lexsort((relabelled.keys, relabelled.labels)))
 
 
 def natural(name: str) -> list[tuple[bool, int, str]]:
-    """Sort key that puts class "10" behind class "9", and words behind numbers."""
+    """Sort key that puts class "10" after class "9", and words after numbers."""
     parts = [part for part in re.split(r"(\d+)", name) if part]
     return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]

@@ -1,8 +1,8 @@
-"""Keys of images: what an image is called in a manifest, whatever form its set is stored in.
+"""Keys of images: 64-bit numbers by which manifests identify images, however their set is stored.
 
-Where a set names its images itself (ImageNet's `n01440764_10026`), the key is a hash of that name. Elsewhere
-it is a hash of the content: of the pixels for lossless formats, so that a PNG written by another encoder is
-still the same image, and of the file for lossy ones, whose pixels depend on the decoder.
+If a set names its images (ImageNet's `n01440764_10026`), the key is a hash of that name. Otherwise it is a
+hash of the content: of the pixels for lossless formats, so that a PNG file from another encoder is still the
+same image, and of the file for lossy formats, whose pixels depend on the decoder.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from nastransfer_nni.base.files import replacing
 from nastransfer_nni.data import hashing
-from nastransfer_nni.data.decode import decode
+from nastransfer_nni.data.decode import UnreadableImage, decode
 from nastransfer_nni.data.stores.base import Store
 from search_spaces.cache import cache_folder
 
@@ -23,24 +23,29 @@ _PIECE = 4096
 
 
 def content_key(content: bytes) -> int:
-    """The key of an image file: of its pixels where the format is lossless, else of its bytes."""
+    """The key of an image file: hash of its pixels if the format is lossless, else of its bytes."""
     if content.startswith(_LOSSY):
         return hashing.key_of(content)
     try:
         image = decode(content)
-    except (OSError, ValueError, SyntaxError):  # unreadable: it has a key all the same, and is named later
+    except UnreadableImage:  # it needs a key all the same, and is reported when it is decoded
         return hashing.key_of(content)
     return hashing.key_of(f"{image.width}x{image.height}:".encode() + image.tobytes())
 
 
 def named_key(name: str, identifier: str | None) -> int | None:
-    """The key of an image whose file name holds what the pattern `identifier` describes."""
+    """The key of an image whose file name contains a match of `identifier`; None if it does not."""
     named = re.search(identifier, name) if identifier else None
     return hashing.key_of(named.group()) if named else None
 
 
 def store_keys(store: Store, identifier: str | None) -> hashing.Keys:
-    """The key of every image in a store, uint64 [len(store)]; computed once and kept in the cache."""
+    """The key of every image in a store, uint64 [len(store)]; computed once and then cached.
+
+    Args:
+        store: encoded images.
+        identifier: regular expression for the set's own names of its images; None: it has none.
+    """
     if store.known_keys is not None:
         return store.known_keys
     kept = cache_folder("keys") / f"{hashing.key_of(f'{store.stamp}:{identifier}'):016x}.npy"

@@ -1,4 +1,4 @@
-"""Small images whole in memory, as uint8."""
+"""Sets of small images, decoded and kept in memory as uint8."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ import numpy.typing as npt
 from nastransfer_nni.data.decode import UnreadableImage
 from nastransfer_nni.data.image_set import ImageSet
 from search_spaces.errors import UserError
+from search_spaces.geometry import SMALL_PIXELS
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-MAX_PIXELS = 64
+MAX_PIXELS = SMALL_PIXELS
+"""Largest height and width, in pixels, of images that are kept in memory."""
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class InMemoryImages:
-    """A labelled set as two tensors.
+    """A labelled image set as two tensors.
 
     Attributes:
         images: uint8 [N, 3, H, W].
@@ -46,20 +49,22 @@ class InMemoryImages:
 
         Args:
             images: the set.
-            pixels: (height, width) to bring images to; by default their own, where they all agree.
-            on_bad_image: `stop` at images that cannot be read, naming them, or `skip` them, likewise.
+            pixels: (height, width) that images are resized to; None: their own size, if all have the same.
+            on_bad_image: `stop` (raise an error) or `skip` (log a warning) if images cannot be read; either
+                way they are named.
 
         Raises:
-            UserError: unreadable images with `stop`, or images of many sizes and no `pixels`.
+            UserError: images cannot be read and `on_bad_image` is `stop`, or images have many sizes and
+                `pixels` is None.
         """
         import torch
 
         size = pixels or images.pixels
         if size is None:
-            raise UserError(f"{images.name} has images of many sizes: give the pixels they are brought to")
+            raise UserError(f"{images.name} has images of many sizes: choose the pixels to resize them to")
         content = np.empty((len(images), 3, *size), dtype=np.uint8)
         bad: dict[int, str] = {}
-        for row in range(len(images)):  # in one thread: tiny images spend their time under Python's lock
+        for row in range(len(images)):  # threads would not help: tiny images spend their time under the GIL
             try:
                 content[row] = _fitted(images, row, size)
             except UnreadableImage as error:
@@ -71,19 +76,19 @@ class InMemoryImages:
         return cls(torch.from_numpy(content), torch.from_numpy(labels), images.classes)
 
     def select(self, rows: npt.ArrayLike | Tensor) -> InMemoryImages:
-        """The images of these rows, in this order."""
+        """The images of `rows` (int64 [n]), in this order."""
         import torch
 
         chosen = torch.as_tensor(rows)
         return InMemoryImages(self.images[chosen], self.labels[chosen], self.classes)
 
     def to(self, device: torch.device | str) -> InMemoryImages:
-        """The same images on `device`; themselves where they are there already."""
+        """The same images on `device`, without a copy if they are there already."""
         return InMemoryImages(self.images.to(device), self.labels.to(device), self.classes)
 
     @staticmethod
     def fits(images: ImageSet, pixels: tuple[int, int] | None = None) -> bool:
-        """Whether a set is small enough in pixels and in all to be kept in memory."""
+        """Whether a set can be kept in memory: images up to 64 px that fill at most a quarter of the RAM."""
         import os
 
         size = pixels or images.pixels
@@ -94,16 +99,25 @@ class InMemoryImages:
 
 
 def report_bad_images(images: ImageSet, names: list[str], on_bad_image: str) -> None:
-    """Name images that cannot be read: as a warning for `skip`, as the error for `stop`."""
+    """Report images that cannot be read, by name.
+
+    Args:
+        images: the set.
+        names: names of those images.
+        on_bad_image: `skip`: log a warning; `stop`: raise an error.
+
+    Raises:
+        UserError: `on_bad_image` is `stop`.
+    """
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     message = f"{len(names)} of {len(images)} images of {images.name} {images.split} cannot be read: {shown}"
     if on_bad_image == "stop":
-        raise UserError(f"{message}; --on-bad-image skip leaves them out")
-    _log.warning("%s; left out", message)
+        raise UserError(f"{message}; --on-bad-image skip goes on without them")
+    _log.warning("%s; they are skipped", message)
 
 
 def _fitted(images: ImageSet, row: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """The image of a row as uint8 [3, H, W] of this size."""
+    """The image of a row, resized to `size` (height, width), as uint8 [3, H, W]."""
     from PIL import Image
 
     image = images.image(row)

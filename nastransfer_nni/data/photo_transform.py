@@ -1,4 +1,4 @@
-"""How photographs are cropped and augmented; options only, so that recipes can be read without torch."""
+"""Options of cropping and augmenting photographs, separate so that recipes can be read without torch."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PhotoTransform:
-    """How images that are decoded one by one are cropped and augmented, by the names of timm's options.
+    """Options for images that are decoded and augmented one by one, under timm's names.
 
     Attributes:
-        scale: area of a random resized crop, as fractions of the image.
-        ratio: aspect ratio of a random resized crop.
+        scale: smallest and largest area of a random resized crop, as fractions of the image.
+        ratio: smallest and largest aspect ratio of a random resized crop, width to height.
         vflip: probability of a vertical flip.
-        color_jitter: strength of brightness, contrast, saturation and, if given, hue; empty for none.
-        aa: timm's AutoAugment or RandAugment string; empty for none.
+        color_jitter: strengths of brightness, contrast, saturation and, if given, hue; empty: none.
+        aa: AutoAugment, RandAugment or AugMix in timm's notation; empty: none.
         reprob: probability of random erasing.
-        remode: what fills an erased region.
-        cutout: side of the square that is cut out, in pixels; 0 for none.
-        crop_pct: part of the image that evaluation crops.
+        remode: content of an erased region: `const`, `rand` or `pixel`.
+        cutout: side in pixels of the square that is cut out; 0: none.
+        crop_pct: side of the central crop in evaluation, as a fraction of the resized image.
     """
 
     scale: tuple[float, float] = (0.08, 1.0)

@@ -1,4 +1,4 @@
-"""Stratified, disjoint parts of a labelled set: the weights and alphas halves of a search."""
+"""Disjoint parts of a labelled set, stratified by class: for searches, and for held-out images."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from search_spaces.errors import UserError
 def split(
     labels: npt.NDArray[np.integer], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
 ) -> list[hashing.Rows]:
-    """Draw disjoint parts, each with its share of every class.
+    """Draw disjoint parts that contain given shares of every class.
 
-    A share that is no whole number of images is rounded up or down by chance, per class, so that a part's
-    total is right even where most classes have one or two images. Rows count by their position: for parts
-    that do not depend on how a set is stored, put the set in its canonical order first.
+    A share that is not a whole number of images is rounded up or down at random for each class, so that a
+    part has the right size even if most classes have one or two images. The draw depends on the positions of
+    rows: for parts that do not depend on how a set is stored, put the set in its canonical order first.
 
     Args:
-        labels: class of each row, [N].
-        shares: fraction of each class that a part gets, e.g. `(0.5, 0.5)` or PC-DARTS's `(0.1, 0.025)`.
-        seed: other seeds draw other parts.
+        labels: class of each row, int64 [N].
+        shares: fraction of each class per part, such as `(0.5, 0.5)`, or PC-DARTS's `(0.1, 0.025)`.
+        seed: random seed of the draw.
 
     Returns:
-        The rows of each part, ascending.
+        The rows of each part in ascending order, int64 [n] each.
 
     Raises:
-        UserError: shares that are not above 0 or that add up to more than 1, or a part without any image.
+        UserError: a share is not above 0, the shares add up to more than 1, or a part would be empty.
     """
     if not shares or min(shares) <= 0 or sum(shares) > 1 + 1e-9:
         raise UserError(f"shares must be above 0 and add up to at most 1 (got {', '.join(map(str, shares))})")
@@ -38,7 +38,7 @@ def split(
     counts = np.bincount(labels)
     ordered = hashing.by_class(labels, hashing.seeded(rows, seed, "split"), len(counts))
     classes = np.arange(len(counts))
-    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
+    index = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)  # within the class
     chance = hashing.uniform(classes.astype(np.uint64), seed, "split-rounding")
     bounds = [np.zeros(len(classes), dtype=np.int64)]
     for total in np.cumsum(shares):
@@ -46,7 +46,7 @@ def split(
         bounds.append(np.minimum(bound.astype(np.int64), counts))
     parts = []
     for lower, upper in itertools.pairwise(bounds):
-        inside = (place >= np.repeat(lower, counts)) & (place < np.repeat(upper, counts))
+        inside = (index >= np.repeat(lower, counts)) & (index < np.repeat(upper, counts))
         parts.append(np.sort(ordered[inside]))
     if any(len(part) == 0 for part in parts):
         raise UserError(f"{len(labels)} images are too few for shares of {', '.join(map(str, shares))}")

@@ -199,6 +199,12 @@ def test_unreadable_images_are_counted_and_named(tmp_path, caplog):
     assert np.array_equal(kept.images[12].permute(1, 2, 0).numpy(), np.asarray(images.image(14)))
 
 
+def test_an_image_too_large_to_decode_is_unreadable(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    with pytest.raises(UnreadableImage, match="decompression bomb"):
+        decode(png(np.zeros((5, 5), dtype=np.uint8))["bytes"])
+
+
 def test_damaged_files_are_named(tmp_path):
     (tmp_path / "train.parquet").write_bytes(b"not a table")
     with pytest.raises(UserError, match=r"train\.parquet is not a Parquet file"):

@@ -1,4 +1,4 @@
-"""The forms in which image files are kept: Arrow tables, folders, tar shards, memory, streams.
+"""Storage forms of image files: Arrow tables, folders, tar shards, memory, streams.
 
-Every store is small to pickle, since data workers get a copy of it.
+Pickled stores are small, since every data worker gets a copy.
 """

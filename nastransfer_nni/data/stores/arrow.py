@@ -9,7 +9,7 @@ from nastransfer_nni.data.stores.base import Store, stamp_of
 
 
 class ArrowStore(Store):
-    """A column of images in a `datasets.Dataset`: from Parquet, a saved data set or the Hub."""
+    """A column of images in a `datasets.Dataset`, from Parquet files, a saved data set or the Hub."""
 
     def __init__(self, dataset: Any, column: str) -> None:
         self._dataset = dataset.flatten_indices() if dataset._indices is not None else dataset

@@ -1,4 +1,4 @@
-"""What all stores have in common."""
+"""The interface of all stores."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".ti
 
 
 class Store(ABC):
-    """Encoded images by number. It is pickled into data workers, so it holds paths rather than open files.
+    """Encoded images by number. Stores are pickled into data workers, so they keep paths, not open files.
 
     Attributes:
-        known_keys: key of every image, uint64 [len(store)], where the store has computed them itself.
+        known_keys: key of every image, uint64 [len(store)], if the store has computed them itself.
     """
 
     known_keys: hashing.Keys | None = None
@@ -34,22 +34,26 @@ class Store(ABC):
 
     @abstractmethod
     def file_name(self, number: int) -> str:
-        """The name that the image has in the store; empty where it has none."""
+        """The name of the image in the store; empty if it has none."""
 
     @property
     @abstractmethod
     def stamp(self) -> str:
-        """Changes when the stored files change: caches are kept under it."""
+        """A text that changes when the stored files change; cached results are stored under it."""
 
     def fetch(self, numbers: npt.NDArray[np.int64]) -> tuple[Store, npt.NDArray[np.int64]]:
-        """Bring these images to this machine: a store that has them, and the number there of each."""
+        """Make the images `numbers` (int64 [n]) available on this machine.
+
+        Returns:
+            A store that contains them, and their numbers in that store, int64 [n].
+        """
         return self, numbers
 
 
 def stamp_of(paths: Iterable[str | Path]) -> str:
-    """Changes with the name, size or time of any of these files."""
+    """A text that changes with the name, size or modification time of any of the files."""
     text = hashlib.sha256()
     for path in paths:
-        status = os.stat(path)  # noqa: PTH116 - a million times on large folders
+        status = os.stat(path)  # noqa: PTH116 - faster than Path.stat, for a million files
         text.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return text.hexdigest()

@@ -1,4 +1,4 @@
-"""Images as files in a folder per class."""
+"""Image files in one folder per class."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ class FileStore(Store):
 
     @classmethod
     def scan(cls, root: Path) -> tuple[FileStore, npt.NDArray[np.int64], tuple[str, ...]]:
-        """Read a folder with a sub-folder of images per class: the store, labels and class names."""
+        """Find the images in a folder with one sub-folder per class.
+
+        Returns:
+            The store, labels int64 [N] and class names in label order.
+        """
         classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
         names: list[str] = []
         labels: list[int] = []

@@ -1,6 +1,6 @@
-"""Sets that do not fit the disk: read over once for labels and keys, once more for the images chosen.
+"""Sets that do not fit the disk: one pass reads labels and keys, a second one fetches the selected images.
 
-What a pass has found is kept in the cache; the first is kept in parts, so that an interrupted one goes on.
+The results of both passes are cached; those of the first in parts, so that an interrupted pass can resume.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ _log = logging.getLogger(__name__)
 
 
 class StreamStore(Store):
-    """A column of images in a streamed `datasets.IterableDataset`; only `fetch` brings images here.
+    """A column of images in a streamed `datasets.IterableDataset`; images are stored by `fetch` only.
 
     Args:
-        open_stream: opens the stream; its order is always the same.
-        image: the column of images.
-        label: the column of labels.
-        name: of the set and split, for messages.
-        stamp: changes when the set changes.
-        identifier: pattern of the set's own names for its images.
+        open_stream: opens the stream, whose order is always the same.
+        image: name of the image column.
+        label: name of the label column.
+        name: name of the set and split, for messages.
+        stamp: text that changes when the set changes.
+        identifier: regular expression for the set's own names of its images; None: it has none.
+
+    Attributes:
+        words: label of every image as a text, str [N].
     """
 
     def __init__(
@@ -60,7 +63,8 @@ class StreamStore(Store):
 
     def encoded(self, number: int) -> bytes:
         raise UserError(
-            f"{self._name} is streamed, its images are not here: choose a proxy of it, or make room"
+            f"{self._name} is streamed, so its images are not on this machine: select a proxy set of it, or "
+            "make room on the disk"
         )
 
     def file_name(self, number: int) -> str:
@@ -71,7 +75,11 @@ class StreamStore(Store):
         return f"{self._folder.name}:{len(self)}"
 
     def fetch(self, numbers: npt.NDArray[np.int64]) -> tuple[ArrowStore, npt.NDArray[np.int64]]:
-        """Bring these images to the disk: a store with them, and the number there of each."""
+        """Write the images `numbers` (int64 [n]) to the disk.
+
+        Returns:
+            A store with these images, and their numbers in it, int64 [n].
+        """
         import datasets
         import pyarrow
 
@@ -105,7 +113,7 @@ class StreamStore(Store):
         return sorted(self._folder.glob("part-*.npz"))
 
     def _index(self, identifier: str | None) -> None:
-        """Read over the stream for keys and labels, from where the last part ended."""
+        """Read keys and labels from the stream, starting after the last cached part."""
         state = self._folder / "state.json"
         done: dict[str, Any] = (
             json.loads(state.read_text()) if state.is_file() else {"parts": 0, "stream": None}

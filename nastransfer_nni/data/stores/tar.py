@@ -20,7 +20,15 @@ from search_spaces.errors import UserError
 
 @dataclass(frozen=True)
 class TarStore(Store):
-    """WebDataset shards, read in place: the position of every image is indexed once and cached."""
+    """WebDataset shards, read in place; the position of every image is indexed once and cached.
+
+    Attributes:
+        shards: paths of the tar files.
+        shard: index in `shards` of each image's file, int32 [N].
+        offset: position of each image in its file, in bytes, int64 [N].
+        size: size of each image in bytes, int64 [N].
+        names: name of each image in its file, str [N].
+    """
 
     shards: Sequence[Path]
     shard: npt.NDArray[np.int32]
@@ -44,10 +52,14 @@ class TarStore(Store):
 
     @classmethod
     def index(cls, shards: Sequence[Path]) -> tuple[TarStore, npt.NDArray[np.str_]]:
-        """Find the images of the shards and their labels: the `.cls` beside an image, else its folder.
+        """Find the images of the shards and their labels.
+
+        Returns:
+            The store and the label of each image as a text, str [N]: the content of the image's `.cls`
+            member, else the name of its folder.
 
         Raises:
-            UserError: a shard is no tar file, or an image has neither.
+            UserError: a shard is not a tar file, or an image has neither.
         """
         kept = cache_folder("shards") / f"{stamp_of(shards)[:16]}.npz"
         if not kept.is_file():
@@ -84,12 +96,10 @@ def _members(shard: Path) -> list[tuple[int, int, str, str]]:
                     assert content is not None, "a .cls member is a file"
                     labels[key] = content.read().decode().strip()
     except tarfile.TarError as error:
-        raise UserError(f"{shard} is no uncompressed tar file ({error})") from None
+        raise UserError(f"{shard} is not an uncompressed tar file ({error})") from None
     for key in images:
         label = labels.get(key) or PurePosixPath(key).parent.name
         if not label:
-            raise UserError(
-                f"{shard}: {images[key][2]} has neither a .cls beside it nor a folder for its class"
-            )
+            raise UserError(f"{shard}: {images[key][2]} has neither a .cls member nor a folder for its class")
         labels[key] = label
     return [(*image, labels[key]) for key, image in images.items()]
