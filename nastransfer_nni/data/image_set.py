@@ -124,14 +124,14 @@ class ImageSet:
             return (self.side, self.side)
         if self.source.pixels is not None:
             return self.source.pixels
-        from PIL import Image
+        from PIL import Image as PillowImage
 
         sizes = set()
         for number in self.numbers[np.linspace(0, len(self) - 1, min(len(self), 256)).astype(int)]:
             try:
-                with Image.open(io.BytesIO(self.store.encoded(int(number)))) as image:
+                with PillowImage.open(io.BytesIO(self.store.encoded(int(number)))) as image:
                     sizes.add((image.height, image.width))
-            except OSError:
+            except (OSError, PillowImage.DecompressionBombError):
                 continue
             if len(sizes) > 1:
                 return None

@@ -68,7 +68,7 @@ def _read_onnx(path: Path, network: Any, images: Tensor) -> Tensor:
         import onnxruntime
     except ImportError:
         raise UserError(
-            "ONNX export is checked by onnxruntime: pip install 'nastransfer-nni[onnx]'"
+            "ONNX export needs onnxruntime to check the file: pip install 'nastransfer-nni[onnx]'"
         ) from None
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])

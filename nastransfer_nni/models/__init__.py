@@ -1,4 +1,4 @@
-"""timm models of the DARTS space, registered by importing this package, and trained networks read back.
+"""Final networks as timm models, which importing this package registers, and the reader of trained networks.
 
 import timm, nastransfer_nni.models
 timm.create_model("nastransfer_darts", architecture="found.json", width=36, layers=20, stem="cifar")

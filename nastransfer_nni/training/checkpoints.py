@@ -1,7 +1,7 @@
-"""The checkpoints of a training run: the last state, the best, and the best few, in the form that timm reads.
+"""The checkpoints of a training run, in a form that timm can read: the last state, the best, and the best few.
 
-timm's own saver removes the old file before the new one has its name and keeps no place within an epoch, so
-that a run killed at the wrong moment has nothing to go on from; hence this one.
+We do not use timm's saver: it removes the old file before the new one has its name, so a run that is killed in
+between cannot resume, and it does not store the position within an epoch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LAST, BEST = "last.pt", "best.pt"
 
 
 def duplicate(source: Path, copy: Path) -> None:
-    """Give the file a second name, atomically; copied only where the file system has no links."""
+    """Give a file a second name, atomically; it is copied only if the file system has no hard links."""
     with files.replacing(copy) as scratch:
         scratch.unlink()
         try:
@@ -28,29 +28,33 @@ def duplicate(source: Path, copy: Path) -> None:
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last state, the best one and, if asked for, the best few.
+    """The checkpoints of one run: `last.pt`, `best.pt` and, with a longer history, `epoch-0012.pt` and so on.
 
     Args:
-        folder: where they are.
-        history: how many of the best epochs to keep as `epoch-0012.pt`; with 1 there is `best.pt` alone.
+        folder: folder of the checkpoints.
+        history: number of best epochs to keep; 1: only `best.pt`.
     """
 
     def __init__(self, folder: Path, history: int = 1) -> None:
         self._folder, self._history = folder, history
 
     def last(self) -> dict[str, Any] | None:
-        """The state to go on from, if there is one."""
+        """The state to resume from, or None.
+
+        Raises:
+            UserError: `last.pt` is not a checkpoint.
+        """
         return torch_io.load(self._folder / LAST)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the last state."""
+        """Write `state` to `last.pt`, atomically."""
         torch_io.save(self._folder / LAST, state)
 
     def keep(self, scores: list[float]) -> None:
-        """Keep the last state, that of the newest epoch, if it is among the best.
+        """Keep a copy of `last.pt`, the state after the newest epoch, if that epoch is among the best.
 
         Args:
-            scores: the top1 of every epoch so far.
+            scores: top-1 of every epoch so far.
         """
         newest = len(scores) - 1
         ranked = sorted(range(len(scores)), key=lambda epoch: (-scores[epoch], epoch))
