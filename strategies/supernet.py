@@ -35,10 +35,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
 
 from search_spaces import DartsSpace, Genotype
 from search_spaces.errors import UserError
 from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni
+from strategies.data_loaders import SilentRecorder, as_batches
 from strategies.distributed import DistributedContext, all_reduce_mean
 from strategies.interfaces import Batches, Recorder, SearchContext, Tables
 from strategies.meters import Meter
@@ -315,12 +317,12 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
     """Data, schedule and records of a search on shared weights: what NNI hands to the strategy.
 
     Args:
-        weights: the weight split, which trains the shared weights.
+        weights: the weight split, which trains the shared weights; a DataLoader, or `Batches`.
         alphas: the alpha split, which trains the architecture parameters.
         validation: the alpha split without augmentation, always in the same shuffled order, so that a few
-            batches have images of many classes.
-        schedule: how the shared weights are trained.
-        recorder: receives the metrics and genotypes of the search.
+            batches have images of many classes; None: the alpha split as it is.
+        schedule: how the shared weights are trained; None: the published schedule of DARTS.
+        recorder: receives the metrics and genotypes of the search; None: nothing is recorded.
         device: device of the supernet.
         resume: the last state that `save` was called with, from which the search resumes; None: a new search.
         save: called with the state after every epoch; it contains tensors, numbers and strings only.
@@ -330,19 +332,21 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
 
     def __init__(
         self,
-        weights: Batches,
-        alphas: Batches,
-        validation: Batches,
-        schedule: Schedule,
-        recorder: Recorder,
+        weights: Batches | DataLoader[Any],
+        alphas: Batches | DataLoader[Any],
+        validation: Batches | DataLoader[Any] | None = None,
+        schedule: Schedule | None = None,
+        recorder: Recorder | None = None,
         device: torch.device | str = "cpu",
         resume: dict[str, Any] | None = None,
         save: Callable[[dict[str, Any]], None] = lambda state: None,
         context: SearchContext | None = None,
         processes: DistributedContext | None = None,
     ) -> None:
-        self.weights, self.alphas, self.validation = weights, alphas, validation
-        self.schedule, self.recorder, self.device = schedule, recorder, torch.device(device)
+        self.device = torch.device(device)
+        self.weights, self.alphas = as_batches(weights, self.device), as_batches(alphas, self.device)
+        self.validation = self.alphas if validation is None else as_batches(validation, self.device)
+        self.schedule, self.recorder = schedule or Schedule(), recorder or SilentRecorder()
         self.resume, self.save = resume, save
         self.context = context or SearchContext()
         self.processes = processes or DistributedContext(device=self.device)
