@@ -1,7 +1,7 @@
-"""The checkpoints of a training run, in a form that timm can read: the last state, the best, and the best few.
+"""The checkpoints of a training run in a form that timm can read: the last state, the best, the best few.
 
-We do not use timm's saver: it removes the old file before the new one has its name, so a run that is killed in
-between cannot resume, and it does not store the position within an epoch.
+We do not use timm's saver: it removes the old file before the new one has its name, so a run that is killed
+in between cannot resume, and it does not store the position within an epoch.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Recipe(Config):
     )
     opt: str = Field(
         "momentum",
-        description="optimizer, by its name in timm; momentum is SGD with plain momentum",
+        description="optimizer, by its name in timm; momentum: SGD with plain momentum",
     )
     lr: Annotated[float, Gt(0)] = Field(0.025, description="learning rate after warm-up")
     momentum: Annotated[float, Ge(0), Lt(1)] = Field(
@@ -96,8 +96,8 @@ class Recipe(Config):
     clip_grad: NonNegative = Field(5.0, description="limit of gradient clipping; 0: no clipping")
     clip_mode: Literal["norm", "value", "agc"] = Field(
         "norm",
-        description="what --clip-grad limits: the norm of the whole gradient, each value, or the ratio of each "
-        "unit's gradient to its weights (agc, adaptive gradient clipping)",
+        description="what --clip-grad limits: the norm of the whole gradient, each value, or the ratio of "
+        "each unit's gradient to its weights (agc, adaptive gradient clipping)",
     )
 
     sched: Literal["cosine", "step", "poly", "tanh", "wsd", "constant"] = Field(
@@ -168,8 +168,8 @@ class Recipe(Config):
     )
     dist_bn: Literal["reduce", "broadcast"] = Field(
         "reduce",
-        description="how processes agree on BatchNorm's running statistics after an epoch: the mean of all, or "
-        "those of the first process",
+        description="how processes agree on BatchNorm's running statistics after an epoch: the mean of all, "
+        "or those of the first process",
     )
 
     @model_validator(mode="after")

@@ -137,7 +137,8 @@ def part_to_evaluate(source: Source, *, split: str, train_split: str, share: flo
         source: the target.
         split: split to evaluate on; empty: `test` where it has labels, else `validation`.
         train_split: split that training uses.
-        share: fraction of each class of the training split that is held out and evaluated on instead; 0: none.
+        share: fraction of each class of the training split that is held out and evaluated on instead; 0:
+            none.
         seed: random seed of what is held out.
 
     Raises:

@@ -73,7 +73,7 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("kind", ["small", "photo"])
 def test_resume_is_bitwise_exact(name, kind, tmp_path, request):
-    """Interrupted at four steps and resumed, training ends with the weights and metrics of an unbroken run."""
+    """Interrupted four times and resumed, training ends with the weights and metrics of an unbroken run."""
     target = request.getfixturevalue(f"{kind}_target")
     options = protocol(**RECIPES[name])
     if kind == "photo" and name == "modern":
@@ -98,10 +98,14 @@ def test_resume_is_bitwise_exact(name, kind, tmp_path, request):
     assert replace(resumed, seconds=0) == replace(result, seconds=0)
 
 
-def test_workers_and_compute_options_do_not_change_the_result(photo_target):
-    options = protocol(aa="rand-m6-mstd0.5-inc1")
+def test_data_workers_do_not_change_the_result(photo_target):
+    options = protocol(aa="rand-m6-mstd0.5-inc1", epochs=2)
     model, _, _ = train_once(options, photo_target)
     assert equal_weights(train_once(options, photo_target, workers=2)[0], model)
+
+
+@pytest.mark.slow
+def test_compute_options_do_not_change_the_result(photo_target):
     losses = []
     for changes in ({}, {"channels_last": False}, {"grad_checkpointing": True}, {"torchcompile": "eager"}):
         reports = train_once(protocol(epochs=1, lr=1e-4), photo_target, **changes)[2]
