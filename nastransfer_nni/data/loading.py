@@ -321,10 +321,10 @@ def _named_labels(source: Source, split: str, store: Any, words: npt.NDArray[np.
     if source.synsets and all(name.isdigit() for name in names):
         numbers = found.astype(np.int64)
         return _finish(source, split, store, numbers[labels], tuple(map(str, range(source.classes or 0))))
-    ordered = sorted(range(len(names)), key=lambda place: natural(names[place]))
+    ordered = sorted(range(len(names)), key=lambda index: natural(names[index]))
     new = np.empty(len(names), dtype=np.int64)
     new[ordered] = np.arange(len(names))
-    return _finish(source, split, store, new[labels], tuple(names[place] for place in ordered))
+    return _finish(source, split, store, new[labels], tuple(names[index] for index in ordered))
 
 
 def _finish(

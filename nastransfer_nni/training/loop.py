@@ -81,7 +81,7 @@ def train(
         seed: random seed of everything that training draws.
         processes: the processes that train together; default: this one alone, on the CPU.
         compute: how to compute; default: `ComputeOptions()`.
-        checkpoints: where the state is stored; None: nowhere, so that training cannot be resumed.
+        checkpoints: storage of the state; None: the state is not stored, so training cannot be resumed.
         extra: entries that are added to every checkpoint, such as the model card.
         observer: receives reports of every step and epoch, in every process.
         is_interrupted: called after every step; once it returns True the state is saved and KeyboardInterrupt

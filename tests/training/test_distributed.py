@@ -60,6 +60,7 @@ def test_weights_are_equal_and_written_once(runs):
     assert not any(name.startswith("module.") for name in two["state_dict"])
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_resume(runs, tmp_path):
     finish(start(tmp_path, 2, stop_at=20), tmp_path)
     assert (tmp_path / "interrupted0").exists() and (tmp_path / "interrupted1").exists()
