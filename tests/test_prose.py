@@ -28,7 +28,7 @@ DIALECT = re.compile(
     r"peers|k-centre|an epoch each|a row an?|a line an?|beside it|comes? to nought)\b",
     re.IGNORECASE,
 )
-"""Words of an earlier dialect; the standard ones are resume, derive, replay, fix, weight split, resize, ..."""
+"""Words of an earlier dialect; the standard ones are resume, derive, replay, fix and weight split."""
 
 
 def docstrings(path):

@@ -57,7 +57,8 @@ class RunConfig(StudyConfig):
     )
     engine: Annotated[str, AfterValidator(_engine)] = Field(
         "local",
-        description="engine that runs the jobs: " + "; ".join(f"{name}: {ENGINES[name].summary}" for name in ENGINES),
+        description="engine that runs the jobs; "
+        + "; ".join(f"{name}: {ENGINES[name].summary}" for name in ENGINES),
     )
     training_service: str | None = Field(
         None, description="YAML file with NNI's section trainingService; None: trials on this machine"

@@ -154,7 +154,8 @@ def test_the_import_is_light():
     code = (
         "import sys, time; start = time.perf_counter(); import nastransfer_nni; "
         "took = time.perf_counter() - start; "
-        "print(took, [name for name in ('numpy', 'pydantic', 'torch', 'nni', 'pandas') if name in sys.modules])"
+        "print(took, [name for name in ('numpy', 'pydantic', 'torch', 'nni', 'pandas') "
+        "if name in sys.modules])"
     )
     times = []
     for _ in range(3):
