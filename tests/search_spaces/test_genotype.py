@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces import OPERATIONS, Genotype
+from search_spaces.errors import UserError
 from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS
 from search_spaces.zoo import zoo
 
@@ -117,7 +118,7 @@ def test_parameter_free_share_counts_sixteen_operations():
 )
 def test_bad_cells_are_refused_with_their_place(change, complaint):
     broken = change([tuple(edge) for edge in DARTS_V2.normal])
-    with pytest.raises(ValueError, match=complaint.replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(UserError, match=complaint.replace("(", r"\(").replace(")", r"\)")):
         Genotype(broken, DARTS_V2.reduce)
 
 
@@ -134,14 +135,14 @@ def test_bad_cells_are_refused_with_their_place(change, complaint):
     ],
 )
 def test_text_is_parsed_and_never_evaluated(text, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         Genotype.from_text(text)
 
 
 def test_text_with_a_range_as_pc_darts_prints_it():
     text = str(DARTS_V2).replace("[2, 3, 4, 5]", "range(2, 6)")
     assert Genotype.from_text(text) == DARTS_V2
-    with pytest.raises(ValueError, match="normal_concat must be"):
+    with pytest.raises(UserError, match="normal_concat must be"):
         Genotype.from_text(text.replace("range(2, 6)", "range(3, 6)", 1))
 
 
@@ -154,7 +155,7 @@ def test_text_with_a_range_as_pc_darts_prints_it():
     ],
 )
 def test_bad_samples_are_refused(change, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         Genotype.from_sample(DARTS_V2.to_sample() | change)
-    with pytest.raises(ValueError, match="lacks 'normal/op_2_0'"):
+    with pytest.raises(UserError, match="lacks 'normal/op_2_0'"):
         Genotype.from_sample({})

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from search_spaces import DartsNetwork, Genotype
+from search_spaces.errors import UserError
 from search_spaces.geometry import geometries
 from search_spaces.network import AuxiliaryHead
 from search_spaces.sizes import mult_adds, parameters
@@ -77,7 +78,7 @@ def test_reductions_stand_at_a_third_and_two_thirds(layers, stem):
     ("width", "layers", "stem"), [(0, 8, "cifar"), (4, 0, "cifar"), (4, 8, "mnist"), (3, 8, "imagenet")]
 )
 def test_impossible_networks_are_refused(width, layers, stem):
-    with pytest.raises(ValueError, match=r"at least 1|unknown stem|even width"):
+    with pytest.raises(UserError, match=r"at least 1|unknown stem|even width"):
         geometries(width, layers, stem)
 
 

@@ -3,7 +3,9 @@ import torch
 from numpy.random import RandomState
 
 from search_spaces import OPERATIONS, DartsNetwork, DartsSpace, Genotype
+from search_spaces.errors import UserError
 from search_spaces.nni_api import NasExperiment, SampleValidationError, model_context, nni
+from search_spaces.operations import operation
 from search_spaces.zoo import zoo
 
 SAMPLE = zoo()["PDARTS"].genotype.to_sample()
@@ -74,3 +76,23 @@ def test_nnis_own_multi_trial_strategy_searches_the_space(tmp_path):
     experiment.stop()
     best = experiment.export_top_models(formatter="dict")[0]
     assert Genotype.from_sample({label: best[label] for label in SAMPLE})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": 1}, "layers must be at least 3, so that both kinds of cell occur, not 1"),
+        ({"layers": 2}, "layers must be at least 3"),
+        ({"width": 0}, "width and layers must be at least 1"),
+        ({"width": 3, "stem": "imagenet"}, "the imagenet stem needs an even width, not 3"),
+        ({"stem": "cifr"}, "unknown stem 'cifr' .did you mean 'cifar'"),
+    ],
+)
+def test_spaces_that_cannot_be_searched_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        DartsSpace(**{"width": 4, "layers": 3, **options})
+
+
+def test_unknown_operations_are_refused():
+    with pytest.raises(UserError, match="unknown operation 'sep_conv_4x4' "):
+        operation("sep_conv_4x4", 4, 1)

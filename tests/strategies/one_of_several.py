@@ -1,4 +1,4 @@
-"""One process of a search on several, in double precision; torchrun starts it. Writes what it came to.
+"""One process of a search on several, in double precision; torchrun starts it. Writes its result.
 
 Alone, it computes each batch in the two shares that two processes would have: BatchNorm sees the same there.
 """
@@ -43,7 +43,7 @@ class Silent:
 
 
 def in_two_shares(space):
-    """A forward pass of two shares; running figures become the mean of what each share makes of them."""
+    """A forward pass of two shares; running statistics become the mean of what each share makes of them."""
     forward = space.forward
 
     def both(images):

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
+import strategies
 from search_spaces.cells.partial import PartialEdge
+from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, KINDS
-from strategies.builtin import DartsOptions
 from strategies.darts import Darts
 from strategies.interfaces import SearchContext
 
@@ -86,13 +87,12 @@ def test_edge_weights_are_learned(supernet):
     assert len(found.strategy.alpha_optimizer.param_groups[0]["params"]) == 4
 
 
-@pytest.mark.parametrize("text", ["cell=plain", "recompute=true"])
-def test_refuses_what_does_not_go_with_partial_channels(text):
-    name, _, value = text.partition("=")
-    with pytest.raises(ValueError, match="leave cell and recompute alone"):
-        DartsOptions(partial_channels=4, **{name: value})
+@pytest.mark.parametrize("other", ["cell=plain", "recompute=true"])
+def test_refuses_what_does_not_go_with_partial_channels(other):
+    with pytest.raises(UserError, match="leave cell and recompute alone"):
+        strategies.parse(f"darts:partial_channels=4,{other}")
 
 
 def test_refuses_parts_that_do_not_divide_the_width(supernet):
-    with pytest.raises(ValueError, match="does not divide"):
+    with pytest.raises(UserError, match="does not divide"):
         supernet("darts:partial_channels=4")

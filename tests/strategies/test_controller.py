@@ -1,4 +1,4 @@
-"""ENAS's controller: every cell it writes is one of the space, its probabilities are right and move."""
+"""ENAS's controller: it samples cells of the space only, with the right probabilities, and learns."""
 
 import copy
 import itertools
@@ -13,16 +13,16 @@ from strategies.controller import Controller, Reinforce
 
 
 def test_log_probabilities_are_those_of_its_draws():
-    """Weighing each draw by 1 / (cells * probability) must give 1 in the mean: the whole space is written."""
+    """Weighing each draw by 1 / (cells * probability) must give 1 in the mean: the whole space is sampled."""
     controller = Controller(EnasOptions(hidden=16))
     controller.reset_parameters(torch.Generator().manual_seed(0))
     with torch.no_grad():
-        written = controller(4000, torch.Generator().manual_seed(1))
+        sampled = controller(4000, torch.Generator().manual_seed(1))
     pairs = [node * (node - 1) for node in (2, 3, 4, 5)]  # in order of drawing
     cells = 2 * sum(np.log(pair) + 2 * np.log(len(OPERATIONS)) for pair in pairs)
-    weights = np.exp(-cells - written.log_prob.numpy().astype(float))
+    weights = np.exp(-cells - sampled.log_prob.numpy().astype(float))
     assert weights.mean() == pytest.approx(1, abs=4 * weights.std() / 4000**0.5)
-    assert -written.log_prob.mean().item() == pytest.approx(written.entropy.mean().item(), rel=0.02)
+    assert -sampled.log_prob.mean().item() == pytest.approx(sampled.entropy.mean().item(), rel=0.02)
 
 
 def test_two_equal_states_are_never_read():

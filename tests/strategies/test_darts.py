@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 import strategies
 from search_spaces import DartsSpace
+from search_spaces.errors import UserError
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from strategies.builtin import DartsOptions
 from strategies.darts import Darts
@@ -80,11 +81,11 @@ def test_second_order_against_differentiation_through_the_step():
     def loss(weights, batch):
         return cross_entropy(torch.func.functional_call(network, weights, (batch[0],)), batch[1])
 
-    slopes = torch.autograd.grad(loss(weights, batches[0]), list(weights.values()), create_graph=True)
+    train_grads = torch.autograd.grad(loss(weights, batches[0]), list(weights.values()), create_graph=True)
     buffers = [strategy.optimizer.state[weight]["momentum_buffer"] for weight in network.parameters()]
     ahead = {
-        name: weight - rate * (momentum * buffer + slope + decay * weight)
-        for (name, weight), slope, buffer in zip(weights.items(), slopes, buffers, strict=True)
+        name: weight - rate * (momentum * buffer + grad + decay * weight)
+        for (name, weight), grad, buffer in zip(weights.items(), train_grads, buffers, strict=True)
     }
     tables = list(mixture.values())
     exact = torch.autograd.grad(loss(ahead, batches[1]), tables, retain_graph=True)
@@ -173,6 +174,6 @@ def test_a_search_on_cifar10_finds_the_same_genotype_with_both_cells():
 
 
 def test_recompute_needs_the_fast_cell():
-    with pytest.raises(ValueError, match="recompute is not supported with cell=plain"):
+    with pytest.raises(UserError, match="recompute is not supported with cell=plain"):
         strategies.check("darts", {"cell": "plain", "recompute": True})
     assert DartsOptions().cell == "fast"

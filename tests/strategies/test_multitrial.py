@@ -88,7 +88,7 @@ def test_the_budget_pays_for_whole_candidates(text, costs, records):
     found = run(text, SearchContext(mult_adds=costs, budget=799), records)
     assert found.result.candidates == 7 == records.expected
     assert (found.result.training_images, found.result.seconds) == (700, 14.0)
-    with pytest.raises(ValueError, match="less than one candidate"):
+    with pytest.raises(UserError, match="less than one candidate"):
         run(text, SearchContext(mult_adds=costs, budget=99), records)
 
 

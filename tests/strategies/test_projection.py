@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from search_spaces import OPERATIONS, Genotype
+from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, EDGES, KINDS
 from strategies.projection import project_to_limit
 
@@ -67,5 +68,5 @@ def test_is_the_heaviest_within_the_limit(costs, seed):
 
 
 def test_refuses_what_no_cell_keeps(costs):
-    with pytest.raises(ValueError, match="out of reach"):
+    with pytest.raises(UserError, match="out of reach"):
         project_to_limit(*mixture(0), costs, costs.base - 1)

@@ -3,6 +3,7 @@
 import pytest
 
 from search_spaces import Genotype
+from search_spaces.errors import UserError
 from strategies.interfaces import SearchContext
 from tests.strategies.cases import SUPERNETS
 
@@ -47,7 +48,7 @@ def test_the_budget_pays_for_whole_epochs(supernet, costs, text):
     assert found.result.training_images == sum(epochs[: found.result.epochs])
     assert found.result.epochs == len(epochs) or "stop_skips" in text
     assert found.records.expected == len(epochs)
-    with pytest.raises(ValueError, match="less than one epoch"):
+    with pytest.raises(UserError, match="less than one epoch"):
         supernet(text, SearchContext(mult_adds=costs, budget=23))
 
 
