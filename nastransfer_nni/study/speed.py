@@ -21,8 +21,11 @@ from strategies.supernet import Schedule, SupernetEvaluator
 
 MAX_BATCH_SIZE = 32
 """Images per measured step; in larger batches an image takes about as long."""
-PASSES = 2
-"""Measurements of which the faster counts: the first one also sets up kernels and memory."""
+MIN_PASSES, MAX_PASSES = 2, 10
+"""Measurements, of which the fastest counts: the first also sets up kernels and memory, and other programs may
+disturb some."""
+MEASURING_SECONDS = 10.0
+"""Time after which `MIN_PASSES` are enough."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ def network_speed(size: NetworkSize) -> float:
     ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = torch.randn(size.measured_batch_size, 3, size.img_size, size.img_size)
     images = images.to(memory_format=torch.channels_last)
-    seconds = []
-    for _ in range(PASSES):
+    seconds: list[float] = []
+    while len(seconds) < MIN_PASSES or (len(seconds) < MAX_PASSES and sum(seconds) < MEASURING_SECONDS):
         start_time = time.perf_counter()
         outputs = network(images)
         logits = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -81,7 +84,7 @@ def supernet_speed(options: Options, size: NetworkSize) -> float:
     """Images per second in the training steps of a search on shared weights.
 
     Args:
-        options: options of the strategy; its search takes `PASSES` epochs of one batch.
+        options: options of the strategy; its search takes `MIN_PASSES` epochs of one batch.
         size: size of the supernet.
     """
     batches = _RandomBatch(size.measured_batch_size, size.classes, size.img_size)
@@ -90,7 +93,7 @@ def supernet_speed(options: Options, size: NetworkSize) -> float:
         weights=batches,
         alphas=batches,
         validation=batches,
-        schedule=Schedule(epochs=PASSES),
+        schedule=Schedule(epochs=MIN_PASSES),
         recorder=recorder,
     )
     space = DartsSpace(size.width, size.layers, size.classes, size.stem)
