@@ -22,8 +22,8 @@ from strategies.supernet import Schedule, SupernetEvaluator
 MAX_BATCH_SIZE = 32
 """Images per measured step; in larger batches an image takes about as long."""
 MIN_PASSES, MAX_PASSES = 2, 10
-"""Number of measurements, of which the fastest counts: the first one also sets up kernels and memory, and other
-programs may disturb some."""
+"""Number of measurements, of which the fastest counts: the first one also sets up kernels and memory, and
+other programs may disturb some."""
 MEASURING_SECONDS = 10.0
 """Time after which `MIN_PASSES` are enough."""
 
