@@ -86,7 +86,7 @@ def run(seed: int, steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train a controller from each seed and write the figures."""
+    """Train a controller from each seed and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=600)
@@ -94,10 +94,10 @@ def main() -> None:
     runs = []
     for seed in range(options.seeds):
         runs.append(run(seed, options.steps))
-        told = ", ".join(
+        probabilities = ", ".join(
             f"{place} {runs[-1]['before'][place]:.2f} -> {p:.2f}" for place, p in runs[-1]["after"].items()
         )
-        print(f"seed {seed:>2}: {'found' if runs[-1]['found'] else 'NOT FOUND'}; {told}", flush=True)
+        print(f"seed {seed:>2}: {'found' if runs[-1]['found'] else 'NOT FOUND'}; {probabilities}", flush=True)
     print(f"found from {sum(run['found'] for run in runs)} of {len(runs)} seeds")
     RESULTS.mkdir(exist_ok=True)
     write_json(RESULTS / "enas_controller.json", {"options": vars(options), "runs": runs})

@@ -5,7 +5,7 @@
 
 Each run is a small one on the bundled digits. It is killed before its first change to a file, another before
 its second, and so on until one comes through. Started again with the same options, every one that was killed
-must end with the files, figures and weights of the run that was left alone. Writes
+must end with the files, metrics and weights of the run that was left alone. Writes
 benchmarks/results/kill_points.json.
 """
 
@@ -85,7 +85,7 @@ RUNS: dict[str, Callable[[Path], None]] = {
 
 
 def outcome(out: Path) -> dict[str, Any]:
-    """All that a finished run has come to, without what a clock has measured."""
+    """The whole result of a finished run, without times."""
     files = {path.relative_to(out) for path in out.rglob("*")}
     lines = (out / "metrics.jsonl").read_text().splitlines()
     every_epoch = out / recorder.GENOTYPES_FILE
@@ -145,7 +145,7 @@ def kill_everywhere(run: Callable[[Path], None], folder: Path) -> dict[str, Any]
 
 
 def main() -> None:
-    """Kill, start again, compare; exits with 1 where a run did not come to the same."""
+    """Kill, start again, compare; exits with 1 where a result differs."""
     names = sys.argv[1:] or list(RUNS)
     if unknown := set(names) - set(RUNS):
         sys.exit(f"no such run: {', '.join(unknown)}; there are: {', '.join(RUNS)}")

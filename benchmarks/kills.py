@@ -43,7 +43,7 @@ def command(name: str, out: Path) -> list[str]:
 
 
 def outcome(out: Path) -> dict[str, Any]:
-    """What a finished search has come to, without what a clock has measured."""
+    """The result of a finished search, without times."""
     summary = json.loads((out / "summary.json").read_text())
     kept = ("top1", "genotype", "search_samples", "candidates", "epochs")
     front = [(member["top1"], member["mult_adds"]) for member in summary.get("front", [])]

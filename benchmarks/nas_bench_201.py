@@ -217,20 +217,20 @@ def fronts(seeds: int, generations: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run both comparisons and write the figures."""
+    """Run both comparisons and write their results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--evaluations", type=int, default=300)
     parser.add_argument("--front-seeds", type=int, default=10)
     parser.add_argument("--generations", type=int, default=30)
     options = parser.parse_args()
-    figures = {
+    results = {
         "options": vars(options),
         "best": compare(options.seeds, options.evaluations),
         "fronts": fronts(options.front_seeds, options.generations),
     }
     RESULTS.mkdir(exist_ok=True)
-    write_json(RESULTS / "nas_bench_201.json", figures)
+    write_json(RESULTS / "nas_bench_201.json", results)
 
 
 if __name__ == "__main__":
