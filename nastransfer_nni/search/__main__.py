@@ -13,7 +13,7 @@ COMMAND = cli.Command(
     examples=(
         "python -m nastransfer_nni.search --epochs 10 --width 8 --layers 5   # on the bundled digits",
         "python -m nastransfer_nni.search --source cifar10 --strategy darts --seed 0 --out runs/a",
-        "python -m nastransfer_nni.search --strategy evolution:candidates=200 --workers 4 --epochs 5",
+        "python -m nastransfer_nni.search --strategy evolution:candidates=200 --concurrency 4 --epochs 5",
         "torchrun --nproc_per_node 8 -m nastransfer_nni.search --source imagenet1k --proxy classes:100",
     ),
     overrides=trial_parameters,
