@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import html
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from nastransfer_nni.architecture.drawing import draw_cell
 from nastransfer_nni.report import plots
 from nastransfer_nni.report.statistics.findings import Findings
-from nastransfer_nni.report.statistics.table import place_name
+from nastransfer_nni.report.statistics.table import parse_options, place_name
 from nastransfer_nni.report.tables.text import p_value
 from search_spaces import Genotype
 from search_spaces.errors import UserError
@@ -69,17 +68,21 @@ def figures(findings: Findings, setting: str, prefix: str = "") -> list[ReportFi
     ]
 
 
-def best_cells(summary: pd.DataFrame) -> list[tuple[str, str, str]]:
+def best_cells(summary: pd.DataFrame, pools: Collection[str] = ()) -> list[tuple[str, str, str]]:
     """Draw the best cell of each strategy.
 
     Args:
         summary: rows of one setting, as `summarise` returns them.
+        pools: names of the pools of random cells, whose cells come last.
 
     Returns:
         For each of the `MAX_CELLS` best strategies its name, and the normal and reduction cell as inline SVG.
     """
     drawn = []
-    known = summary[summary["genotype"] != ""].sort_values("top1", ascending=False, kind="stable")
+    known = summary.assign(is_random=summary["strategy"].isin(list(pools)))
+    known = known[known["genotype"] != ""].sort_values(
+        ["is_random", "top1"], ascending=[True, False], kind="stable"
+    )
     for row in known.drop_duplicates("strategy").head(MAX_CELLS).to_dict("records"):
         genotype = _read_genotype(row["genotype"])
         if genotype is not None:
@@ -101,7 +104,8 @@ def _figures(findings: Findings, setting: str) -> Iterator[tuple[str, str, Figur
         shown = f", the {plots.MAX_ROWS} largest of {len(improvement)}"
         caption = (
             f"Relative improvement over random cells{shown if len(improvement) > plots.MAX_ROWS else ''}. "
-            f"The band is the margin of {options.margin:g}%. Hollow dots have too few runs."
+            f"The band is the margin of {options.margin:g}%."
+            f"{'' if improvement['sufficient'].all() else ' Hollow dots have too few runs.'}"
         )
         yield "improvement", caption, plots.styled(plots.improvement_figure, improvement, options)
     rankings = [each for each in findings.rankings if str(each.setting) == setting]
@@ -136,7 +140,7 @@ def _read_genotype(text: str) -> Genotype | None:
     try:
         if "Genotype(" in text:
             return Genotype.from_text(text)
-        value = json.loads(text)
-        return Genotype.from_dict(value) if isinstance(value, dict) else None
-    except (UserError, json.JSONDecodeError):
+        value = parse_options(text)
+        return Genotype.from_dict(value) if value is not None else None
+    except (UserError, RecursionError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +16,25 @@ from nastransfer_nni.base.files import replacing, write_json, write_text
 from nastransfer_nni.report.checklist import checklist
 from nastransfer_nni.report.figures import ReportFigure, best_cells, figures
 from nastransfer_nni.report.limitations import limitations
+from nastransfer_nni.report.statistics import csv_file
 from nastransfer_nni.report.statistics.answers import by_question
+from nastransfer_nni.report.statistics.fields import clean
 from nastransfer_nni.report.statistics.findings import Findings
+from nastransfer_nni.report.statistics.improvement import random_pools
 from nastransfer_nni.report.tables import ReportTable, improvement
-from nastransfer_nni.report.tables.text import latex, markdown
+from nastransfer_nni.report.tables.text import latex, markdown, markdown_code, markdown_text
 from search_spaces.errors import UserError
 
+FILES = (
+    "provenance.json",
+    "index.html",
+    "report.md",
+    "results.csv",
+    "relative_improvement.csv",
+    "tables",
+    "figures",
+)
+"""What a report writes into its folder."""
 MAX_LINKS = 500
 
 
@@ -30,13 +44,15 @@ class TableSource:
 
     Attributes:
         path: CSV file or folder of runs that was read.
-        notes: sentences on what was left out.
+        notes: sentences on how it was read and what was left out.
+        missing: in words, how many runs are missing from it.
         provenance: content of provenance.json: `input`, name of the file or folder; `sha256` of a file;
             `report`, command, time, commit and versions of the report; `runs`, the same for each run.
     """
 
     path: Path
     notes: Sequence[str]
+    missing: str
     provenance: dict[str, Any]
 
 
@@ -74,6 +90,35 @@ class Section:
     cells: list[tuple[str, str, str]]
 
 
+def require_usable(out: Path, source: Path) -> None:
+    """Refuse a folder in which the report would replace files that no report has written.
+
+    A folder with the provenance.json of a report may be written again.
+
+    Args:
+        out: folder of the report.
+        source: what the report is made from.
+
+    Raises:
+        UserError: names the file.
+    """
+    for name in FILES:
+        path = out / name
+        if path.exists() and (path.samefile(source) or path.resolve() in source.resolve().parents):
+            raise UserError(f"the report in {out} would replace its input {source}; name another --out")
+    found = [name for name in FILES if (out / name).exists()]
+    if found and not _is_report(out):
+        raise UserError(f"--out {out} holds {found[0]}, which no report has written; name another folder")
+
+
+def _is_report(out: Path) -> bool:
+    try:
+        content = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # of the json module and of decoding
+        return False
+    return isinstance(content, dict) and {"input", "report", "runs"} <= set(content)
+
+
 def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[ReportTable]) -> Path:
     """Write all files of the report.
 
@@ -92,7 +137,8 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
     computed = [(table, table.compute(findings)) for table in tables]
     sections = [_section(findings, setting, computed) for setting in findings.settings]
     content = {
-        "title": source.path.name,
+        "title": clean(source.path.name),
+        "overview": overview(findings, source),
         "questions": by_question(findings.answers),
         "sections": sections,
         "limitations": [*limitations(findings), *source.notes],
@@ -101,18 +147,19 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
         "provenance": source.provenance,
         "links": _links(findings.table, source.path, out),
         "row_count": len(findings.table),
-        "markdown": markdown,
+        "markdown": lambda frame: Raw(markdown(frame)),
+        "code": lambda text: Raw(markdown_code(text)),
     }
     page = out / "index.html"
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
+        write_json(out / "provenance.json", source.provenance)  # first: it marks the folder as a report's
         _write_csv(findings.table, out / "results.csv")
         for table, frame in computed:
             if table.csv:
                 columns = list(table.csv_columns or frame.columns)
                 _write_csv(frame[columns], out / table.csv, float_format="%.6g")
-        write_json(out / "provenance.json", source.provenance)
         for section in sections:
             for shown in section.tables:
                 write_text(out / "tables" / f"{shown.name}.md", markdown(shown.frame))
@@ -126,6 +173,14 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror or error}") from None
     return page
+
+
+def overview(findings: Findings, source: TableSource) -> str:
+    """A sentence on how many networks there are, and how many runs are missing."""
+    networks, targets = len(findings.table), findings.table["target"].nunique()
+    count = f"{networks} trained network{'s' * (networks > 1)}"
+    where = f" on {targets} targets" if targets > 1 else ""
+    return f"{clean(source.path.name)}: {count}{where}; {source.missing}."
 
 
 def console_summary(findings: Findings) -> str:
@@ -150,19 +205,23 @@ def _section(
     for table, frame in computed:
         rows = frame[frame["setting"] == setting] if len(frame) else frame
         if len(rows):
+            text = table.text(rows, findings.options)
             shown.append(
                 ShownTable(
                     name=f"{prefix}{table.name}",
                     title=table.title,
-                    frame=table.text(rows, findings.options),
-                    note=table.note(findings.options) if table.note else "",
+                    frame=text,
+                    note=table.note(list(text.columns), findings.options) if table.note else "",
                 )
             )
     return Section(
         title=setting,
         tables=shown,
         figures=figures(findings, setting, prefix),
-        cells=best_cells(findings.summary[findings.summary["setting"] == setting]),
+        cells=best_cells(
+            findings.summary[findings.summary["setting"] == setting],
+            {name for name, _ in random_pools(findings.comparisons)},
+        ),
     )
 
 
@@ -178,15 +237,25 @@ def _links(table: pd.DataFrame, source: Path, out: Path) -> list[tuple[str, str]
 
 def _write_csv(frame: pd.DataFrame, path: Path, **options: Any) -> None:
     with replacing(path) as scratch:
-        frame.to_csv(scratch, index=False, **options)
+        csv_file.write(frame, scratch, **options)
 
 
 def _template(name: str) -> jinja2.Template:
+    is_markdown = name.endswith(".md.j2")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("nastransfer_nni.report"),
-        autoescape=jinja2.select_autoescape(("html.j2",)),
+        autoescape=not is_markdown,
+        finalize=_in_markdown if is_markdown else None,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template(name)
+
+
+class Raw(str):
+    """Markdown that is not escaped again."""
+
+
+def _in_markdown(value: object) -> str:
+    return value if isinstance(value, Raw) else markdown_text(str(value))

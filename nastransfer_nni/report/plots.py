@@ -221,25 +221,24 @@ def cost_figure(rows: pd.DataFrame) -> Figure:
         rows: rows of one setting, as `cost_table` returns them.
     """
     figure, axes = _figure(3.6)
-    axes.set_xscale("log")
-    searched = rows[rows["search_seconds"] > 0].assign(hours=lambda part: part["search_seconds"] / 3600)
+    searched = rows[rows["search_seconds"] > 0]
+    unit, size = _time_unit(searched["search_seconds"])
+    searched = searched.assign(cost=searched["search_seconds"] / size)
     free = rows[rows["search_seconds"] == 0]
     for row in free.to_dict("records"):
         axes.axhline(row["top1"], color=GREY, lw=1.2, ls="--")
     if len(free):
         axes.plot([], [], "--", color=GREY, lw=1.2, label=BASELINE)
-    front = searched[searched["on_front"]].sort_values("hours")
-    axes.step(front["hours"], front["top1"], where="post", color=INK, lw=1, alpha=0.6)
+    front = searched[searched["on_front"]].sort_values("cost")
+    axes.step(front["cost"], front["top1"], where="post", color=INK, lw=1, alpha=0.6)
     for index, (name, part) in enumerate(searched.groupby("strategy", sort=False)):
         color = PALETTE[index % len(PALETTE)]
         for is_front, points in part.groupby("on_front"):
             face = color if is_front else "none"
-            axes.plot(points["hours"], points["top1"], "o", ms=5.5, mec=color, mfc=face)
+            axes.plot(points["cost"], points["top1"], "o", ms=5.5, mec=color, mfc=face)
         axes.plot([], [], "o", ms=5.5, color=color, label=_folded(str(name)))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("search cost, hours")
+    _scale_cost(axes, searched["cost"].min(), searched["cost"].max())
+    axes.set_xlabel(f"search cost, {unit}")
     axes.set_ylabel("mean top-1 on the target, %")
     _legend(figure, list(searched["strategy"].unique()))
     return figure
@@ -284,6 +283,31 @@ def _clip_wide_intervals(axes: Axes, rows: pd.DataFrame) -> None:
     reach = max(1.3 * np.quantile(ends, 0.9), 1.15 * np.abs(shown[:, 1]).max(), 1e-6)
     low, high = min(np.nanmin(shown), 0.0), max(np.nanmax(shown), 0.0)
     axes.set_xlim(max(low, -reach) - 0.04 * reach, min(high, reach) + 0.04 * reach)
+
+
+def _time_unit(seconds: pd.Series[float]) -> tuple[str, float]:
+    """The unit in which the durations are best read, and its seconds: the largest that most reach."""
+    typical = float(np.exp(np.log(seconds).mean()))
+    units = (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+    return next(((name, size) for name, size in units if typical >= 2 * size), units[-1])
+
+
+def _scale_cost(axes: Axes, low: float, high: float) -> None:
+    """Give the x axis a logarithmic scale where the values span it, and ticks that do not touch."""
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if high < 8 * low:
+        edge = 0.1 * (high - low) or 0.1 * high
+        axes.set_xlim(low - edge, high + edge)
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10)))
+        return
+    decades = np.log10(high / low)
+    axes.set_xscale("log")
+    axes.set_xlim(low / 10 ** (0.06 * decades), high * 10 ** (0.06 * decades))
+    every = max(1.0, np.ceil(decades / 6))
+    subs = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 3 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(base=10**every, subs=subs, numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _wrapped(place: str) -> str:

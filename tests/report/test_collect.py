@@ -5,7 +5,7 @@ import pytest
 
 from nastransfer_nni.architecture.file import Architecture
 from nastransfer_nni.report import collect
-from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics import reading, table
 from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
 from tests.report.pages import make_from, read
@@ -48,10 +48,12 @@ def test_finished_transfers_below_a_folder_become_rows(tmp_path):
     write_run(tmp_path, "a/one", found_by=FOUND_BY, top1=91.5)
     write_run(tmp_path, "a/two")
     write_run(tmp_path, "b/three", status="failed")
-    (tmp_path / "search").mkdir()
-    (tmp_path / "search" / "config.yaml").write_text("command: search\n")
-    rows, notes, provenance = collect.collect(tmp_path)
-    assert notes == ["Runs left out: 1 failed."]
+    for name, command in (("search", "search"), ("hydra", "{}")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text(f"command: {command}\n")
+    rows, notes, provenance, missing = collect.collect(tmp_path)
+    assert missing == "1 search interrupted, 1 transfer failed"
+    assert notes == [f"Runs left out because they are not finished: {missing}."]
     assert rows["run"].tolist() == ["a/one", "a/two"]
     one, two = rows.to_dict("records")
     assert (one["strategy"], one["strategy_options"]) == ("darts", '{"order":2}')
@@ -60,35 +62,108 @@ def test_finished_transfers_below_a_folder_become_rows(tmp_path):
     assert provenance["a/one"]["fingerprints"] == ["abc"]
 
 
+LONG_NUMBER = '{"status": %s}' % ("9" * 5000)
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
         ("summary.json", "{"),
+        ("summary.json", ""),
         ("summary.json", "[]"),
         ("summary.json", '{"top1": 90}'),
+        ("summary.json", '{"top1": 970, "target": "digits"}'),
+        ("summary.json", '{"top1": true, "target": "digits"}'),
+        ("summary.json", '{"top1": 90, "target": ["digits"]}'),
+        ("summary.json", '{"top1": NaN, "target": "digits", "params": -1}'),
+        ("summary.json", LONG_NUMBER),
+        ("summary.json", "[" * 100_000),
         ("architecture.json", None),
+        ("architecture.json", ""),
         ("architecture.json", "\xff"),
         ("architecture.json", "{}"),
+        ("architecture.json", LONG_NUMBER),
         ("architecture.json", architecture_json(found_by="me")),
         ("architecture.json", architecture_json(found_by={"options": [1]})),
+        ("architecture.json", architecture_json(found_by={"strategy": {}})),
         ("architecture.json", architecture_json(genotype={})),
         ("status.json", "{"),
-        ("config.yaml", "command: transfer\noptions: [1]\n"),
+        ("status.json", ""),
+        ("status.json", '{"status": "done"}'),
+        ("status.json", LONG_NUMBER),
+        ("config.yaml", ""),
+        ("config.yaml", "command: ["),
+        ("config.yaml", "command: transfer\nat: 2024-02-31\n"),
+        ("config.yaml", "[" * 10_000),
+        ("config.yaml", "\xff"),
+        ("config.yaml", None),
+        ("metrics.jsonl", '{"step": 1}\n{"step'),
+        ("metrics.jsonl", "\xff\n"),
     ],
 )
-def test_a_damaged_run_is_left_out_or_read_without_what_it_lacks(tmp_path, file, content):
+def test_a_damaged_run_is_named_and_left_out(tmp_path, file, content):
     write_run(tmp_path, "good")
     damaged = write_run(tmp_path, "damaged", train_seed=1)
     if content is None:
         (damaged / file).unlink()
     else:
         (damaged / file).write_text(content, encoding="latin-1")
-    rows, notes, provenance = collect.collect(tmp_path)
-    if file == "config.yaml":  # says where the architecture came from, which the folder's name replaces
-        assert rows["strategy"].tolist() == ["damaged", "DARTS_V2"]
-    else:
-        assert rows["run"].tolist() == list(provenance) == ["good"]
-        assert notes in (["Runs left out: 1 damaged."], ["Runs left out: 1 interrupted."])
+    rows, notes, provenance, missing = collect.collect(tmp_path)
+    assert rows["run"].tolist() == list(provenance) == ["good"]
+    assert missing == "1 damaged"
+    assert len(notes) == 1
+    assert notes[0].startswith(f"Damaged runs left out: damaged ({file}")
+
+
+def test_a_run_whose_options_are_damaged_is_called_by_its_folder(tmp_path):
+    write_run(tmp_path, "odd")
+    (tmp_path / "odd" / "config.yaml").write_text("command: transfer\noptions: &a [*a]\nversions: 3\n")
+    rows, _, provenance, missing = collect.collect(tmp_path)
+    assert rows["strategy"].tolist() == ["odd"]
+    assert provenance == {"odd": {"fingerprints": []}}
+    assert missing == ""
+
+
+def test_cells_of_one_name_are_different_strategies_and_no_file_is_the_random_baseline(tmp_path):
+    cells = {"a": "DARTS_V2", "b": "PC_DARTS_cifar", "c": "DARTS_V2", "d": "DARTS_V1"}
+    files = {"a": "pa/genotype.txt", "b": "pb/genotype.txt", "c": "pc/genotype.txt", "d": "random.txt"}
+    for name, cell in cells.items():
+        folder = write_run(tmp_path, name, train_seed=ord(name))
+        config = {"command": "transfer", "options": {"arch": f"/home/someone/{files[name]}"}}
+        (folder / "config.yaml").write_text(json.dumps(config))
+        Architecture(zoo()[cell].genotype, name).write(folder / "architecture.json")
+    rows, notes, _, _ = collect.collect(tmp_path)
+    assert rows["strategy"].tolist() == ["genotype"] * 3 + ["random"]
+    options = dict(zip(rows["run"], rows["strategy_options"], strict=True))
+    assert options["a"] == options["c"] != options["b"]
+    assert not table.is_baseline(rows).any()
+    assert notes == ["Different cells have the name genotype, random; the option cell tells them apart."]
+
+
+def test_the_same_run_twice_is_refused_by_the_names_of_its_folders(tmp_path):
+    for name in ("one", "copy"):
+        write_run(tmp_path, name, found_by=FOUND_BY)
+    with pytest.raises(UserError, match="runs copy and one are the same run"):
+        collect.collect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "portable"),
+    [
+        ("python /opt/env/bin/nastransfer transfer --arch DARTS_V2", "nastransfer transfer --arch DARTS_V2"),
+        ("python -m x --out {root}/a --config=/etc/my/x.yml", "python -m x --out a --config=x.yml"),
+        ("python -m x --target 'folder:/data/my images'", "python -m x --target 'folder:my images'"),
+        ("python -m x ../a ./b c/d https://a.b/c", "python -m x ../a ./b c/d https://a.b/c"),
+        ("python -m x 'it", "python -m x ''\"'\"'it'"),
+    ],
+)
+def test_the_provenance_of_runs_has_no_paths_of_the_machine(tmp_path, command, portable):
+    folder = write_run(tmp_path, "a")
+    config = {"command": "transfer", "command_line": command.format(root=tmp_path), "at": "t", "host": "h"}
+    config["continued"] = [{"command_line": command.format(root=tmp_path)}]
+    (folder / "config.yaml").write_text(json.dumps(config))
+    found = collect.collect(tmp_path).provenance["a"]
+    assert found["command_line"] == found["continued"][0]["command_line"] == portable
 
 
 def test_a_report_of_runs_links_to_them_and_keeps_their_provenance(tmp_path):
@@ -106,13 +181,13 @@ def test_runs_of_version_0_1_have_todays_names_of_options(tmp_path):
         found_by = {"strategy": "darts", "seed": version, "options": {option: 0.001}}
         path = write_run(tmp_path, str(version), found_by=found_by) / "architecture.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
-    rows, _, _ = collect.collect(tmp_path)
+    rows = collect.collect(tmp_path).rows
     assert rows["strategy_options"].tolist() == ['{"alpha_lr":0.001}'] * 2
 
 
 def test_a_folder_without_finished_transfers_is_refused(tmp_path):
     write_run(tmp_path, "a", status="failed")
-    with pytest.raises(UserError, match=r"no finished transfer below .* \(1 failed\)"):
+    with pytest.raises(UserError, match=r"no finished transfer below .* \(1 transfer failed\)"):
         collect.collect(tmp_path)
 
 
@@ -123,13 +198,13 @@ def test_searches_with_different_settings_are_different_strategies(tmp_path):
         "c": {"setting": {"epochs": 9, "width": 4}, "search_samples": 0},
     }.items():
         write_run(tmp_path, name, found_by={"strategy": "darts", "seed": name, **found})
-    rows, _, _ = collect.collect(tmp_path)
+    rows = collect.collect(tmp_path).rows
     assert rows["strategy_options"].tolist() == ['{"epochs":5}', '{"epochs":9}', ""]
 
 
 def results(*rows):
     columns = ("target", "protocol_hash", "strategy", "source", "search_seed", "train_seed", "top1")
-    return table.check(pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]))[0]
+    return reading.check(pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]))[0]
 
 
 def test_the_source_accuracy_of_a_cell_is_the_mean_of_its_trainings_there():

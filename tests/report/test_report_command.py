@@ -45,7 +45,7 @@ def refused(capsys, *arguments):
         ("nowhere", "--input: no such file or folder"),
         ("good.csv --out good.csv", "--out: is a file; name a folder"),
         ("good.csv --out good.csv/report", "cannot write the report to"),
-        ("good.csv --out blocked", "cannot write the report to blocked: File exists"),
+        ("good.csv --out blocked", "--out blocked holds figures, which no report has written"),
         ("good.csv --margin 0", "--margin"),
         ("good.csv --margin 100", "--margin"),
         ("good.csv --margin nan", "--margin"),

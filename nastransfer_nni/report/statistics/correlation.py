@@ -54,8 +54,8 @@ def correlations(table: pd.DataFrame, options: AnalysisOptions) -> list[Correlat
     out.
     """
     found = []
-    for setting, rows in settings(table[table["source_top1"].notna()]):
-        for source, part in rows.groupby("source", sort=False):
+    for setting, rows in settings(table):
+        for source, part in rows[rows["source_top1"].notna()].groupby("source", sort=False):
             cells = _cells(part)
             x, y = cells["source_top1"].to_numpy(), cells["top1"].to_numpy()
             if len(cells) < MIN_CELLS or len(set(x)) == 1 or len(set(y)) == 1:

@@ -24,6 +24,7 @@ from nastransfer_nni.report.statistics.table import (
     label,
     place_name,
     settings,
+    space_of,
     target_names,
 )
 
@@ -209,7 +210,7 @@ def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, str, str, str, pd.DataFra
     for (source, proxy, strategy, options), part in searched.groupby(columns, sort=False):
         yield str(source), str(proxy), str(strategy), str(options), part
     for text in rows.loc[is_baseline(rows), "strategy_options"].unique():
-        space = text.removeprefix('{"space":"').removesuffix('"}')
+        space = space_of(text) or ""
         if space not in set(searched["strategy"]) and (space or searched.empty):
             yield "", "", space or BASELINE, "", searched.iloc[:0]
 

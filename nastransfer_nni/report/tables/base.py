@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -24,7 +24,8 @@ class ReportTable:
             names are the headings.
         csv: path of the CSV file in the report's folder; empty for no CSV file.
         csv_columns: columns of the CSV file, in order; empty for all that `compute` returns.
-        note: returns the explanation below the table; None for no explanation.
+        note: returns the explanation below the table, given the columns that it shows; None for no
+            explanation.
     """
 
     name: str
@@ -33,4 +34,4 @@ class ReportTable:
     text: Callable[[pd.DataFrame, AnalysisOptions], pd.DataFrame]
     csv: str = ""
     csv_columns: tuple[str, ...] = ()
-    note: Callable[[AnalysisOptions], str] | None = None
+    note: Callable[[Collection[str], AnalysisOptions], str] | None = None

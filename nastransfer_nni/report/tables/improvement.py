@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from nastransfer_nni.report.statistics.options import AnalysisOptions
@@ -34,7 +36,7 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
             "RI %": numbers(rows["relative_improvement"], "{:+.2f}"),
             f"{options.confidence:.0%} interval": intervals(rows["ci_low"], rows["ci_high"]),
             "p": map(p_value, rows["p_holm"]),
-            f"p beyond ±{options.margin:g}%": map(p_value, rows["p_equivalent_holm"]),
+            _beyond(options): map(p_value, rows["p_equivalent_holm"]),
             "Runs": [
                 f"{n} and {random} random" for n, random in zip(rows["n"], rows["n_random"], strict=True)
             ],
@@ -46,12 +48,21 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
     )
 
 
-def _note(options: AnalysisOptions) -> str:
-    return (
-        "RI is 100 (mean searched − mean random) / mean random. The column p tests for any difference from "
-        f"random, the column p beyond ±{options.margin:g}% for a difference larger than the margin (two "
-        "one-sided tests). Both are corrected by Holm's method over all rows."
-    )
+def _note(columns: Collection[str], options: AnalysisOptions) -> str:
+    beyond = _beyond(options)
+    sentences = {
+        "RI %": "RI is 100 (mean searched − mean random) / mean random.",
+        "p": "The column p tests for any difference from random.",
+        beyond: f"The column {beyond} tests for a difference larger than the margin (two one-sided tests).",
+    }
+    shown = [sentence for column, sentence in sentences.items() if column in columns]
+    if {"p", beyond} & set(columns):
+        shown.append("p-values are corrected by Holm's method over all rows.")
+    return " ".join(shown)
+
+
+def _beyond(options: AnalysisOptions) -> str:
+    return f"p beyond ±{options.margin:g}%"
 
 
 TABLE = ReportTable(

@@ -9,7 +9,7 @@ import pandas as pd
 from nastransfer_nni.base.format import duration
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.tables.base import ReportTable
-from nastransfer_nni.report.tables.text import intervals, numbers, places, text_table
+from nastransfer_nni.report.tables.text import intervals, numbers, places, quantities, text_table
 
 
 def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
@@ -20,8 +20,8 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
             "Strategy": rows["strategy"],
             "Top-1 %": numbers(rows["top1"], "{:.2f}"),
             f"{options.confidence:.0%} interval": intervals(rows["ci_low"], rows["ci_high"]),
-            "Params": numbers(rows["params"] / 1e6, "{:.2f}M"),
-            "Mult-adds": numbers(rows["mult_adds"] / 1e6, "{:.1f}M"),
+            "Params": quantities(rows["params"]),
+            "Mult-adds": quantities(rows["mult_adds"]),
             "Parameter-free": numbers(100 * rows["parameter_free_share"], "{:.0f}%"),
             "Search": map(duration, rows["search_seconds"]),
             "Search images": numbers(rows["search_samples"], "{:,.0f}"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -24,6 +26,11 @@ def numbers(values: Iterable[float], form: str) -> list[str]:
     return ["" if math.isnan(value) else form.format(value) for value in values]
 
 
+def quantities(values: Iterable[float]) -> list[str]:
+    """Each value in three digits with its thousands, millions or billions, such as `28.6K`; empty for NaN."""
+    return ["" if math.isnan(value) else _quantity(value) for value in values]
+
+
 def intervals(low: Iterable[float], high: Iterable[float]) -> list[str]:
     """Each interval in two decimals, such as `1.20 to 3.45`; empty for NaN."""
     return ["" if math.isnan(a) else f"{a:.2f} to {b:.2f}" for a, b in zip(low, high, strict=True)]
@@ -42,7 +49,7 @@ def places(rows: pd.DataFrame) -> list[str]:
 def markdown(frame: pd.DataFrame) -> str:
     """A frame of text as a Markdown table."""
     lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
-    return "".join("| " + " | ".join(_markdown_cell(cell) for cell in line) + " |\n" for line in lines)
+    return "".join("| " + " | ".join(markdown_text(cell) for cell in line) + " |\n" for line in lines)
 
 
 def latex(frame: pd.DataFrame) -> str:
@@ -51,5 +58,22 @@ def latex(frame: pd.DataFrame) -> str:
     return text.translate(LATEX_MATH)
 
 
-def _markdown_cell(text: str) -> str:
-    return " ".join(text.replace("|", r"\|").splitlines())
+def _quantity(value: float) -> str:
+    rounded = float(f"{value:.3g}")
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if rounded >= size:
+            return f"{rounded / size:#.3g}".rstrip(".") + unit
+    return f"{rounded:g}"
+
+
+def markdown_text(text: str) -> str:
+    """The text so that Markdown shows it as it is: no markup, no HTML, one line."""
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"[\\`*\[\]|~]|(?<!\w)_|_(?!\w)|^(?:[#+-]|\d+[.)])(?= )", r"\\\g<0>", escaped)
+
+
+def markdown_code(text: str) -> str:
+    """The text as a span of code, fenced so that no backtick in it ends the span."""
+    line = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence}{line}{fence}" if len(fence) == 1 else f"{fence} {line} {fence}"

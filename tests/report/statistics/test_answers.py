@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.answers import ALIKE, PROXY, RANDOM
 from nastransfer_nni.report.statistics.findings import Findings
 from nastransfer_nni.report.statistics.options import AnalysisOptions
@@ -10,7 +10,7 @@ from tests.report.statistics.studies import study
 
 
 def answers(frame, **options):
-    found = Findings(table.check(frame)[0], AnalysisOptions(replicates=2000, **options))
+    found = Findings(reading.check(frame)[0], AnalysisOptions(replicates=2000, **options))
     return {each.question: each for each in found.answers}
 
 

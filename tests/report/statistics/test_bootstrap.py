@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.bootstrap import arm
 from tests.report.statistics.studies import study
 
@@ -21,7 +21,7 @@ def ragged(seed=0, shape=RAGGED):
         for s, trainings in enumerate(searches)
         for t in range(trainings)
     ]
-    return table.check(pd.DataFrame(rows).assign(top1=90 + rng.normal(size=len(rows))))[0]
+    return reading.check(pd.DataFrame(rows).assign(top1=90 + rng.normal(size=len(rows))))[0]
 
 
 def tree(rows):
@@ -111,7 +111,7 @@ def test_equal_runs_leave_doubt_only_where_the_limit_equals_them():
 
 
 def test_replicates_depend_neither_on_other_rows_nor_on_their_order():
-    rows, _ = table.check(study())
+    rows, _ = reading.check(study())
     one = rows[(rows["strategy"] == "enas") & (rows["proxy"] == "images:0.1")]
     replicates = arm(one, "top1", 1000, 0).replicates
     assert np.array_equal(replicates, arm(one.iloc[::-1], "top1", 1000, 0).replicates)
@@ -119,7 +119,7 @@ def test_replicates_depend_neither_on_other_rows_nor_on_their_order():
 
 
 def test_strategies_on_the_same_proxy_draws_share_their_resampling():
-    rows, _ = table.check(study(deviations=(1.0, 0.01, 0.01)))
+    rows, _ = reading.check(study(deviations=(1.0, 0.01, 0.01)))
     parts = dict(list(rows[rows["proxy"] == "all"].groupby("strategy")))
     enas, nsga2 = parts["enas"], parts["nsga2"]
     other = nsga2.assign(proxy_seed=nsga2["proxy_seed"] + "x")

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
-from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.correlation import coefficients, correlations
 from nastransfer_nni.report.statistics.cost import cost_table
 from nastransfer_nni.report.statistics.improvement import compare
@@ -18,7 +18,7 @@ OPTIONS = AnalysisOptions(replicates=1000)
 
 def cells(source, target, **columns):
     frame = pd.DataFrame({"source_top1": source, "top1": target, "search_seed": range(len(source))})
-    return table.check(frame.assign(target="t", strategy="a", source="s", **columns))[0]
+    return reading.check(frame.assign(target="t", strategy="a", source="s", **columns))[0]
 
 
 def test_coefficients_equal_scipys():
@@ -59,7 +59,7 @@ def test_recall_and_regret_by_hand():
 
 
 def test_trainings_of_one_cell_are_one_dot_and_sources_stay_apart():
-    rows, _ = table.check(study(trainings=3))
+    rows, _ = reading.check(study(trainings=3))
     found = correlations(rows, OPTIONS)
     assert [each.source for each in found] == ["imagenet1k", "cifar10"]
     assert len(found[1].cells) == 5 * 4 * 2
@@ -78,7 +78,7 @@ def test_a_perfect_correlation_and_a_constant_break_nothing():
 
 
 def test_the_front_of_each_setting_is_what_no_row_beats_in_cost_and_accuracy():
-    found = cost_table(compare(table.check(study(targets=("a", "b")))[0], OPTIONS))
+    found = cost_table(compare(reading.check(study(targets=("a", "b")))[0], OPTIONS))
     assert found["setting"].nunique() == 2
     for _, rows in found.groupby("setting"):
         for row in rows.itertuples():
@@ -89,7 +89,7 @@ def test_the_front_of_each_setting_is_what_no_row_beats_in_cost_and_accuracy():
 def test_costs_that_are_not_known_are_left_out_and_random_costs_nothing():
     frame = study()
     frame.loc[frame["strategy"] == "enas", "search_seconds"] = np.nan
-    found = cost_table(compare(table.check(frame)[0], OPTIONS))
+    found = cost_table(compare(reading.check(frame)[0], OPTIONS))
     assert set(found["strategy"]) == {"darts (order=2)", "evolution", "nsga2", "random_ws", "random"}
     assert found.set_index("strategy").loc["random", "search_seconds"] == 0
 
@@ -97,8 +97,8 @@ def test_costs_that_are_not_known_are_left_out_and_random_costs_nothing():
 def test_a_setting_without_known_search_costs_has_no_rows():
     frame = study(targets=("a", "b"))
     frame.loc[frame["target"] == "a", "search_seconds"] = np.nan
-    found = cost_table(compare(table.check(frame)[0], OPTIONS))
-    assert set(found["setting"]) == {"b (large-batch-imagenet 3f9c0a71d2)"}
+    found = cost_table(compare(reading.check(frame)[0], OPTIONS))
+    assert set(found["setting"]) == {"b, protocol large-batch-imagenet"}
 
 
 def test_detectable_differences_are_the_published_ones():

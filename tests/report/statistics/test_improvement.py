@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.improvement import Verdict, compare, relative_improvement
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.tables.improvement import CSV_COLUMNS
@@ -24,7 +24,7 @@ PUBLISHED = {
 
 
 def improve(frame, **options):
-    rows, _ = table.check(frame)
+    rows, _ = reading.check(frame)
     chosen = AnalysisOptions(**{"replicates": 2000} | options)
     return relative_improvement(compare(rows, chosen), chosen)
 
@@ -37,7 +37,7 @@ def flat(searched, random, **columns):
 
 
 def test_published_relative_improvements_to_two_decimals(published):
-    rows, _ = table.read(published)
+    rows, _ = reading.read(published)
     options = AnalysisOptions(replicates=2000)
     found = relative_improvement(compare(rows, options), options)
     assert set(CSV_COLUMNS) <= set(found.columns)
@@ -55,7 +55,7 @@ def test_published_relative_improvements_to_two_decimals(published):
 
 def test_intervals_of_published_runs_agree_with_welchs(published):
     raw = pd.read_csv(published)
-    rows, _ = table.read(published)
+    rows, _ = reading.read(published)
     found = relative_improvement(compare(rows, AnalysisOptions()), AnalysisOptions()).set_index(
         ["setting", "strategy"]
     )
@@ -154,4 +154,4 @@ def test_a_target_with_two_protocols_is_named_with_them():
     frame.loc[(frame["target"] == "a") & (frame.index % 2 == 0), "protocol_hash"] = "other"
     names = set(improve(frame, replicates=1000)["target"])
     assert "b" in names
-    assert names - {"b"} == {f"a (large-batch-imagenet {code})" for code in ("other", "3f9c0a71d2")}
+    assert names - {"b"} == {f"a, protocol large-batch-imagenet {code}" for code in ("other", "3f9c0a71d2")}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.improvement import compare
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.ranking import critical_differences, movements, rankings
@@ -14,7 +14,7 @@ OPTIONS = AnalysisOptions(replicates=2000)
 
 
 def comparisons(**options):
-    return compare(table.check(study(**options))[0], OPTIONS)
+    return compare(reading.check(study(**options))[0], OPTIONS)
 
 
 def test_probabilities_sum_to_one_and_the_best_is_first():
@@ -77,7 +77,7 @@ def swapped(seed=0):
     frame = study(seed=seed, draws=10, searches=1, strategies={"a": 0.6, "b": 0.1, "c": -0.6})
     last = frame["proxy"] == "all"
     frame.loc[last, "strategy"] = frame.loc[last, "strategy"].map({"a": "c", "c": "a", "b": "b"})
-    return compare(table.check(frame)[0], OPTIONS)
+    return compare(reading.check(frame)[0], OPTIONS)
 
 
 def test_a_true_swap_is_found_and_named():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nastransfer_nni.report.statistics import table
+from nastransfer_nni.report.statistics import reading, table
 from search_spaces.errors import UserError
 from tests.report.statistics.studies import study
 
@@ -16,13 +16,13 @@ SHORT = (
 def read(tmp_path, text):
     path = tmp_path / "table.csv"
     path.write_text(text)
-    return table.read(path)
+    return reading.read(path)
 
 
 def test_a_full_table_comes_back_from_its_csv(tmp_path):
-    rows, notes = table.check(study())
+    rows, notes = reading.check(study())
     rows.to_csv(tmp_path / "results.csv", index=False)
-    again, notes_again = table.read(tmp_path / "results.csv")
+    again, notes_again = reading.read(tmp_path / "results.csv")
     pd.testing.assert_frame_equal(rows, again)
     assert tuple(rows.columns) == table.COLUMNS
     assert notes == notes_again == []
@@ -34,7 +34,7 @@ def test_a_short_table_becomes_a_full_one_that_keeps_each_methods_own_random_cel
     assert table.baseline_of(rows, "darts")["top1"].tolist() == [96.5]
     assert table.baseline_of(rows, "enas")["top1"].tolist() == [95.0]
     rows.to_csv(tmp_path / "full.csv", index=False)
-    again, _ = table.read(tmp_path / "full.csv")
+    again, _ = reading.read(tmp_path / "full.csv")
     pd.testing.assert_frame_equal(rows, again)
 
 
@@ -54,8 +54,8 @@ def test_a_short_table_becomes_a_full_one_that_keeps_each_methods_own_random_cel
         ("target,strategy,top1\nc10,a,97\nc10,b,inf\n", "row 3: top1 is 'inf'"),
         ("target,strategy,top1,train_seconds\nc10,a,97,inf\n", "row 2: train_seconds is 'inf'"),
         ("target,strategy,top1,top1 \nc10,a,97,96\n", "column 'top1' occurs more than once"),
-        ("target,strategy,top1\nc10,a,97,1\nc10,b,96,2\n", "more fields than the header"),
-        ("target,strategy,top1\nc10,a,97\nc10,b,96,2\n", "cannot be read"),
+        ("target,strategy,top1\nc10,a,97,1\nc10,b,96,2\n", "row 2 has 4 fields, but the header has 3"),
+        ("target,strategy,top1\nc10,a,97\nc10,b,96,2\n", "row 3 has 4 fields"),
         ("", "cannot be read"),
         (
             "target,strategy,search_seed,train_seed,top1\nc10,a,0,0,97\nc10,a,1,0,97\nc10,a,0,0,96\n",
@@ -75,7 +75,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes(b"target,strategy,top1\n\xff\xfe,a,90\n")
     with pytest.raises(UserError, match="cannot be read as a CSV table"):
-        table.read(path)
+        reading.read(path)
 
 
 def test_rows_without_a_result_and_columns_without_use_are_named(tmp_path):
@@ -88,7 +88,7 @@ def test_rows_without_a_result_and_columns_without_use_are_named(tmp_path):
 
 
 def test_options_make_another_strategy_however_they_are_written():
-    rows, _ = table.check(
+    rows, _ = reading.check(
         pd.DataFrame(
             {
                 "target": "t",
@@ -105,7 +105,7 @@ def test_options_make_another_strategy_however_they_are_written():
 def test_random_search_is_no_baseline():
     frame = study(random_cells=3)
     frame.loc[frame["strategy"] == "random", "strategy_options"] = [json.dumps({"candidates": 10}), "", ""]
-    rows, _ = table.check(frame)
+    rows, _ = reading.check(frame)
     assert table.is_baseline(rows).sum() == 2
     assert len(table.baseline_of(rows, "darts")) == 2
 
@@ -113,14 +113,14 @@ def test_random_search_is_no_baseline():
 def test_a_random_cell_that_several_proxies_list_counts_once():
     frame = study(random_cells=3, trainings=2)
     random = frame[frame["strategy"] == "random"]
-    rows, _ = table.check(pd.concat([frame, random.assign(proxy="images:0.1")]))
+    rows, _ = reading.check(pd.concat([frame, random.assign(proxy="images:0.1")]))
     assert len(table.baseline_of(rows, "darts")) == len(random) == 6
 
 
 def test_targets_and_protocols_are_kept_apart():
     frame = study(targets=("a", "b"))
     frame.loc[frame.index[::2], "protocol_hash"] = "other"
-    rows, _ = table.check(frame)
+    rows, _ = reading.check(frame)
     parts = list(table.settings(rows))
     assert len(parts) == 4
     assert sum(len(part) for _, part in parts) == len(rows)
