@@ -44,7 +44,7 @@ def describe(
         lines.append(
             f"  {len(of_kind)} {plural} left: {trained:,} images trained on, {scored:,} scored, {time}"
         )
-    speed = f"at {images_per_second:,g} images/s" if images_per_second else "at this machine's speed"
+    speed = f"at {images_per_second:,g} images/s" if images_per_second else "on one core of this machine"
     lines.append(
         f"  in all {duration(sum(cost.seconds for cost in costs.values()))}, one job at a time {speed}"
     )

@@ -1,10 +1,15 @@
-"""Training speed of this machine, measured on one batch of random images."""
+"""Training speed of one core of this machine, measured on one batch of random images.
+
+One core, because jobs that run side by side get about one each, and because threads on several cores wait for
+each other: on a busy machine their speed would be that of the other programs.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,7 +61,18 @@ class NetworkSize:
         return min(MAX_BATCH_SIZE, self.batch_size)
 
 
+@contextmanager
+def _one_core() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @cache
+@_one_core()
 def network_speed(size: NetworkSize) -> float:
     """Images per second, forward and backward, of a network with a random cell."""
     network = DartsModel(
@@ -80,6 +96,7 @@ def network_speed(size: NetworkSize) -> float:
 
 
 @cache
+@_one_core()
 def supernet_speed(options: Options, size: NetworkSize) -> float:
     """Images per second in the training steps of a search on shared weights.
 
