@@ -54,7 +54,7 @@ def test_a_mistyped_flag_is_refused_in_one_line(capsys, path):
         (["search", "--source", "cifar11"], "did you mean 'cifar10'"),
         (["search", "--source", "./nowhere"], "no folder"),
         (["search", "--strategy", "dart"], "did you mean 'darts'?"),
-        (["search", "--strategy", "darts:speed=9"], "darts has no option 'speed'"),
+        (["search", "--strategy", "darts:speed=9"], "unknown darts option 'speed'; known: alpha_lr"),
         (["search", "--strategy", "darts:alpha_lr=fast"], "alpha_lr"),
         (["search", "--proxy", "clases:3"], "did you mean 'classes'?"),
         (["search", "--epochs", "0"], "--epochs: Input should be greater than or equal to 1 (got 0)"),
