@@ -70,9 +70,10 @@ def collect(folder: Path) -> Collected:
         name = writable(path.relative_to(folder).as_posix())
         try:
             config = _config(path)
-            command = config.get("command")
-            status = _status(path)
-            if status != "completed" and command in (SEARCH, COMMAND):
+            if not config:
+                continue
+            command, status = config["command"], _status(path)
+            if status != "completed":
                 unfinished[command, status] += 1
             elif command == COMMAND:
                 summary, architecture = _results(path)
@@ -164,7 +165,7 @@ def _config(path: Path) -> dict[str, Any]:
         ValueError,
     ):  # PyYAML's own, for a date such as 2024-02-31
         config = None
-    if isinstance(config, dict) and isinstance(config.get("command"), str):
+    if isinstance(config, dict) and config.get("command") in (SEARCH, COMMAND):
         return config
     is_run = "status" in (_read_object(path / "status.json") or {})
     if is_run or sum((path / name).exists() for name in MARKS) > 1:

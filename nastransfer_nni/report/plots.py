@@ -59,16 +59,17 @@ def improvement_figure(rows: pd.DataFrame, options: AnalysisOptions) -> Figure:
     rows = rows.loc[rows["relative_improvement"].abs().nlargest(MAX_ROWS).index].sort_index(kind="stable")
     placed: list[tuple[float, dict[Any, Any]]] = []
     heads: list[tuple[float, str]] = []
-    y = 0.0
+    height = 0.0  # in inches, which is the unit of the y axis
     for (source, proxy), group in rows.groupby(["source", "proxy"], sort=False):
         if place := place_name(str(source), str(proxy)):
-            heads.append((y, place))
-            y += 1
+            heads.append((height + _pitch([place]) / 2, place))
+            height += _pitch([place])
         for row in group.to_dict("records"):
-            placed.append((y, row))
-            y += 1
+            pitch = _pitch([str(row["strategy"])])
+            placed.append((height + pitch / 2, row))
+            height += pitch
     labels = [str(row["strategy"]) for _, row in placed]
-    figure, axes = _figure(0.9 + _pitch(labels) * y)
+    figure, axes = _figure(0.9 + height)
     axes.axvspan(-options.margin, options.margin, color=GREY, alpha=0.15, lw=0)
     axes.axvline(0, color=INK, lw=0.8)
     for position, row in placed:
@@ -83,11 +84,15 @@ def improvement_figure(rows: pd.DataFrame, options: AnalysisOptions) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.set_yticks([position for position, _ in placed], [_folded(label) for label in labels])
     axes.tick_params(axis="y", length=0)
-    axes.set_ylim(y - 0.4, -0.6)
+    axes.set_ylim(height, 0)
     _clip_wide_intervals(axes, rows)
     axes.set_xlabel(f"relative improvement over random, % ({options.confidence:.0%} interval)")
-    for verdict, color in {**VERDICT_COLORS, Verdict.INCONCLUSIVE: GREY}.items():
-        axes.plot([], [], "o", ms=5, color=color, label=verdict.name.lower())
+    found = set(rows["verdict"])
+    for verdict, color in {**VERDICT_COLORS, Verdict.INCONCLUSIVE: GREY, Verdict.INSUFFICIENT: GREY}.items():
+        if verdict in found:
+            face = "none" if verdict is Verdict.INSUFFICIENT else color
+            name = "too few runs" if verdict is Verdict.INSUFFICIENT else verdict.name.lower()
+            axes.plot([], [], "o", ms=5, mec=color, mfc=face, label=name)
     figure.legend(
         loc="outside lower center", ncols=4, frameon=False, fontsize=8.5, handletextpad=0.1, columnspacing=1
     )
@@ -127,7 +132,12 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
     """Plot the expected rank of every strategy on each of the first `MAX_PANELS` proxies."""
     shown = rankings[:MAX_PANELS]
     names = list(dict.fromkeys(name for ranking in shown for name in ranking.strategies))
-    figure, axes = _figure(1.2 + 0.3 * len(names))
+    lines = [_folded(name).count("\n") + 1 for name in names]
+    height = max(0.3 * len(names), 0.16 * sum(lines))
+    places = [_wrapped(ranking.place) for ranking in shown]
+    longest = max(len(line) for place in places for line in place.splitlines())
+    is_slanted = longest * len(places) > 42
+    figure, axes = _figure((1.2 if not is_slanted else 0.9 + 0.06 * longest) + height)
     ends: list[tuple[float, int, str, str]] = []
     for index, name in enumerate(names):
         points = [
@@ -138,14 +148,19 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
         color = PALETTE[index % len(PALETTE)]
         axes.plot(*zip(*points, strict=True), "o-", color=color, lw=1.8, ms=5)
         ends.append((points[-1][1], points[-1][0], name, color))
-    apart = 0.075 * max(len(names), 3)
+    inch = max(len(names) - 1, 1) / height  # in ranks
     lowest = -np.inf
     for rank, x, name, color in sorted(ends):
-        lowest = max(rank, lowest + apart)
+        half = 0.08 * (_folded(name).count("\n") + 1) * inch
+        middle = max(rank, lowest + half)
+        lowest = middle + half
         axes.annotate(
-            _folded(name), (x, lowest), xytext=(7, 0), textcoords="offset points", va="center", color=color
+            _folded(name), (x, middle), xytext=(7, 0), textcoords="offset points", va="center", color=color
         )
-    axes.set_xticks(range(len(shown)), [_wrapped(ranking.place) for ranking in shown])
+    axes.set_xticks(range(len(shown)), [each.place for each in shown] if is_slanted else places)
+    if is_slanted:
+        for tick in axes.get_xticklabels():
+            tick.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.2, (len(shown) - 1) * 1.45 + 0.2)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.invert_yaxis()
@@ -311,7 +326,7 @@ def _scale_cost(axes: Axes, low: float, high: float) -> None:
 
 
 def _wrapped(place: str) -> str:
-    return place.replace(" / ", "\n")
+    return "\n".join(line for part in place.split(" / ") for line in textwrap.wrap(part, 20))
 
 
 def _folded(name: str) -> str:

@@ -1,9 +1,14 @@
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nastransfer_nni.architecture.file import Architecture
+from nastransfer_nni.base.files import write_json
 from nastransfer_nni.report import collect
 from nastransfer_nni.report.statistics import reading, table
 from search_spaces.errors import UserError
@@ -113,6 +118,64 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, file, content):
     assert missing == "1 damaged"
     assert len(notes) == 1
     assert notes[0].startswith(f"Damaged runs left out: damaged ({file}")
+
+
+FILES = (
+    "config.yaml",
+    "status.json",
+    "summary.json",
+    "architecture.json",
+    "metrics.jsonl",
+    "provenance.json",
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("9" * 5000),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def damage(path, data):
+    """Change a byte, cut the file short, or give one of its entries another value."""
+    content = path.read_bytes() if path.exists() else b"{}"
+    kind = data.draw(st.sampled_from(["entry", "cut", "byte", "other"]))
+    if kind == "entry":
+        value = json.loads(content)
+        at = value if data.draw(st.booleans()) else value.get("found_by", value)
+        at[data.draw(st.sampled_from([*at, "found_by", "versions", "continued"]))] = data.draw(VALUES)
+        content = json.dumps(value).encode()
+    elif kind == "other":
+        content = data.draw(st.binary() | VALUES.map(lambda value: json.dumps(value).encode()))
+    else:
+        at = data.draw(st.integers(0, len(content)))
+        content = content[:at] + (data.draw(st.binary(min_size=1, max_size=1)) + content[at + 1 :]) * (
+            kind == "byte"
+        )
+    path.write_bytes(content)
+
+
+def good_and_damaged(data):
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_run(root, "good")
+        damage(write_run(root, "damaged", found_by=FOUND_BY) / data.draw(st.sampled_from(FILES)), data)
+        found = collect.collect(root)
+        write_json(root / "provenance.json", found.provenance)  # whatever the files hold, it can be written
+        assert "good" in set(found.rows["run"])
+        assert len(found.rows) == 2 or found.missing
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_no_damage_to_a_run_ends_the_report_of_others(data):
+    good_and_damaged(data)
+
+
+@pytest.mark.slow
+@given(st.data())
+@settings(max_examples=500, deadline=None)
+def test_no_damage_of_many_ends_the_report_of_others(data):
+    good_and_damaged(data)
 
 
 def test_a_run_whose_options_are_damaged_is_called_by_its_folder(tmp_path):

@@ -1,6 +1,8 @@
+import csv
 import html
 import json
 import re
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -229,6 +231,79 @@ def test_names_from_the_table_cannot_break_the_page_or_the_tables(tmp_path):
     assert " ".join(name.split()) in {row["Strategy"] for row in Page(text).rows("RI %")}
     lines = (out / "tables" / "improvement.md").read_text().splitlines()
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
+
+
+HOSTILE = {
+    "html": "<img src=x onerror=alert(1)>",
+    "link": "[a](javascript:alert(1)) `code` *b* _i_",
+    "formula": '=HYPERLINK("http://a.b")',
+    "control": "a\x00\x07\x1b[31m\x85\u2028b\ufffe",
+    "surrogate": "a\ud800b",
+}
+
+
+def test_hostile_names_stay_text_in_every_file(tmp_path):
+    frame = study(draws=2, searches=1, strategies=dict.fromkeys(HOSTILE, 0.0))
+    names = [HOSTILE.get(name, name) for name in frame["strategy"]]
+    frame["strategy"] = pd.Series(names, dtype=object)
+    frame.loc[frame["strategy"] == "random", "strategy_options"] = ""
+    frame["proxy"] = frame["proxy"].replace({"all": HOSTILE["html"]})
+    frame["search_seconds"] = 10.0
+    rows, _ = reading.check(frame)
+    provenance = {
+        "input": "x",
+        "runs": {},
+        "report": {"command_line": "`c` <b>", "at": "t", "git_commit": None},
+    }
+    provenance["report"]["versions"] = {"python": "3"}
+    source = page.TableSource(path=tmp_path / "<b>.csv", notes=["<b>"], missing="<b>", provenance=provenance)
+    findings = Findings(rows, AnalysisOptions(replicates=1000))
+    out = page.write(findings, tmp_path / "out", source, TABLES).parent
+    for path in (out / "figures").glob("*.svg"):
+        ElementTree.parse(path)
+    read(out)
+    for path in out.rglob("*"):
+        text = path.read_text() if path.suffix in (".md", ".html", ".csv", ".tex") else ""
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), path
+        if path.suffix in (".md", ".html"):
+            assert "<img" not in text
+            assert "<b>.csv" not in text
+    markdown = (out / "report.md").read_text()
+    assert r"\[a\](javascript:alert(1)) \`code\` \*b\* \_i\_" in markdown
+    assert "`` `c` <b> ``" in markdown
+    for path in out.rglob("*.csv"):
+        for row in csv.reader(path.open(newline="")):
+            assert not any(field.startswith("=") for field in row), path
+    pd.testing.assert_frame_equal(reading.read(out / "results.csv")[0], rows)
+
+
+def test_the_best_cell_of_random_is_the_last(tmp_path):
+    frame = study(draws=2, searches=1, strategies={"darts": -5.0, "enas": -4.0})
+    text = (make(tmp_path, frame) / "index.html").read_text()
+    names = re.findall(r"<summary>([^(< ]*)", text)
+    assert [name for name in names if name != "Runs"] == ["enas", "darts", "random"]
+
+
+def test_small_networks_have_sizes_with_digits(tmp_path):
+    frame = study(draws=2, searches=1).assign(params=4_660.0, mult_adds=999_960.0)
+    shown = read(make(tmp_path, frame)).rows("Params")
+    assert {(row["Params"], row["Mult-adds"]) for row in shown} == {("4.66K", "1.00M")}
+
+
+def test_the_page_says_how_many_networks_there_are_and_how_many_are_missing(full, tmp_path):
+    assert "table.csv: 136 trained networks; every row has a result." in read(full).text
+    frame = study(draws=2, searches=1)
+    frame["top1"] = frame["top1"].astype(object)
+    frame.loc[:1, "top1"] = ""
+    text = read(make(tmp_path, frame)).text
+    assert f"{len(frame) - 2} trained networks; rows left out because they have no top1: 2." in text
+
+
+def test_notes_explain_only_columns_that_are_shown(full, tmp_path):
+    few = (make(tmp_path, study(draws=2, searches=1)) / "report.md").read_text()
+    assert "RI is 100" in few
+    assert "The column p" not in few
+    assert "The column p beyond" in (full / "report.md").read_text()
 
 
 def test_provenance_names_the_input_the_command_and_the_versions(full):

@@ -1,6 +1,9 @@
-import pandas as pd
+from itertools import pairwise
 
-from nastransfer_nni.report.plots import improvement_figure
+import pandas as pd
+import pytest
+
+from nastransfer_nni.report.plots import cost_figure, improvement_figure, styled, svg
 from nastransfer_nni.report.statistics.improvement import Verdict
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 
@@ -34,3 +37,30 @@ def test_every_dot_is_on_the_line_of_its_strategy():
             proxy = max((y, head) for head, y in heads.items() if y < place)[1]
             seen[proxy, names[place]] = value
     assert seen == {cell: float(number) for number, cell in enumerate(cells)}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit"),
+    [
+        ((0.5, 3, 7), "seconds"),
+        ((113.7, 114.4), "seconds"),
+        ((30,), "seconds"),
+        ((600, 5_000), "minutes"),
+        ((9e3, 1.6e4, 2.4e5), "hours"),
+        ((2e5, 9e6), "days"),
+        ((1, 1e4, 1e9), "hours"),
+    ],
+)
+def test_search_costs_have_a_unit_that_fits_and_ticks_that_do_not_touch(seconds, unit):
+    rows = pd.DataFrame({"search_seconds": [*seconds, 0.0]}).assign(
+        strategy="a", top1=range(len(seconds) + 1), on_front=True
+    )
+    figure = styled(cost_figure, rows)
+    svg(figure)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == f"search cost, {unit}"
+    low, high = axes.get_xlim()
+    labels = [label for label in axes.get_xticklabels() if low <= label.get_position()[0] <= high]
+    boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+    assert len(boxes) >= 2
+    assert all(one.x1 + 2 < two.x0 for one, two in pairwise(boxes))

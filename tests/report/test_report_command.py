@@ -1,4 +1,8 @@
 import ast
+import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +12,7 @@ import pytest
 from nastransfer_nni.base import cli
 from nastransfer_nni.report.__main__ import COMMAND
 from nastransfer_nni.report.config import ReportConfig
+from nastransfer_nni.report.run import report
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = "target,strategy,top1\nt,a,91\nt,random,90\n"
@@ -22,6 +27,13 @@ def folder(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "results.csv").write_text(GOOD)
         (tmp_path / name / "provenance.json").write_text(provenance)
+    for name in ("other", "out", "tables"):
+        (tmp_path / name).mkdir()
+    for name in ("results.csv", "other/results.csv", "out/results.csv", "tables/mine.csv"):
+        (tmp_path / name).write_text(GOOD)
+    report = {"input": "x", "report": {}, "runs": {}}
+    (tmp_path / "out" / "provenance.json").write_text(json.dumps(report))
+    (tmp_path / "link.csv").symlink_to("results.csv")
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "figures").write_text("a file, not a folder")
     return tmp_path
@@ -55,6 +67,11 @@ def refused(capsys, *arguments):
         ("good.csv --samples 5000", "did you mean '--replicates'"),
         ("good.csv --replicats 5000", "did you mean"),
         ("text.csv", "cannot be read as a CSV table"),
+        ("results.csv --out .", "would replace its input results.csv; name another --out"),
+        ("out/results.csv --out out", "would replace its input out/results.csv"),
+        ("link.csv --out .", "would replace its input link.csv"),
+        ("tables/mine.csv --out .", "would replace its input tables/mine.csv"),
+        ("good.csv --out other", "--out other holds results.csv, which no report has written"),
         ("empty", "no finished transfer below empty"),
         ("damaged/results.csv", "provenance.json is not the provenance of runs"),
         ("list/results.csv", "provenance.json is not the provenance of runs"),
@@ -63,7 +80,13 @@ def refused(capsys, *arguments):
 )
 def test_mistakes_are_refused_in_one_line(flags, message, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
+    before = contents(folder)
     assert message in refused(capsys, *flags.split())
+    assert contents(folder) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_command_prints_findings_and_the_page(folder):
@@ -77,6 +100,39 @@ def test_the_command_prints_findings_and_the_page(folder):
         "python -m nastransfer_nni.report good.csv --replicates 1000"
         in (folder / "report" / "index.html").read_text()
     )
+
+
+def test_a_screen_that_knows_ascii_only_gets_the_summary_too(folder):
+    rows = "".join(f"t,β,{91 + i / 9}\nt,random,{90 + i / 9}\n" for i in range(9))
+    (folder / "greek.csv").write_text(f"target,strategy,top1\n{rows}", encoding="utf-8")
+    command = [sys.executable, "-m", "nastransfer_nni.report", "greek.csv", "--replicates", "1000"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert r"\u03b2" in done.stdout
+    assert "p beyond +-0.5%" in done.stdout
+    assert "β" in (folder / "report" / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["my table.csv", "-1e5.csv", "[1].csv", "a,b.csv", "data/good.csv"])
+def test_the_recorded_command_makes_the_report_again_without_paths_of_the_machine(
+    name, folder, monkeypatch, capsys
+):
+    (folder / "data").mkdir()
+    (folder / name).write_text(GOOD)
+    monkeypatch.chdir(folder / "empty")
+    report(ReportConfig(input=str(folder / name), out=str(folder / "one"), replicates=1000, margin=0.25))
+    kept = (folder / "one" / "provenance.json").read_text()
+    assert str(folder) not in kept
+    command = shlex.split(json.loads(kept)["report"]["command_line"])
+    assert command[:3] == ["python", "-m", "nastransfer_nni.report"]
+    before = (folder / "one" / "relative_improvement.csv").read_bytes()
+    (folder / "one" / "relative_improvement.csv").unlink()
+    with pytest.raises(SystemExit, match="0"):
+        cli.main("python -m nastransfer_nni.report", COMMAND, command[3:])
+    assert (folder / "one" / "relative_improvement.csv").read_bytes() == before
+    assert not re.search(r"\+?Traceback", capsys.readouterr().err)
 
 
 def test_every_option_is_documented():
