@@ -378,7 +378,7 @@ def _portable_command(command: str, folder: Path) -> str:
         words = shlex.split(clean(command))
     except ValueError:  # of the shlex module: a quotation mark without a partner
         words = clean(command).split()
-    if words[:1] == ["python"] and len(words) > 1 and words[1].startswith("/"):
+    if words[:1] == ["python"] and len(words) > 1 and re.fullmatch(r"/.*/[\w-]+", words[1]):
         words = words[1:]  # an installed command, whose folder is the machine's
     return shlex.join(_without_paths(word, folder) for word in words)
 

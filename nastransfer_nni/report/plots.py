@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import textwrap
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -30,6 +32,8 @@ WIDTH = 4.6
 """Width of every plot in inches."""
 MAX_ROWS = 40
 MAX_PANELS = 8
+MAX_LINES = 7
+"""Lines of a strategy's name with its options."""
 
 STYLE = {
     "svg.fonttype": "none",
@@ -268,7 +272,7 @@ def styled(plot: Callable[..., Figure], *arguments: object) -> Figure:
 def svg(figure: Figure) -> str:
     """The figure as SVG without background; equal figures give equal text."""
     buffer = io.StringIO()
-    with mpl.rc_context(STYLE):
+    with _drawing():
         figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     return buffer.getvalue()
 
@@ -276,9 +280,17 @@ def svg(figure: Figure) -> str:
 def png(figure: Figure) -> bytes:
     """The figure as PNG on a white background."""
     buffer = io.BytesIO()
-    with mpl.rc_context(STYLE):
+    with _drawing():
         figure.savefig(buffer, format="png", bbox_inches="tight", dpi=160, facecolor="white")
     return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """Draw in the style of the report; who reads the SVG has fonts for letters that Matplotlib lacks."""
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
@@ -330,11 +342,12 @@ def _wrapped(place: str) -> str:
 
 
 def _folded(name: str) -> str:
-    """A strategy's name, with the options on lines of their own if the name is long."""
-    if len(name) <= 24 or " (" not in name:
+    """A strategy's name, on several lines if it is long: the options have lines of their own."""
+    if len(name) <= 24:
         return name
-    strategy, options = name.split(" (", 1)
-    return "\n".join([strategy, *textwrap.wrap(f"({options}", 26)])
+    strategy, separator, options = name.partition(" (")
+    lines = [*textwrap.wrap(strategy, 26), *(textwrap.wrap(f"({options}", 26) if separator else [])]
+    return "\n".join([*lines[: MAX_LINES - 1], "…"] if len(lines) > MAX_LINES else lines)
 
 
 def _pitch(names: Sequence[str]) -> float:

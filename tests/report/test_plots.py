@@ -64,3 +64,14 @@ def test_search_costs_have_a_unit_that_fits_and_ticks_that_do_not_touch(seconds,
     boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
     assert len(boxes) >= 2
     assert all(one.x1 + 2 < two.x0 for one, two in pairwise(boxes))
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 200, "x (" + ", ".join(f"option{i}=1" for i in range(30)) + ")", "神经网络"]
+)
+def test_long_and_foreign_names_leave_room_for_the_figure(name, recwarn):
+    rows = pd.DataFrame({"search_seconds": [1.0, 9.0], "strategy": name, "top1": 1.0, "on_front": True})
+    figure = styled(cost_figure, rows)
+    svg(figure)
+    assert figure.axes[0].get_position().height > 0.4
+    assert not [each for each in recwarn if issubclass(each.category, UserWarning)]
