@@ -13,6 +13,7 @@ from typing import Any
 from nastransfer_nni.base import provenance
 from nastransfer_nni.report import collect, page
 from nastransfer_nni.report.config import ReportConfig
+from nastransfer_nni.report.run_provenance import provenance_of
 from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.fields import clean
 from nastransfer_nni.report.statistics.findings import Findings
@@ -44,7 +45,7 @@ def report(config: ReportConfig, tables: Sequence[ReportTable] = TABLES) -> Path
         missing = f"left out: {missing}" if missing else "no run is unfinished or damaged"
     else:
         rows, notes = reading.read(path)
-        runs = collect.provenance_of(path)
+        runs = provenance_of(path)
         no_top1 = [note for note in notes if note.startswith(reading.NO_TOP1)]
         missing = no_top1[0].lower().rstrip(".") if no_top1 else "every row has a result"
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
