@@ -18,7 +18,6 @@ PROVENANCE = ("command_line", "at", "host", "git_commit", "versions", "continued
 MAX_DEPTH = 20
 """Depth to which the files of a run are searched; a YAML file may contain itself."""
 
-
 MACHINE_PATH = re.compile(r"(?<![\w.~/])/(?!/)[^,;:=@'\"]+")
 
 
@@ -29,9 +28,9 @@ def provenance(
 
     Args:
         folder: folder of all runs, to which paths become relative.
-        config: the run's config.yaml.
-        summary: its summary.json.
-        architecture: its architecture.json.
+        config: content of the run's config.yaml.
+        summary: content of the run's summary.json.
+        architecture: content of the run's architecture.json.
     """
     known = {name: config[name] for name in PROVENANCE if config.get(name) is not None}
     if not isinstance(known.get("versions", {}), dict):
