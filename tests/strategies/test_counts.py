@@ -25,6 +25,7 @@ def test_images_of_shared_weights(supernet, costs, text):
     assert found.scored_images == options.scored_images(2, 8, 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", LEARNED)
 @pytest.mark.parametrize("sizes", SIZES)
 def test_images_of_both_splits(supernet, text, sizes):

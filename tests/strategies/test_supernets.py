@@ -14,6 +14,7 @@ def same(one, other):
     return left == right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", SUPERNETS)
 def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, text):
     def context(journal):
