@@ -8,7 +8,7 @@ small setting; both on CIFAR-10. Kendall's tau, with a 95% interval by a bootstr
 they agree with each other and with the published top-1 (Yang et al., ICLR 2020; 600 epochs, width 36, 20
 layers), of which the accuracies after fewer epochs are the ceiling. It needs
 `$NASTRANSFER_DATA/darts_space_cifar10/architectures.csv` with the columns genotype, final_top1 and
-top1_epoch_<n>. Scores are kept in --out, so that a stopped run goes on. Writes
+top1_epoch_<n>. Scores are kept in --out, so that the same command resumes. Writes
 benchmarks/results/cheap_scores.json and .png.
 """
 

@@ -44,7 +44,7 @@ class Design:
         random: random cells, trainings per cell.
         noise: normal, skewed (gamma 2, to the left), heavy (Student's t with 5 degrees).
         spread: standard deviations of draws, searches, trainings, in units of `DEVIATION`.
-        random_spread: of cells and trainings of the random arm.
+        random_spread: standard deviations of cells and trainings of the random arm, in the same units.
     """
 
     shape: tuple[int, int, int]

@@ -4,7 +4,7 @@
     python -m benchmarks.final_network --width 36 --layers 20 --batch 96
 
 The cell is DARTS_V2, at 32 px. Training is forward, loss, backward and a step of SGD; inference is without
-gradients. The timm models stand at the image size whose mult_adds come nearest. Every measurement is a
+gradients. The timm models take images of the size at which their mult_adds are closest to ours. Every measurement is a
 process of its own, and the variants take turns. Also says how far the variants' outputs lie from the hub
 network's under the same weights. Writes benchmarks/results/final_network.json and a plot.
 """
@@ -71,7 +71,7 @@ def network(variant: str, width: int, layers: int) -> Any:
 
 
 def image_size(variant: str, width: int, layers: int) -> int:
-    """32 px, or for a timm model the multiple of 32 whose mult_adds come nearest to ours at 32 px."""
+    """32 px, or for a timm model the multiple of 32 at which its mult_adds are closest to ours at 32 px."""
     from search_spaces.sizes import mult_adds
 
     if variant not in TIMM:

@@ -22,8 +22,8 @@ class Sample:
     """What one process measured.
 
     Attributes:
-        seconds: of each repetition.
-        cpu_seconds: of each repetition, over all threads; less disturbed by what else the machine does.
+        seconds: duration of each repetition in s.
+        cpu_seconds: processor time of each repetition in s, over all threads; other programs disturb it less.
         megabytes: peak of resident memory above that before the first repetition.
         process_megabytes: peak of resident memory of the whole process.
     """

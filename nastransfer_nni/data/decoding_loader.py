@@ -140,7 +140,7 @@ class ImageBatches:
         for index in bad.nonzero().flatten().tolist():
             name = self._images.describe(rows[index])
             if self._on_bad_image == "stop":
-                raise UserError(f"cannot decode {name}; --on-bad-image skip goes on without it")
+                raise UserError(f"cannot decode {name}; --on-bad-image skip leaves it out")
             if name not in self.unreadable:
                 self.unreadable[name] = None
                 _log.warning("cannot decode %s", name)

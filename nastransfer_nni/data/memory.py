@@ -112,7 +112,7 @@ def report_bad_images(images: ImageSet, names: list[str], on_bad_image: str) -> 
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     message = f"{len(names)} of {len(images)} images of {images.name} {images.split} cannot be read: {shown}"
     if on_bad_image == "stop":
-        raise UserError(f"{message}; --on-bad-image skip goes on without them")
+        raise UserError(f"{message}; --on-bad-image skip leaves them out")
     _log.warning("%s; they are skipped", message)
 
 

@@ -64,8 +64,9 @@ class Pool:
 
         Raises:
             UserError: the file lacks the column or some images, or the network is not available.
+            LookupError: this pool has labels and keys only.
         """
-        raise NotImplementedError
+        raise LookupError(f"a pool of labels and keys has no {name} (of {source})")
 
     def first_per_class(self, ranks: Keys, quota: Counts) -> Rows:
         """Select in every class the images with the lowest ranks.

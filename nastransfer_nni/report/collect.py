@@ -38,7 +38,7 @@ class Collected(NamedTuple):
 
     Attributes:
         rows: the results table with the columns of `COLUMNS`.
-        notes: sentences on what was left out or told apart.
+        notes: sentences on what was left out or renamed.
         provenance: for each run of the table its command, time, host, commit, versions and fingerprints of
             its data.
         missing: in words, how many runs are unfinished or damaged; empty if none is.

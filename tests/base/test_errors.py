@@ -1,4 +1,4 @@
-"""The one boundary for errors: what the user can fix is told apart from a defect of ours."""
+"""The one boundary for errors: what the user can fix is a UserError, a defect of ours is not."""
 
 from typing import ClassVar
 

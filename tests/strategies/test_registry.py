@@ -103,7 +103,7 @@ class Broken(strategies.Options):
     number: int = Field(1, description="a number")
 
     def create(self):
-        raise NotImplementedError
+        raise AssertionError("options that were refused create no strategy")
 
     @field_validator("number")
     @classmethod

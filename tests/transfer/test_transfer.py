@@ -223,7 +223,7 @@ def test_the_auxiliary_head_is_adapted_where_its_pooling_does_not_fit_and_that_i
 
 
 def test_nothing_is_lost_on_a_full_disk(tmp_path, monkeypatch):
-    """A file-size limit stands in for the full disk: the last checkpoint survives and the run goes on."""
+    """A file-size limit stands in for the full disk: the last checkpoint survives and the run resumes."""
     out = tmp_path / "run"
     command = [sys.executable, "-m", "nastransfer_nni.transfer", "--arch", "DARTS_V2", "--out", str(out)]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in QUICK.items()]
