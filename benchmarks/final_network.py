@@ -5,8 +5,8 @@
 
 The cell is DARTS_V2, at 32 px. Training is forward, loss, backward and a step of SGD; inference is without
 gradients. The timm models take images of the size at which their mult_adds are closest to ours. Every
-measurement is a process of its own, and the variants take turns. Also says how far the variants' outputs lie from the hub
-network's under the same weights. Writes benchmarks/results/final_network.json and a plot.
+measurement is a process of its own, and the variants take turns. Also says how far the variants' outputs
+lie from the hub network's under the same weights. Writes benchmarks/results/final_network.json and a plot.
 """
 
 from __future__ import annotations
