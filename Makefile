@@ -20,10 +20,10 @@ demo: $(READY)   ## a small study on bundled real data, and its report
 	$(BIN)/python -m nastransfer_nni.report runs/study-digits --out report
 	@echo "open report/index.html, or watch all runs: $(BIN)/tensorboard --logdir runs"
 
-test: $(READY)   ## run the tests that take seconds each (five minutes in all)
+test: $(READY)   ## run the tests that take seconds each (eight minutes in all on two cores)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
 
-test-all: $(READY)  ## run all tests, with kills, several processes and simulations (a quarter of an hour)
+test-all: $(READY)  ## run all tests, with kills, several processes and simulations (twenty minutes)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 lint: $(READY)   ## style and import rules
