@@ -65,7 +65,7 @@ class GivenCells(RandomWs):
 
 
 class Lines(Silence):
-    """A recorder that prints a line an epoch."""
+    """A recorder that prints one line per epoch."""
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         """The accuracy of a split."""

@@ -104,16 +104,16 @@ class Silence:
     """A recorder that keeps nothing."""
 
     def expect(self, total: int) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
     def record(self, epoch: int, genotype: Any, mixture: Tables, top1: float) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
     def advance(self, epoch: int, done: int, total: int) -> None:
-        """Nothing."""
+        """Keep nothing."""
 
 
 def search(text: str, data_set: str, seed: int, counts: bool = False) -> MultiTrialStrategy[Any]:
