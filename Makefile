@@ -20,11 +20,14 @@ demo: $(READY)   ## a small study on bundled real data, and its report
 	$(BIN)/python -m nastransfer_nni.report runs/study-digits --out report
 	@echo "open report/index.html, or watch all runs: $(BIN)/tensorboard --logdir runs"
 
-test: $(READY)   ## run the tests that take seconds each (eight minutes in all on two cores)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+# One process for each core, with one thread each.
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
 
-test-all: $(READY)  ## run all tests, with kills, several processes and simulations (twenty minutes)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+test: $(READY)   ## run the tests that take seconds each (five minutes in all on two cores)
+	$(PYTEST) -m "not slow"
+
+test-all: $(READY)  ## run all tests, with kills, several processes and simulations (fifteen minutes)
+	$(PYTEST)
 
 lint: $(READY)   ## style and import rules
 	$(BIN)/ruff check .
