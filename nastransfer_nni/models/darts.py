@@ -7,7 +7,8 @@
     timm.create_model("nastransfer_darts_v2", num_classes=100)
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: torch.jit.script of a graph that torch.fx has traced evaluates
+# the annotations of `forward`, and does not evaluate those that are strings.
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -282,9 +283,8 @@ def _create(variant: str, pretrained: bool, **options: Any) -> DartsModel:
         options["pretrained_cfg_overlay"] = small | (options.get("pretrained_cfg_overlay") or {})
     if options.get("features_only"):
         options.setdefault("out_indices", (0, 1, 2) if options.get("stem") == "cifar" else (0, 1, 2, 3, 4))
-    model: DartsModel = build_model_with_cfg(
-        DartsModel, variant, pretrained, feature_cfg={"feature_cls": "getter"}, **options
-    )
+    features = {"feature_cls": "getter", **(options.pop("feature_cfg", None) or {})}
+    model: DartsModel = build_model_with_cfg(DartsModel, variant, pretrained, feature_cfg=features, **options)
     return model
 
 

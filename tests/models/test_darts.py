@@ -180,6 +180,20 @@ def test_fx(name):
     assert torch.equal(traced, model(x))
 
 
+def test_torchscript_of_the_graph_that_fx_traces():
+    """What timm's own tests script: a traced network, and traced features."""
+    model = create("nastransfer_darts_v2").eval()
+    x = images(model)
+    _, nodes = get_graph_node_names(model)
+    traced = create_feature_extractor(
+        model, eval_return_nodes=[nodes[-1]], train_return_nodes=[nodes[-1]]
+    ).eval()
+    torch.testing.assert_close(torch.jit.script(traced)(x)[nodes[-1]], model(x))
+    features = create("nastransfer_darts_v2", features_only=True, feature_cfg={"feature_cls": "fx"}).eval()
+    for scripted, eager in zip(torch.jit.script(features)(x), features(x), strict=True):
+        torch.testing.assert_close(scripted, eager)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_torch_export_with_any_batch(name):
     model = create(name).eval()
