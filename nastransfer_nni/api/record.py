@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.files import pretty
+from nastransfer_nni.base.reading import read_records
 from nastransfer_nni.tracking.directory import Status, read_config, read_status, read_summary
 from search_spaces.errors import UserError
 
@@ -78,9 +78,7 @@ class RunRecord:
         """
         import pandas as pd
 
-        file = self.path / "metrics.jsonl"
-        lines = file.read_text("utf-8").splitlines(keepends=True) if file.is_file() else []
-        return pd.DataFrame([json.loads(line) for line in lines if line.endswith("\n")])
+        return pd.DataFrame(read_records(self.path / "metrics.jsonl"))
 
     def plot(self) -> Figure:
         """Top-1 accuracy and loss over the epochs, one line per split."""

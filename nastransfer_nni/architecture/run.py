@@ -16,6 +16,7 @@ from nastransfer_nni.architecture.config import (
 from nastransfer_nni.architecture.drawing import save_cells
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.files import pretty, write_text
+from nastransfer_nni.base.reading import read_records
 from search_spaces import Genotype
 from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
@@ -107,13 +108,15 @@ def epoch(config: EpochConfig) -> None:
     record = Path(config.run) / "architectures.jsonl"
     if not record.is_file():
         raise UserError(f"{config.run} is not the folder of a search by gradient: it has no {record.name}")
-    lines = record.read_text("utf-8").splitlines()
+    lines = read_records(record)
     if config.epoch > len(lines):
         raise UserError(f"--epoch {config.epoch}: {config.run} has epochs 1 to {len(lines)}")
-    line = json.loads(lines[config.epoch - 1])
+    line = lines[config.epoch - 1]
+    if not isinstance(line.get("genotype"), dict):
+        raise UserError(f"{record}, line {config.epoch} is damaged: it has no genotype")
     final = Path(config.run) / "architecture.json"
     found_by = read(str(final)).found_by if final.is_file() else {}
-    found_by |= {"epoch": config.epoch, "search_score": line["validation_top1"], "source_top1": None}
+    found_by |= {"epoch": config.epoch, "search_score": line.get("validation_top1"), "source_top1": None}
     architecture = Architecture(Genotype.from_dict(line["genotype"]), record.parent.name, found_by)
     _deliver(pretty(architecture.to_dict()), config.out)
 

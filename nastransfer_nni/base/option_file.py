@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.reading import read_yaml
 from search_spaces.errors import UserError
 
 RESULTS = ("genotype", "found_by")
@@ -22,12 +21,7 @@ def read_options(path: str | Path, config: type[Config]) -> dict[str, Any]:
     Raises:
         UserError: the file cannot be read or is no such mapping.
     """
-    try:
-        value = yaml.safe_load(Path(path).expanduser().read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"--config {path} is not YAML: {' '.join(str(error).split())[:200]}") from None
+    value = read_yaml(path, "--config")
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise UserError(f"--config {path} must be a mapping of options, such as `epochs: 10`")
     options = value.get("options")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nastransfer_nni.base.yaml_file import read_yaml
+from nastransfer_nni.base.reading import read_yaml
 from nastransfer_nni.nni_engine.manager import silent_log
 from search_spaces.errors import UserError, unknown
 

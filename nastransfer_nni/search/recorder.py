@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base import files
+from nastransfer_nni.base.reading import whole_lines
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
@@ -25,15 +27,22 @@ class SearchRecorder:
         tracker: tracker of the run.
         progress: progress bar of the run.
         epochs_done: number of epochs whose lines are kept; later epochs run again.
+        stop: called after every step, in all processes; True ends the search there.
     """
 
-    def __init__(self, run: Run, tracker: Tracker, progress: EpochProgress, epochs_done: int) -> None:
-        self.tracker = tracker
+    def __init__(
+        self,
+        run: Run,
+        tracker: Tracker,
+        progress: EpochProgress,
+        epochs_done: int,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.tracker, self._stop = tracker, stop
         self._path, self._progress = (run.path / GENOTYPES_FILE).absolute(), progress
         self._is_main = run.is_main
         if self._is_main:
-            lines = self._path.read_text("utf-8").splitlines(keepends=True) if self._path.exists() else []
-            files.write_text(self._path, "".join(lines[:epochs_done]))
+            files.write_text(self._path, "".join(whole_lines(self._path)[:epochs_done]))
         self._drawn: Genotype | None = None
         self._shown: dict[str, float] = {}
 
@@ -68,5 +77,11 @@ class SearchRecorder:
         self._progress.epoch(epoch, **self._shown)
 
     def advance(self, epoch: int, done: int, total: int) -> None:
-        """Show that `done` of `total` steps of `epoch` have been taken."""
+        """Show that `done` of `total` steps of `epoch` have been taken; ends the search if asked to.
+
+        Raises:
+            KeyboardInterrupt: `stop` returned True.
+        """
         self._progress.advance(epoch, done, total)
+        if self._stop():
+            raise KeyboardInterrupt

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, InstanceOf, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    InstanceOf,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 import strategies
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.config import Config, FromText
-from nastransfer_nni.base.files import digest
-from nastransfer_nni.base.yaml_file import read_yaml
+from nastransfer_nni.base.paths import names_folder, names_from
+from nastransfer_nni.base.reading import read_yaml
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import spec
 from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.study.jobs import Job, slug, training_seed
 from nastransfer_nni.transfer.config import TransferConfig
 from search_spaces.errors import UserError, unknown
 from strategies import StrategySpec
+from strategies.builtin import SharedStreamRandomOptions
 
 BASELINE = "random"
 """Strategy of the baseline's cells: a random cell is drawn, and nothing is trained to choose it."""
@@ -42,6 +51,14 @@ _strategy = cache(strategies.parse)
 _source = cache(sources.check)
 _proxy = cache(spec.parse)
 
+
+def _counted(value: Any) -> Any:
+    """Random seeds from 0, where their number is given."""
+    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_counted), Field(min_length=1)]
+"""Random seeds: a list of them, or their number."""
 StrategyOption = Annotated[InstanceOf[StrategySpec], FromText(_strategy)]
 SourceOption = Annotated[InstanceOf[Source], FromText(_source)]
 ProxyOption = Annotated[InstanceOf[ProxySpec], FromText(_proxy)]
@@ -51,42 +68,6 @@ ProxyOption = Annotated[InstanceOf[ProxySpec], FromText(_proxy)]
 def _any_cell() -> Architecture:
     """A cell in place of the one that a search has yet to find, to check a transfer's options with."""
     return read("DARTS_V2")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One search or one transfer of a study.
-
-    Attributes:
-        name: unique within the study; names the job's folder and log.
-        kind: search or transfer.
-        config: options of the job; a transfer's `arch` is replaced by what its search exports.
-        search: name of the search whose cell is transferred; None for a search.
-    """
-
-    name: str
-    kind: Literal["search", "transfer"]
-    config: SearchConfig | TransferConfig
-    search: str | None = None
-
-    def folder(self, root: Path) -> Path:
-        """Run directory of the job in the study's folder `root`."""
-        return root / ("searches" if self.kind == "search" else "transfers") / self.name
-
-    def log(self, root: Path) -> Path:
-        """File with the job's output."""
-        return root / "logs" / f"{self.name}.txt"
-
-    def options(self, root: Path) -> SearchConfig | TransferConfig:
-        """Options of the job with its folder and, for a transfer, the architecture that its search exported.
-
-        Raises:
-            UserError: the search has exported no architecture.
-        """
-        changes: dict[str, Any] = {"out": str(self.folder(root))}
-        if self.search is not None:
-            changes["arch"] = read(str(root / "searches" / self.search / "architecture.json"))
-        return self.config.model_copy(update=changes)
 
 
 def _refuse_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -112,9 +93,15 @@ class SearchedSource(Config):
 
 
 class Study(Config):
-    """A paired design: every strategy gets the same proxy draws, search seeds and training seeds.
+    """A design in which every strategy gets the same proxy draws and search seeds.
 
-    The random baseline is always part of it: one pool of cells drawn without search, trained like all others.
+    The proxy draws are what the strategies share: they cancel where two strategies are compared. Every cell
+    is trained with random seeds of its own, which follow from `train_seeds` and from the search that found
+    it. The random baseline is always part of a study: one pool of cells drawn without search, trained like
+    all others.
+
+    Under the rules of version 0.1, which a folder that it began keeps, every cell is trained with the
+    `train_seeds` themselves, and a random cell is the first candidate of a search with the same seed.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="name of the study's folder")
@@ -127,23 +114,39 @@ class Study(Config):
     sources: tuple[SearchedSource, ...] = Field(
         min_length=1, description="image sets to search on; a mapping gives each its own proxies"
     )
-    proxy_seeds: tuple[int, ...] = Field(
-        (0,), min_length=1, description="random seeds of every proxy that depends on one"
+    proxy_seeds: Seeds = Field((0,), description="random seeds of every proxy that depends on one")
+    search_seeds: Seeds = Field(
+        (0, 1, 2),
+        description="random seeds of the searches of every strategy and proxy, on each draw of the proxy",
     )
-    search_seeds: tuple[int, ...] = Field(
-        (0, 1, 2), min_length=1, description="random seeds of the searches of every strategy and proxy"
+    draw_per_search: bool = Field(
+        False,
+        description="draw the proxy anew for every search, with the search's seed: the same draws for all "
+        "strategies",
     )
     random_cells: int = Field(8, ge=2, description="number of random cells in the baseline")
     targets: tuple[SourceOption, ...] = Field(min_length=1, description="image sets to train the cells on")
     protocols: tuple[str, ...] = Field(
         ("",), min_length=1, description="training protocols; empty: the target's own"
     )
-    train_seeds: tuple[int, ...] = Field(
-        (0,), min_length=1, description="random seeds of the trainings of every cell"
-    )
+    train_seeds: Seeds = Field((0,), description="random seeds of the trainings of every cell")
     source_training: bool = Field(True, description="also train every cell on its source: source_top1")
     search: dict[str, Any] = Field(default_factory=dict, description="options that all searches share")
     transfer: dict[str, Any] = Field(default_factory=dict, description="options that all transfers share")
+    primary: Literal["mean", "probability"] = Field(
+        "mean", description="estimate that decides: relative improvement of the mean, or probability to win"
+    )
+    margin: str = Field(
+        "0.5sd", description="largest difference that counts as equivalent: 0.5sd of random cells, 0.5%, ..."
+    )
+    looks: tuple[float, ...] = Field(
+        (), description="looks at the results before the end, as fractions of the planned runs; the last is 1"
+    )
+    rules: Literal["0.1", "0.2"] = Field(
+        "0.2", description="version of this program by whose rules random seeds follow from the file"
+    )
+
+    _folder: Path = PrivateAttr(default_factory=names_folder)
 
     _no_repeats = field_validator(
         "strategies",
@@ -172,6 +175,23 @@ class Study(Config):
             return value
         shared = info.data.get("proxies", ())
         return [item if isinstance(item, Mapping) else {"source": item, "proxies": shared} for item in value]
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _margin_is_one(cls, value: Any) -> str:
+        from nastransfer_nni.report.statistics.margin import Margin  # imports pandas, which takes seconds
+
+        return str(Margin.parse(value))
+
+    @model_validator(mode="after")
+    def _design_fits_together(self) -> Self:
+        if self.draw_per_search and "proxy_seeds" in self.model_fields_set:
+            raise UserError("draw_per_search draws with the search_seeds: leave out proxy_seeds")
+        if self.looks:
+            from nastransfer_nni.report.statistics.looks import Looks  # imports scipy, which takes seconds
+
+            Looks(times=self.looks, units=self.units, random_units=self.random_cells)
+        return self
 
     @field_validator("search", "transfer")
     @classmethod
@@ -204,7 +224,7 @@ class Study(Config):
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a study file.
+        """Read a study file; relative names in it are looked up in its folder, then in the working directory.
 
         Raises:
             UserError: names the file and what is wrong in it.
@@ -216,7 +236,8 @@ class Study(Config):
             for name in value:
                 if name not in cls.model_fields:
                     raise unknown("option", name, list(cls.model_fields))
-            return cls.create(value)
+            with names_from(Path(path).expanduser().absolute().parent):
+                return cls.create(value)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 
@@ -227,16 +248,49 @@ class Study(Config):
             itertools.chain.from_iterable((search, *self._transfers(search)) for search in self._searches())
         )
 
+    def changed(self, **options: Any) -> Self:
+        """The study with other options.
+
+        Raises:
+            UserError: an option does not fit.
+        """
+        with names_from(self._folder):
+            return self.create({**self.content, **options})
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The options that are not at their defaults, as a study file has them."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def folder(self) -> Path:
+        """Folder in which relative names are looked up first."""
+        return self._folder
+
     def draws(self, proxy: ProxySpec) -> tuple[int, ...]:
         """Random seeds with which a proxy set is drawn: one for a proxy that does not depend on the seed."""
-        return self.proxy_seeds if proxy.depends_on_seed else self.proxy_seeds[:1]
+        if not proxy.depends_on_seed:
+            return self.proxy_seeds[:1]
+        return self.search_seeds if self.draw_per_search else self.proxy_seeds
+
+    def seeds(self, proxy: ProxySpec) -> list[tuple[int, int]]:
+        """Seeds of the draw and of the search, for every search of a strategy on a proxy set."""
+        if self.draw_per_search and proxy.depends_on_seed:
+            return [(seed, seed) for seed in self.search_seeds]
+        return list(itertools.product(self.draws(proxy), self.search_seeds))
+
+    @property
+    def units(self) -> int:
+        """Largest number of independent units of an arm: proxy draws if there are several, else searches."""
+        draws = (len(self.draws(proxy)) for item in self.sources for proxy in item.proxies)
+        return max(count if count > 1 else len(self.search_seeds) for count in draws)
 
     def _searches(self) -> Iterator[Job]:
         pairs = [(item.source, proxy) for item in self.sources for proxy in item.proxies]
         for (source, proxy), strategy in itertools.product(pairs, self.strategies):
-            draws = self.draws(proxy)
-            for proxy_seed, seed in itertools.product(draws, self.search_seeds):
-                draw = [f"draw{proxy_seed}"] if len(draws) > 1 else []
+            is_named = len(self.draws(proxy)) > 1 and not self.draw_per_search
+            for proxy_seed, seed in self.seeds(proxy):
+                draw = [f"draw{proxy_seed}"] if is_named else []
                 yield self._search(
                     words=(strategy.text, source.text, proxy.text, *draw, f"seed{seed}"),
                     shared=self.search,
@@ -248,6 +302,9 @@ class Study(Config):
                 )
         # A budget would make the baseline a random search, which trains what it draws.
         without_budget = {name: value for name, value in self.search.items() if name != "budget"}
+        baseline = _strategy(BASELINE)
+        if self.rules == "0.1":
+            baseline = replace(baseline, options=SharedStreamRandomOptions())
         for seed in range(self.random_cells):
             yield self._search(
                 words=(BASELINE, f"seed{seed}"),
@@ -255,7 +312,7 @@ class Study(Config):
                 source=self.sources[0].source,
                 proxy=_proxy(ALL_IMAGES),
                 proxy_seed=0,
-                strategy=_strategy(BASELINE),
+                strategy=baseline,
                 seed=seed,
             )
 
@@ -275,17 +332,13 @@ class Study(Config):
             wanted += [(source, "") for source in searched if source.text not in targets]
         for (target, protocol), seed in itertools.product(wanted, self.train_seeds):
             options = {"arch": _any_cell(), "target": target, "protocol": protocol, "seed": seed}
+            if self.rules != "0.1":
+                # all networks of a target are judged on the same held-out images
+                options |= {"seed": training_seed(seed, search.config), "val_seed": 0}
             try:
-                config = TransferConfig.create({**self.transfer, **options})
+                config = TransferConfig.create({**options, **self.transfer})
             except UserError as error:
                 raise UserError(f"transfer: {error}") from None
             named = [protocol] if len(self.protocols) > 1 and protocol else []
             name = f"{search.name}--{slug((target.text, *named, f'train{seed}'))}"
             yield Job(name, "transfer", config, search.name)
-
-
-def slug(words: Sequence[str]) -> str:
-    """The words as a file name; a digest tells apart names in which characters had to be replaced."""
-    text = "-".join(words)
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("_")
-    return plain if plain == text else f"{plain}-{digest(text, 4)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nastransfer_nni.base.reading import read_object
 from nastransfer_nni.study.design import Job, Study
 from nastransfer_nni.tracking import directory
 
@@ -62,7 +62,7 @@ def study_status(study: Study, root: Path) -> list[JobStatus]:
 
 
 def _reason(folder: Path) -> str:
-    return str(json.loads((folder / "status.json").read_text("utf-8")).get("why", ""))
+    return str((read_object(folder / "status.json") or {}).get("why", ""))
 
 
 def _last_error(log: Path) -> str:

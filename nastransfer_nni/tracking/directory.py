@@ -8,7 +8,6 @@ folder that no run has written is never changed and never removed. A folder coun
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import socket
@@ -16,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from filelock import FileLock, Timeout
 
 from nastransfer_nni.base.files import SCRATCH_MARK
+from nastransfer_nni.base.reading import parse_yaml, read_object, read_text
 from search_spaces.errors import UserError
 
 FORMAT, VERSION = "nastransfer-run", 2
@@ -55,8 +54,8 @@ Status = Literal["running", "completed", "failed", "interrupted"]
 def read_config(path: Path) -> dict[str, Any] | None:
     """Content of config.yaml in the folder `path`; None where there is none that a run has written."""
     try:
-        config = yaml.safe_load((path / "config.yaml").read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):
+        config = parse_yaml(read_text(path / "config.yaml"))
+    except UserError:
         return None
     if not isinstance(config, dict) or not isinstance(config.get("options"), dict):
         return None
@@ -148,19 +147,11 @@ def read_status(path: Path) -> Status | None:
 
 def read_summary(path: Path) -> dict[str, Any] | None:
     """Content of summary.json; None where it is missing or damaged."""
-    return _read_object(path / "summary.json")
+    return read_object(path / "summary.json")
 
 
 def _status(path: Path) -> dict[str, Any]:
-    return _read_object(path / "status.json") or {}
-
-
-def _read_object(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    return read_object(path / "status.json") or {}
 
 
 def _is_alive(pid: int) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nastransfer_nni.base import files
-from search_spaces.errors import UserError
+from nastransfer_nni.base.reading import read_records, whole_lines
 
 
 class FileJournal:
@@ -25,11 +25,9 @@ class FileJournal:
 
     def __init__(self, path: Path, is_written: bool = True) -> None:
         self._path, self._is_written = path.absolute(), is_written
-        text = path.read_text("utf-8", errors="replace") if path.exists() else ""
-        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        self._entries = [_entry(path, number, line) for number, line in enumerate(lines, 1)]
-        if is_written and "".join(lines) != text:
-            files.write_text(path, "".join(lines))
+        self._entries = read_records(path)
+        if is_written and path.exists() and not path.read_bytes().endswith(b"\n"):
+            files.write_text(path, "".join(whole_lines(path)))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self._entries)
@@ -42,13 +40,3 @@ class FileJournal:
                 file.flush()
                 os.fsync(file.fileno())
         self._entries.append(entry)
-
-
-def _entry(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        entry = None
-    if not isinstance(entry, dict):
-        raise UserError(f"{path}, line {number} is damaged; --overwrite starts the search anew")
-    return entry

@@ -11,8 +11,10 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summary
 
 from nastransfer_nni.base import files
+from nastransfer_nni.base.reading import read_records
 from nastransfer_nni.nni_engine.trial import Trial
 from nastransfer_nni.tracking.run import Run
+from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +38,7 @@ class Tracker:
         self._is_main = run.is_main
         if not run.is_main:
             return
-        kept = [line for line in _lines(run) if line["epoch"] < epochs_done]
+        kept = [line for line in read_records(run.metrics) if _epoch(run, line) < epochs_done]
         files.write_text(run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         self._metrics = run.metrics.open("a", encoding="utf-8")
         purge_step = epochs_done if run.is_resumed else None
@@ -113,12 +115,11 @@ class Tracker:
             self._trial.send("PERIODICAL", epoch, values)
 
 
-def _lines(run: Run) -> list[dict[str, Any]]:
-    """The complete lines of metrics.jsonl; a killed process may have left an incomplete one at the end."""
-    if not run.metrics.exists():
-        return []
-    text = run.metrics.read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+def _epoch(run: Run, line: dict[str, Any]) -> int:
+    epoch = line.get("epoch")
+    if not isinstance(epoch, int) or not isinstance(line.get("split"), str):
+        raise UserError(f"{run.metrics} is damaged: a line has no epoch or split; --overwrite starts anew")
+    return epoch
 
 
 def _plain(value: float) -> float | None:

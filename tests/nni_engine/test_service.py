@@ -58,7 +58,7 @@ def test_bad_files_are_one_line(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("name", "message"), [("none.yml", "No such file"), (".", "Is a directory")])
+@pytest.mark.parametrize(("name", "message"), [("none.yml", "No such file"), (".", "is a folder")])
 def test_files_that_cannot_be_read(tmp_path, name, message):
     with pytest.raises(UserError, match=f"--training-service .*{message}"):
         read_service(str(tmp_path / name))
