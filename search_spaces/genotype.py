@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import re
+import reprlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -154,7 +158,7 @@ class Genotype:
             value = sample[label]
             if isinstance(value, Sequence) and not isinstance(value, str):
                 if len(value) != 1:
-                    raise UserError(f"{label} must name one state, not {value!r}")
+                    raise UserError(f"{label} must name one state, not {_shown(value)}")
                 return value[0]
             return value
 
@@ -186,7 +190,7 @@ class Genotype:
                 raise UserError(f"the genotype lacks {kind!r}")
             concat = value.get(f"{kind}_concat", CONCAT)
             if not isinstance(concat, Sequence) or tuple(concat) != CONCAT:
-                raise UserError(f"{kind}_concat must be {list(CONCAT)}, not {concat!r}")
+                raise UserError(f"{kind}_concat must be {list(CONCAT)}, not {_shown(concat)}")
         return cls(normal=value["normal"], reduce=value["reduce"])
 
     def __str__(self) -> str:
@@ -199,16 +203,34 @@ class Genotype:
     def from_text(cls, text: str) -> Genotype:
         """Read the `Genotype(normal=[('sep_conv_3x3', 0), ...], ...)` that other code bases print.
 
-        The text is parsed, never evaluated.
+        It may stand anywhere in a log or a file of code, and more than once. The text is parsed, never
+        evaluated.
 
         Raises:
-            UserError: says what does not read as a genotype.
+            UserError: says what does not read as a genotype, or in which lines different ones stand.
         """
-        start, end = text.find("Genotype("), text.rfind(")")
-        if start < 0 or end < start:
+        starts = [found.start() for found in re.finditer(r"\bGenotype\(", text)]
+        if not starts:
             raise UserError("no Genotype(...) in the text")
+        lines: dict[Genotype, int] = {}
+        for start in starts:
+            line = 1 + text.count("\n", 0, start)
+            try:
+                lines.setdefault(cls._from_call(_call(text, start)), line)
+            except UserError as error:
+                raise UserError(f"line {line}: {error}") from None
+        if len(lines) > 1:
+            raise UserError(
+                f"holds {len(lines)} different genotypes, in lines {', '.join(map(str, lines.values()))}; "
+                "give the one that is meant, as a file of its own or as text"
+            )
+        return next(iter(lines))
+
+    @classmethod
+    def _from_call(cls, text: str) -> Genotype:
         try:
-            call = ast.parse(text[start : end + 1], mode="eval").body
+            with warnings.catch_warnings(action="ignore"):
+                call = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise UserError("the text after 'Genotype(' is not a single well-formed call") from None
         if (
@@ -222,36 +244,72 @@ class Genotype:
         )
 
 
+_TOKEN = re.compile(r"""[()]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*\"""")
+"""A parenthesis, or a text in quotes, in which parentheses do not count."""
+
+
+def _call(text: str, start: int) -> str:
+    """The call that starts at `start`, up to the parenthesis that closes it."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start, start + _MAX_CALL):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0 and token[0] == ")":
+            return text[start : token.end()]
+    raise UserError("the text after 'Genotype(' ends before the call does")
+
+
+_MAX_CALL = 20_000
+"""Characters of the longest call that is read; a genotype's has under two thousand."""
+
+_WRAPPERS = {"list", "tuple", "array", "tensor", "int", "int8", "int32", "int64", "intc", "str", "str_"}
+"""What may stand around a value: constructors of Python, NumPy (which prints `np.int64(0)`) and torch."""
+
+_MAX_RANGE = 1000
+
+
 def _literal(name: str, node: ast.expr) -> Any:
+    """The value of an expression of lists, texts, numbers, `range` and `_WRAPPERS`; nothing is evaluated."""
+    match node:
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            return [_literal(name, part) for part in parts]
+        case ast.Constant(value=str() | int() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as value)):
+            return -value
+        case ast.Call(func=ast.Name(id=function) | ast.Attribute(attr=function), args=parts):
+            values = [_literal(name, part) for part in parts]
+            if function in _WRAPPERS and len(values) == 1:
+                return values[0]
+            if function == "range" and 1 <= len(values) <= 3 and all(isinstance(one, int) for one in values):
+                with contextlib.suppress(ValueError, OverflowError):  # a step of 0
+                    return list(range(*values)[:_MAX_RANGE])
+    raise UserError(f"{name} is not a plain list of (operation, state) pairs")
+
+
+def _shown(value: Any) -> str:
+    """The value as text, cut where it is long."""
     try:
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in ("range", "list")
-        ):
-            arguments = [_literal(name, argument) for argument in node.args]
-            return list(range(*arguments)) if node.func.id == "range" else list(*arguments)
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, OverflowError, MemoryError):
-        raise UserError(f"{name} is not a plain list of (operation, state) pairs") from None
+        return reprlib.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"
 
 
 def _checked(kind: str, edges: Any) -> tuple[Edge, ...]:
     """The edges as a tuple of (operation, state); a UserError says which one does not fit."""
     if not isinstance(edges, Sequence) or isinstance(edges, str) or len(edges) != 2 * NODES:
-        count = len(edges) if isinstance(edges, Sequence) and not isinstance(edges, str) else repr(edges)
+        count = len(edges) if isinstance(edges, Sequence) and not isinstance(edges, str) else _shown(edges)
         raise UserError(f"the {kind} cell must have {2 * NODES} (operation, state) pairs, not {count}")
     checked: list[Edge] = []
     for index, edge in enumerate(edges):
         node = INPUTS + index // 2
         where = f"{kind} cell, node {node}"
         if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 2:
-            raise UserError(f"{where}: {edge!r} is not an (operation, state) pair")
+            raise UserError(f"{where}: {_shown(edge)} is not an (operation, state) pair")
         operation, state = edge
         if operation not in OPERATIONS:
-            raise UserError(f"{where}: unknown operation {operation!r}; known: {', '.join(OPERATIONS)}")
+            raise UserError(f"{where}: unknown operation {_shown(operation)}; known: {', '.join(OPERATIONS)}")
         if isinstance(state, bool) or not isinstance(state, int | np.integer) or not 0 <= state < node:
-            raise UserError(f"{where}: reads state {state!r}; it may read 0 to {node - 1}")
+            raise UserError(f"{where}: reads state {_shown(state)}; it may read 0 to {node - 1}")
         if index % 2 and state == checked[-1][1]:
             raise UserError(f"{where}: reads state {state} twice; its two inputs must differ")
         checked.append((operation, int(state)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import strategies
 from nastransfer_nni.base.files import write_json
+from nastransfer_nni.base.reading import exists, parse_json, read_text
 from nastransfer_nni.base.renames import SEARCH_OPTIONS
 from search_spaces import Genotype
 from search_spaces.errors import UserError, unknown
@@ -54,10 +54,11 @@ class Architecture:
 
 
 def read(arch: str) -> Architecture:
-    """Read an architecture in any form: a zoo name, or a file.
+    """Read an architecture in any form: a zoo name, a file, or a `Genotype(...)` text.
 
     A file holds architecture.json's form, a bare genotype (JSON, or the `Genotype(...)` text that other code
-    bases print) or an NNI sample. It is parsed, never evaluated.
+    bases print, also in the middle of a log) or an NNI sample, perhaps in a list. It is parsed, never
+    evaluated.
 
     Raises:
         UserError: names the file, and says where and why it is none of these.
@@ -65,11 +66,12 @@ def read(arch: str) -> Architecture:
     if arch in zoo():
         cell = zoo()[arch]
         return Architecture(cell.genotype, arch, {"strategy": "published", "source": cell.source}, arch)
-    path = Path(arch).expanduser()
-    if not path.exists():
+    if "Genotype(" in arch:
+        return Architecture(Genotype.from_text(arch), "genotype", text=arch)
+    if not exists(arch):
         raise unknown("architecture", arch, [*zoo(), "a file"])
     try:
-        return _parse(_content(path), name=_name(path), text=arch)
+        return _parse(read_text(arch, MAX_BYTES), name=_name(Path(arch).expanduser()), text=arch)
     except UserError as error:
         raise UserError(f"{arch}: {error}") from None
 
@@ -79,29 +81,22 @@ def _name(path: Path) -> str:
     return path.resolve().parent.name if path.name == "architecture.json" else path.stem
 
 
-def _content(path: Path) -> str:
-    if not path.is_file():
-        raise UserError("is a folder; name the file, such as architecture.json, inside it")
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"is larger than {MAX_BYTES:,} bytes, which no architecture file is")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError("is not a text file") from None
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}") from None
-
-
 def _parse(content: str, *, name: str, text: str) -> Architecture:
     if "Genotype(" in content:
         return Architecture(Genotype.from_text(content), name, text=text)
     try:
-        value = json.loads(content)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise UserError(f"neither JSON ({error.msg} at {where}) nor Genotype(...) text") from None
-    except RecursionError:
-        raise UserError("is nested too deeply to be an architecture") from None
+        value = parse_json(content)
+    except UserError as error:
+        raise UserError(f"is neither JSON nor Genotype(...) text: {error}") from None
+    return _from_value(value, name=name, text=text)
+
+
+def _from_value(value: Any, *, name: str, text: str) -> Architecture:
+    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+        found = [_from_value(entry, name=name, text=text) for entry in value]  # as NNI exports samples
+        if different := len({architecture.genotype for architecture in found}) - 1:
+            raise UserError(f"holds {different + 1} different architectures; keep the one that is meant")
+        return found[0]
     if not isinstance(value, dict):
         raise UserError("must hold a JSON object: an architecture, a genotype or an NNI sample")
     if "format" in value or "genotype" in value:

@@ -126,8 +126,8 @@ def test_bad_cells_are_refused_with_their_place(change, complaint):
     ("text", "complaint"),
     [
         ("nothing here", "no Genotype"),
-        ("Genotype(normal=[", "no Genotype"),
-        ("Genotype(normal=[))", "not a single well-formed call"),
+        ("Genotype(normal=[", "ends before the call does"),
+        ("Genotype(normal=[)", "not a single well-formed call"),
         ("Genotype([1], [2])", "named parts only"),
         ("Genotype(normal=__import__('os').system('true'), reduce=[])", "not a plain list"),
         ("Genotype(normal=[], reduce=[], hidden=[])", "unknown genotype key 'hidden'"),
