@@ -19,6 +19,8 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from nastransfer_nni import __version__
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.launch import is_first_to_report
+from nastransfer_nni.base.machine_errors import fixable
 from nastransfer_nni.base.option_file import read_options
 from search_spaces.errors import UserError, unknown
 
@@ -58,6 +60,9 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
     of this project, with a traceback; 130 when interrupted.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or file that cannot show every character
+            stream.reconfigure(errors="backslashreplace")
     try:
         while not isinstance(command, Command):
             if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -74,15 +79,28 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
         module, function = command.target.split(":")
         getattr(importlib.import_module(module), function)(config)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
     except KeyboardInterrupt:
-        print("interrupted; the same command resumes from here", file=sys.stderr)
+        if is_first_to_report():
+            print("interrupted; the same command resumes from here", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # stdout was closed by its reader, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        reason = fixable(error)
+        if reason is None:
+            raise
+        _refuse(reason)
     sys.exit(0)
+
+
+def _refuse(reason: str) -> NoReturn:
+    """Exit with one line on stderr; names in it may hold line ends and what a terminal takes for commands."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason.replace("\n", " "))
+    if is_first_to_report():
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _overview(program: str, commands: Commands) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Gt
@@ -15,12 +17,14 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
 from search_spaces.errors import UserError, unknown
+from search_spaces.numbers import require_computable
 
-_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def _count(value: Any) -> Any:
@@ -30,7 +34,7 @@ def _count(value: Any) -> Any:
         if isinstance(value, str)
         else None
     )
-    return round(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+    return round(Decimal(found[1]) * _UNITS[found[2].upper()]) if found else value
 
 
 Count = Annotated[int, Gt(0), BeforeValidator(_count)]
@@ -82,6 +86,11 @@ class Config(BaseModel):
 
     renamed: ClassVar[Mapping[str, str]] = {}
 
+    @model_validator(mode="after")
+    def _numbers_are_computable(self) -> Self:
+        require_computable((_flag(name), getattr(self, name)) for name in self.model_fields_set)
+        return self
+
     @classmethod
     def create(cls, options: Mapping[str, Any]) -> Self:
         """Make the config from `options`.
@@ -106,7 +115,7 @@ def _explained(error: ValidationError, config: type[Config]) -> UserError:
     cause = first.get("ctx", {}).get("error")
     if cause is not None and not isinstance(cause, UserError):
         raise cause
-    flag = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+    flag = _flag("-".join(str(part) for part in first["loc"]))
     if first["type"] == "missing":
         return UserError(f"{flag} is needed")
     if first["type"] == "extra_forbidden":
@@ -114,5 +123,22 @@ def _explained(error: ValidationError, config: type[Config]) -> UserError:
     if cause is not None:
         given = first["input"]
         is_shown = first["loc"] and isinstance(given, str | int | float | tuple | list)
-        return UserError(f"{flag}: {cause} (got {given!r})" if is_shown else str(cause))
-    return UserError(f"{flag}: {first['msg']} (got {first['input']!r})")
+        return UserError(f"{flag}: {cause} (got {_shown(given)})" if is_shown else str(cause))
+    return UserError(f"{flag}: {first['msg']} (got {_shown(first['input'])})")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+class _Shortened(reprlib.Repr):
+    """Values in messages: whole where they are short."""
+
+    maxstring = maxother = maxlong = 120
+
+
+def _shown(value: Any) -> str:
+    try:
+        return _Shortened().repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number of thousands of digits"

@@ -12,7 +12,6 @@ tensorboard/   checkpoints/
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -26,6 +25,7 @@ import yaml
 
 from nastransfer_nni.base import files, provenance
 from nastransfer_nni.base.launch import global_rank
+from nastransfer_nni.base.machine_errors import WRITE_ERRORS
 from nastransfer_nni.nni_engine.trial import report_finished
 from nastransfer_nni.tracking import directory
 from nastransfer_nni.tracking.directory import FORMAT, VERSION, Status, read_config, read_status
@@ -35,8 +35,8 @@ from search_spaces.errors import UserError
 Upgrade = Callable[[Mapping[str, Any]], dict[str, Any]]
 """Brings options as version 0.1 wrote them to their names of today."""
 
-WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-"""Errors of the operating system that the user can fix, by making room or giving permission."""
+MAX_STEM = 240
+"""Characters of a default folder's name before the digest; file systems take 255 bytes in all."""
 
 
 @dataclass
@@ -243,7 +243,7 @@ def runs_folder() -> Path:
 
 def _default_folder(command: str, names: Sequence[str], compared: dict[str, Any], upgrade: Upgrade) -> Path:
     words = [re.sub(r"[^A-Za-z0-9._]+", "_", str(name)).strip("_.") for name in (command, *names)]
-    stem = "-".join(filter(None, words))
+    stem = "-".join(filter(None, words))[:MAX_STEM]
     folder = runs_folder() / f"{stem}-{files.digest(compared)}"
     if folder.exists():
         return folder
