@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from search_spaces.cache import cache_folder
+from search_spaces.cache import cache_folder, is_own
 
 _logger = logging.getLogger(__name__)
 
@@ -71,14 +71,18 @@ _SIGNATURES = {
 def library() -> ctypes.CDLL | None:
     """The compiled loops; None where they cannot be compiled or loaded."""
     try:
-        loaded = ctypes.CDLL(str(_build()))
-    except (OSError, subprocess.SubprocessError) as error:
+        return _load(_build())
+    except (OSError, AttributeError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", None) or str(error)
         _logger.warning(
             "no compiled search-time cell, the slower one in plain torch is used: %s",
             detail.strip().splitlines()[-1],
         )
         return None
+
+
+def _load(built: Path) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(built))
     for name, arguments in _SIGNATURES.items():
         getattr(loaded, name).argtypes = arguments
         getattr(loaded, name).restype = None
@@ -93,14 +97,33 @@ def _build() -> Path:
     # Machines that share a home directory may differ in what -march=native means.
     target = _run(compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull)
     key = hashlib.sha256(b"\0".join([target, _SOURCE.read_bytes(), " ".join(_FLAGS).encode()])).hexdigest()
-    cache = cache_folder("kernels")
+    cache = cache_folder("kernels", is_private=True)
     built = cache / f"kernels-{key[:20]}.so"
-    if not built.exists():
+    if not _is_whole(built):
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             fresh = Path(folder) / built.name
             _run(compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh))
+            fresh.chmod(0o600)
+            digest = Path(folder) / "digest"
+            digest.touch(0o600)
+            digest.write_text(_digest(fresh))
             fresh.replace(built)
+            digest.replace(_digest_file(built))
     return built
+
+
+def _is_whole(built: Path) -> bool:
+    """Whether the library is this user's alone and as it was compiled; to load a damaged one can be fatal."""
+    kept = _digest_file(built)
+    return is_own(built) and is_own(kept) and kept.read_bytes() == _digest(built).encode()
+
+
+def _digest_file(built: Path) -> Path:
+    return built.with_suffix(".sha256")
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _run(*command: str) -> bytes:
