@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,11 +18,15 @@ def row_name(index: Hashable) -> str:
     return f"row {int(str(index)) + 2}"
 
 
-def refuse_mixed_units(table: pd.DataFrame) -> None:
-    """Refuse accuracies of which some are in percent and others fractions, or all fractions.
+def refuse_mixed_units(table: pd.DataFrame, names: Mapping[str, str]) -> None:
+    """Refuse accuracies, or errors, of which some are in percent and others fractions.
 
     A value of 1 or less among larger ones of the same target and protocol counts as a fraction if it is near
     them once it is multiplied by 100: a network that has learned nothing may have a top-1 of 0.1%.
+
+    Args:
+        table: results table.
+        names: what the file calls its columns.
 
     Raises:
         UserError: names a row in percent and a row with a fraction.
@@ -41,19 +45,25 @@ def refuse_mixed_units(table: pd.DataFrame) -> None:
         for other in (column, "top1"):
             beside = table.index[(table[other] > 1) & is_near].tolist()
             if beside:
-                one = f"{row_name(beside[0])}: {other} is {table[other][beside[0]]:g}"
-                two = f"{row_name(row)}: {column} is {values[row]:g}"
+                one = f"{row_name(beside[0])}: {names.get(other, other)} is {table[other][beside[0]]:g}"
+                two = f"{row_name(row)}: {names.get(column, column)} is {values[row]:g}"
                 raise UserError(
                     f"{one}, {two}; is one in percent and the other a fraction? Write all accuracies in "
                     f"percent, and this one as {values[row]:g}% if it is right"
                 )
-        if len(table) > 1:
-            raise UserError(f"every {column} is 1 or less; accuracies must be in percent (0 to 100)")
 
 
-def refuse_repeated_runs(table: pd.DataFrame) -> None:
-    """Refuse a run that is listed twice and would count as two. Only rows with a search seed can tell."""
-    seeded = table[table["search_seed"] != ""]
+def without_repeated_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with each run once: a run that is listed again with the same result is left out.
+
+    Only rows with a search seed can tell: without one, each row is a search of its own.
+
+    Raises:
+        UserError: a run is listed twice with different results; the message names the rows.
+    """
+    is_again = table.duplicated([*IDENTITY, "top1"]) & (table["search_seed"] != "")
+    kept = table[~is_again]
+    seeded = kept[kept["search_seed"] != ""]
     repeated = seeded[seeded.duplicated(list(IDENTITY), keep=False)]
     if len(repeated):
         first = repeated.iloc[0]
@@ -63,8 +73,10 @@ def refuse_repeated_runs(table: pd.DataFrame) -> None:
         name = label(first["strategy"], first["strategy_options"])
         raise UserError(
             f"{'runs' if first['run'] else 'rows'} {where} are the same run "
-            f"({first['target']}, {name}, seed {first['search_seed']}); list it once"
+            f"({first['target']}, {name}, seed {first['search_seed']}) with different results; list it once, "
+            "or tell its trainings apart by train_seed"
         )
+    return kept
 
 
 def refuse_equal_names(table: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +27,10 @@ Rows = list[tuple[int, list[str]]]
 
 
 def read(
-    path: Path, known: Collection[str], numbers: Collection[str], percent: Collection[str]
+    path: Path,
+    meanings: Callable[[Sequence[str]], Mapping[str, str]],
+    numbers: Collection[str],
+    percent: Collection[str],
 ) -> tuple[pd.DataFrame, list[str]]:
     """Read a CSV file as text.
 
@@ -37,25 +40,25 @@ def read(
 
     Args:
         path: the file, in UTF-8, or in UTF-16 with a byte order mark.
-        known: names of columns that are found in upper and lower case.
-        numbers: columns of numbers.
+        meanings: returns for each column of a header that is known what it means.
+        numbers: meanings of columns of numbers.
         percent: those of `numbers` that are never above 100, so that no comma in them parts thousands.
 
     Returns:
-        The table as text, whose index is the row in the file, counted from 0 below the header; and notes that
-        say how the file was understood.
+        The table as text, with the columns of the file, whose index is the row in the file, counted from 0
+        below the header; and notes that say how the file was understood.
 
     Raises:
         UserError: the file is no such table; the message names the first row that does not fit.
     """
     text = _text(path)
-    delimiter = _delimiter(text, known)
+    delimiter = _delimiter(text, meanings)
     (_, header), *rows = _rows(text, delimiter)
     columns = [clean(unguarded(name)) for name in header]
-    columns = [name.lower() if name.lower() in known else name for name in columns]
     while columns and not columns[-1]:
         columns.pop()
-    rows = _even(rows, [name in numbers for name in columns], len(header), delimiter)
+    known = meanings(columns)
+    rows = _even(rows, [known.get(name) in numbers for name in columns], len(header), delimiter)
     frame = pd.DataFrame(
         [[unguarded(field) for field in fields] for _, fields in rows],
         columns=pd.Index(columns, dtype=object),
@@ -63,7 +66,11 @@ def read(
         dtype=object,
     )
     frame, notes = _without_unnamed(frame)
-    has_commas = _read_decimal_commas(frame, [name for name in numbers if name in frame.columns], percent)
+    has_commas = _read_decimal_commas(
+        frame,
+        [name for name in frame.columns if known.get(name) in numbers],
+        [name for name, meaning in known.items() if meaning in percent],
+    )
     if delimiter != "," or has_commas:
         decimals = " and decimal commas" if has_commas else ""
         notes.insert(0, f"Read as a table with {DELIMITERS[delimiter]} between its fields{decimals}.")
@@ -95,12 +102,13 @@ def _text(path: Path) -> str:
     return rest if separator and re.fullmatch(r"sep=.\s*", first, re.IGNORECASE) else text  # Excel's hint
 
 
-def _delimiter(text: str, known: Collection[str]) -> str:
-    """The delimiter by which the header has the most known columns."""
+def _delimiter(text: str, meanings: Callable[[Sequence[str]], Mapping[str, str]]) -> str:
+    """The delimiter by which the header has the most known columns, and then the most columns."""
     header = re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0]
 
-    def count(delimiter: str) -> int:
-        return sum(clean(name.strip(' "')).lower() in known for name in header.split(delimiter))
+    def count(delimiter: str) -> tuple[int, int]:
+        names = [clean(name.strip(' "')) for name in header.split(delimiter)]
+        return len(meanings(names)), len(names)
 
     return max(DELIMITERS, key=count)
 

@@ -1,31 +1,30 @@
 """Reading results tables and checking their rows.
 
-Two forms are read. The full form has the columns of `COLUMNS`, of which only `target`, `strategy` and `top1`
-are required. The short form `target, method, arm, run, top1` is that of published runs, in which every method
-comes with random networks of its own search space; it is converted to the full form by giving those the
-strategy `random` with the option `space`.
+A table may have the columns of `COLUMNS`, of which only `target`, `strategy` and `top1` are required; the
+short form of published runs (`forms`); or the columns that people give such tables (`column_names`), with
+accuracies in percent or as fractions, or errors (`percent`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from nastransfer_nni.report.statistics import checks, csv_file
+from nastransfer_nni.report.statistics import checks, csv_file, percent
 from nastransfer_nni.report.statistics.checks import row_name
+from nastransfer_nni.report.statistics.column_names import ERROR, VALUE, is_percent, meanings
 from nastransfer_nni.report.statistics.fields import MISSING, clean, number, writable
-from nastransfer_nni.report.statistics.table import BASELINE, COLUMNS, NUMBERS, SEEDS, parse_options
-from search_spaces.errors import UserError, unknown
+from nastransfer_nni.report.statistics.forms import FullForm, ReadOptions, full_form
+from nastransfer_nni.report.statistics.table import COLUMNS, NUMBERS, SEEDS, is_baseline, label, parse_options
+from search_spaces.errors import UserError
 
-SHORT = ("target", "method", "arm", "run", "top1")
-ARMS = ("searched", "random")
 NO_TOP1 = "Rows left out because they have no top1"
-SEARCHED_RANDOM = '{"arm":"searched"}'
 
 MAX_NUMBER = 1e30
 """Largest number that a column may have; it excludes infinity."""
@@ -34,55 +33,71 @@ FRACTIONS = ("parameter_free_share",)
 SIGNED = ("search_score",)
 ROUNDING = 0.1
 """Points by which a rounded top5 may be below its top1."""
+MAX_NAMED = 8
+"""Strategies and targets that the sentences on a file name."""
+
+
+class Reading(NamedTuple):
+    """A results table, and how its file was understood.
+
+    Attributes:
+        rows: the table with the columns of `COLUMNS`.
+        notes: sentences on how the file was parted and what was left out of it.
+        meaning: sentences on what its columns were taken for.
+    """
+
+    rows: pd.DataFrame
+    notes: list[str]
+    meaning: list[str]
 
 
 def read(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read a results table in either form from a CSV file.
+    """Read a results table in any form from a CSV file; see `understand`.
 
     Returns:
-        The table in the full form with the columns of `COLUMNS`, and notes on how the file was understood and
-        what was left out of it.
+        The table with the columns of `COLUMNS`, and notes on how the file was understood and what was left
+        out of it.
+    """
+    rows, notes, _ = understand(path, ReadOptions())
+    return rows, notes
+
+
+def understand(path: Path, options: ReadOptions) -> Reading:
+    """Read a results table in any form from a CSV file, and say what its columns were taken for.
 
     Raises:
         UserError: the file is no CSV table, or a column or row is wrong; the message names the first.
     """
+    find = partial(meanings, given=options.columns)
     try:
-        raw, notes = csv_file.read(path, {*COLUMNS, *SHORT}, NUMBERS, PERCENT)
-        table, more = check(from_short(raw) if "method" in raw.columns else raw)
+        raw, notes = csv_file.read(path, find, (*NUMBERS, ERROR, VALUE), (*PERCENT, ERROR))
+        form = full_form(raw, options)
+        is_own = tuple(raw.columns) == COLUMNS  # a report has written it, in percent
+        table, more, unit = _checked(form, options.unit, may_be_fractions=not is_own)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return table, [*notes, *more]
+    return Reading(table, [*notes, *form.notes, *more], [*_meaning(table, form, unit)])
 
 
-def from_short(raw: pd.DataFrame) -> pd.DataFrame:
-    """Convert a table of the short form to the full form.
+def _meaning(table: pd.DataFrame, form: FullForm, unit: str) -> Iterator[str]:
+    """What the columns were taken for."""
+    searched = table[~is_baseline(table)]
+    strategies = [*map(label, searched["strategy"], searched["strategy_options"])]
+    yield f"{len(table)} row{'s' * (len(table) > 1)}"
+    for meaning, values in (("target", table["target"]), ("strategy", strategies)):
+        names = list(dict.fromkeys(values)) or ["none but random cells"]
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        yield f"{_name(form, meaning)}: {', '.join(names[:MAX_NAMED])}{more}"
+    whole, share = {"percent": (100, "in percent"), "fraction": (1, "as fractions")}[unit]
+    accuracy = f"top1 = {whole} - {form.names['top1']}" if form.is_error else _name(form, "top1")
+    yield f"{accuracy}, {share}"
+    others = [each for each in form.names if each not in ("target", "strategy", "top1")]
+    yield from (_name(form, each) for each in others if form.names[each].lower() != each)
 
-    Returns:
-        The columns of the full form that the short form has: `target`, `strategy`, `strategy_options` (JSON
-        with the option `space` for random rows), `search_seed` (the run) and `top1`, all text. A searched row
-        of a method called random has the option `arm`, without which it would count as a random cell.
 
-    Raises:
-        UserError: a column is missing, or an arm is neither `searched` nor `random`.
-    """
-    _require_columns(raw, ("target", "method", "arm", "top1"))
-    if both := [column for column in ("strategy", "strategy_options") if column in raw.columns]:
-        raise UserError(
-            f"the table has the columns 'method' and {both[0]!r}; name the strategy in one of them"
-        )
-    methods, arms = raw["method"].map(clean), raw["arm"].map(clean).str.lower()
-    for row, arm in arms.items():
-        if arm not in ARMS:
-            raise unknown(f"arm in {row_name(row)}", raw.at[row, "arm"], list(ARMS))
-    is_random = arms == "random"
-    options = [
-        json.dumps({"space": method}) if random else SEARCHED_RANDOM if method == BASELINE else ""
-        for method, random in zip(methods, is_random, strict=True)
-    ]
-    full = raw.drop(columns=["method", "arm"]).assign(
-        strategy=methods.mask(is_random & (methods != ""), BASELINE), strategy_options=options, run=""
-    )
-    return full if "search_seed" in raw.columns else full.assign(search_seed=raw.get("run", ""))
+def _name(form: FullForm, meaning: str) -> str:
+    name = form.names.get(meaning, meaning)
+    return meaning if name.lower() == meaning else f"{meaning} = {name}"
 
 
 def check(raw: pd.DataFrame, *, is_percent: bool = False) -> tuple[pd.DataFrame, list[str]]:
@@ -99,47 +114,75 @@ def check(raw: pd.DataFrame, *, is_percent: bool = False) -> tuple[pd.DataFrame,
     Raises:
         UserError: a column or row is wrong; the message names the first.
     """
-    _require_columns(raw, ("target", "strategy", "top1"))
-    for message in problems(raw).values():
+    form = FullForm(raw, {}, is_error=False, notes=[])
+    table, notes, _ = _checked(form, "percent" if is_percent else "found")
+    return table, notes
+
+
+def _checked(
+    form: FullForm, unit: percent.Unit, *, may_be_fractions: bool = True
+) -> tuple[pd.DataFrame, list[str], str]:
+    """The checked table, notes on what was left out of it, and the unit that its accuracies had."""
+    raw = form.rows
+    _require_columns(raw, form.names)
+    for message in problems(raw, form.names, is_error=form.is_error).values():
         raise UserError(message)
     table = pd.DataFrame({column: _column(raw, column) for column in COLUMNS})
     notes = []
     if unused := [column for column in raw.columns if column not in COLUMNS]:
         notes.append(f"Columns that the report does not use: {', '.join(map(clean, map(str, unused)))}.")
+    signs = pd.DataFrame(
+        {
+            column: _text(raw, column).str.endswith("%") | is_percent(form.names.get(column, ""))
+            for column in PERCENT
+        }
+    )
     if (has_no_top1 := table["top1"].isna()).any():
         notes.append(f"{NO_TOP1}: {int(has_no_top1.sum())}.")
-        table = table[~has_no_top1]
+        table, signs = table[~has_no_top1], signs[~has_no_top1]
     if table.empty:
         raise UserError("the table has no row with a top1")
-    if not is_percent:
-        has_sign = {column: _text(raw, column).str.endswith("%") for column in PERCENT}
-        checks.refuse_mixed_units(
-            table.assign(**{column: table[column].mask(has_sign[column]) for column in PERCENT})
-        )
-    checks.refuse_repeated_runs(table)
-    checks.refuse_equal_names(table)
-    names = sorted({*table["strategy"], BASELINE})
+    table, found = percent.in_percent(
+        table, signs, unit=unit, may_be_fractions=may_be_fractions, names=form.names
+    )
+    if form.is_error:
+        table = table.assign(top1=percent.accuracies(table["top1"]))
+    once = checks.without_repeated_runs(table)
+    if repeated := len(table) - len(once):
+        notes.append(f"Rows left out because they list a run again: {repeated}.")
+    checks.refuse_equal_names(once)
+    names = sorted({*once["strategy"]})
     if alike := [name for name in names if [each.lower() for each in names].count(name.lower()) > 1]:
         notes.append(
             f"Names that differ in upper and lower case are different strategies: {', '.join(alike)}."
         )
-    return table.reset_index(drop=True), notes
+    return once.reset_index(drop=True), notes, found
 
 
-def problems(raw: pd.DataFrame) -> dict[Hashable, str]:
-    """What is wrong with each row that has a field which does not fit: its first such field."""
+def problems(
+    raw: pd.DataFrame, names: Mapping[str, str] | None = None, *, is_error: bool = False
+) -> dict[Hashable, str]:
+    """What is wrong with each row that has a field which does not fit: its first such field.
+
+    Args:
+        raw: a table of the full form, as text.
+        names: what the file calls its columns.
+        is_error: whether `top1` holds errors.
+    """
+    called = names or {}
     found: dict[Hashable, str] = {}
     for column in ("target", "strategy"):
         for index, text in _text(raw, column).items():
             if not text:
-                found.setdefault(index, f"{row_name(index)} has no {column}")
+                found.setdefault(index, f"{row_name(index)} has no {called.get(column, column)}")
     for column in (name for name in NUMBERS if name in raw.columns):
         low, high, limits = _limits(column)
         for index, text in _text(raw, column).items():
             value = _number(text, column)
             if value is None or value < low or value > high:
-                found.setdefault(index, f"{row_name(index)}: {column} is {text!r}; allowed: {limits}")
-    if "top5" in raw.columns and not found:
+                name = called.get(column, column)
+                found.setdefault(index, f"{row_name(index)}: {name} is {text!r}; allowed: {limits}")
+    if "top5" in raw.columns and not found and not is_error:
         top1, top5 = _column(raw, "top1"), _column(raw, "top5")
         for index in raw.index[top5 < top1 - ROUNDING]:
             found[index] = (
@@ -148,13 +191,16 @@ def problems(raw: pd.DataFrame) -> dict[Hashable, str]:
     return found
 
 
-def _require_columns(raw: pd.DataFrame, columns: tuple[str, ...]) -> None:
+def _require_columns(raw: pd.DataFrame, names: Mapping[str, str]) -> None:
     if repeated := raw.columns[raw.columns.duplicated()].tolist():
         raise UserError(f"column {repeated[0]!r} occurs more than once")
-    for column in columns:
+    for column in ("target", "strategy", "top1"):
         if column not in raw.columns:
+            header = ", ".join(names.get(str(name), clean(str(name))) for name in raw.columns)
+            other = " (or, for a table with one target, its name by --target)" if column == "target" else ""
             raise UserError(
-                f"column {column!r} is missing; required are target, strategy, top1 or {', '.join(SHORT)}"
+                f"column {column!r} is missing; the table has {header}; say which of them it is by "
+                f"--columns {column}=NAME{other}"
             )
 
 
@@ -197,6 +243,9 @@ def _limits(column: str) -> tuple[float, float, str]:
 def _canonical(text: str) -> str:
     """The same text for equal options; empty without options."""
     values = parse_options(text)
-    if values is None:
-        return text
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if values else ""
+    return text if values is None else canonical(values)
+
+
+def canonical(options: Mapping[str, Any]) -> str:
+    """Options of a strategy as the results table has them; empty without any."""
+    return json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if options else ""
