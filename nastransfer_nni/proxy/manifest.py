@@ -9,10 +9,11 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nastransfer_nni.base import files
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.reading import exists, parse_json, read_text
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
 from search_spaces.errors import UserError, unknown
@@ -60,6 +61,13 @@ class ImageFile(Config):
     """
 
     file: str
+
+    @field_validator("file")
+    @classmethod
+    def _is_beside_the_manifest(cls, name: str) -> str:
+        if Path(name).name != name or "\0" in name:
+            raise UserError("must be the name of a file in the manifest's folder")
+        return name
 
 
 class Manifest(Config):
@@ -125,12 +133,10 @@ class Manifest(Config):
             UserError: the file is missing or is no manifest, or its file of images is missing.
         """
         path = Path(path)
+        if not exists(path):
+            raise UserError(f"no proxy manifest {str(path)!r}")
         try:
-            manifest = cls.create(_upgraded(json.loads(path.read_text(encoding="utf-8"))))
-        except FileNotFoundError:
-            raise UserError(f"no proxy manifest {str(path)!r}") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise UserError(f"{path} is no proxy manifest ({error})") from None
+            manifest = cls.create(_upgraded(parse_json(read_text(path))))
         except UserError as error:
             raise UserError(f"{path} is no proxy manifest: {str(error).removeprefix('--')}") from None
         if isinstance(manifest.images, ImageFile) and not (path.parent / manifest.images.file).is_file():
@@ -155,9 +161,15 @@ class Manifest(Config):
             path = folder / self.images.file
             try:
                 table = pyarrow.parquet.read_table(path, columns=["label", "key"])
-            except (OSError, pyarrow.ArrowException) as error:
+                labels, keys = (
+                    table[name].combine_chunks().cast(kind).to_numpy(zero_copy_only=True)  # refuses nulls
+                    for name, kind in (("label", pyarrow.int64()), ("key", pyarrow.uint64()))
+                )
+            except (OSError, KeyError, pyarrow.ArrowException) as error:
                 raise UserError(f"{path} does not list images of a proxy set ({error})") from None
-            return table["label"].to_numpy().astype(np.int64), table["key"].to_numpy()
+            if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
+                raise UserError(f"{path} lists labels that are none of the {len(self.classes)} classes")
+            return labels, keys
         named = {} if self.images == "all" else self.images
         pairs = [(self.classes[name].label, int(key, 16)) for name, keys in named.items() for key in keys]
         return np.array([label for label, _ in pairs], dtype=np.int64), np.array(
