@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from search_spaces.numbers import require_computable
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
@@ -30,6 +32,11 @@ class Options(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     renamed: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _numbers_are_computable(self) -> Self:
+        require_computable((name, getattr(self, name)) for name in self.model_fields_set)
+        return self
 
     @abstractmethod
     def create(self) -> Strategy:

@@ -102,6 +102,8 @@ class Config(BaseModel):
             return cls(**options)
         except ValidationError as error:
             raise _explained(error, cls) from None
+        except OSError as error:  # the name of a file that is too long, say
+            raise UserError(f"{error.strerror}: {str(error.filename)[:80]!r}") from None
 
     @classmethod
     def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
