@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nastransfer_nni.base.format import duration
-from nastransfer_nni.report.statistics.power import detectable_difference
+from nastransfer_nni.report.statistics.detectable import detectable_difference
 from nastransfer_nni.study.cost import CostModel
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.status import study_status

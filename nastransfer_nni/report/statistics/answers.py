@@ -8,25 +8,25 @@ sampling is a strong baseline that the right strategy on the right proxy still b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from nastransfer_nni.report.statistics.bootstrap import MIN_RUNS, Arm, arm
-from nastransfer_nni.report.statistics.improvement import Comparison, Verdict
+from nastransfer_nni.report.statistics.comparison import Comparison, difference
+from nastransfer_nni.report.statistics.improvement import Verdict
+from nastransfer_nni.report.statistics.margin import known_margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.ranking import MIN_RANKED
 from nastransfer_nni.report.statistics.table import place_name
+from nastransfer_nni.report.statistics.units import arm
 
 PROXY = "Does the proxy matter to the target: to mean accuracy, to the ranking of strategies?"
 ALIKE = "Do strategies that look alike on the source differ on the target?"
 RANDOM = "Is random sampling a strong baseline, and what beats it?"
-INCONCLUSIVE = Verdict.INCONCLUSIVE.value
-STABLE_TAU = 0.6
-"""The ranking is called stable if tau's interval stays above this: four in five pairs of strategies agree."""
+UNDECIDED = Verdict.UNDECIDED.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +36,26 @@ class Answer:
     Attributes:
         question: one of the questions of this module.
         setting: target and training protocol.
-        verdict: yes, no, partly or inconclusive; for the first question one of them per half of it.
+        verdict: yes, no, partly or undecided; for the first question one of them per half of it.
         sentence: the numbers that the verdict rests on.
+        numbers: figures for a paragraph on it, by name.
     """
 
     question: str
     setting: str
     verdict: str
     sentence: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+Found = tuple[str, str, dict[str, Any]]
+"""Verdict, sentence and numbers."""
 
 
 def answer(
     comparisons: list[Comparison],
     improvement: pd.DataFrame,
+    effects: pd.DataFrame,
     movements: pd.DataFrame,
     options: AnalysisOptions,
 ) -> list[Answer]:
@@ -57,23 +64,33 @@ def answer(
     Args:
         comparisons: all comparisons, grouped by setting.
         improvement: their table, as `relative_improvement` returns it.
+        effects: main effects and interaction, as `pairs.two_way` returns them.
         movements: agreement of the rankings, as `ranking.movements` returns it.
         options: how the table is analysed.
 
     Returns:
-        The answers, ordered by question, then by setting.
+        The answers, ordered by question, then by setting. Their `numbers`:
+            first question: `places`, `strategies` (counts), `contrasts` (rows of `effects` of the effect
+                `proxy`), `interaction` (those of the effect `interaction`), `movements` (rows).
+            second question: `pairs` alike on the source, `different` ones of them on the target, `largest`
+                difference in points.
+            third question: `counts` of the verdicts by their wording, `best` row of the improvement or None.
     """
     answers = []
     for setting, members in groupby(comparisons, key=lambda member: member.setting):
         name, group = str(setting), list(members)
-        rows = improvement[improvement["setting"] == name]
-        moved = movements[movements["setting"] == name] if len(movements) else movements
-        for question, (verdict, sentence) in (
-            (PROXY, _proxy(group, moved, options)),
+        rows, own, moved = (
+            frame[frame["setting"] == name] if len(frame) else frame
+            for frame in (improvement, effects, movements)
+        )
+        for question, (verdict, sentence, numbers) in (
+            (PROXY, _proxy(group, own, moved, options)),
             (ALIKE, _alike(group, options)),
             (RANDOM, _random(rows, options)),
         ):
-            answers.append(Answer(question=question, setting=name, verdict=verdict, sentence=sentence))
+            answers.append(
+                Answer(question=question, setting=name, verdict=verdict, sentence=sentence, numbers=numbers)
+            )
     order = (PROXY, ALIKE, RANDOM)
     return sorted(answers, key=lambda each: order.index(each.question))
 
@@ -83,156 +100,170 @@ def by_question(answers: Sequence[Answer]) -> list[tuple[str, list[Answer]]]:
     return [(question, list(group)) for question, group in groupby(answers, key=lambda each: each.question)]
 
 
-def _proxy(members: list[Comparison], moved: pd.DataFrame, options: AnalysisOptions) -> tuple[str, str]:
-    """Verdict and sentence on the proxy's effect on mean accuracy and on the ranking."""
+def _proxy(
+    members: list[Comparison], effects: pd.DataFrame, moved: pd.DataFrame, options: AnalysisOptions
+) -> Found:
+    """The proxy's effect on mean accuracy, its interaction with the strategy, and on the ranking."""
     if len({member.place for member in members}) < 2:
-        return INCONCLUSIVE, "The table has one proxy, so there is nothing to compare it with."
-    mean_verdict, mean_sentence = _proxy_means(members, options)
-    ranking_verdict, ranking_sentence = _proxy_rankings(moved)
-    if mean_verdict == ranking_verdict == INCONCLUSIVE:
-        verdict = INCONCLUSIVE
+        return UNDECIDED, "The table has one proxy, so there is nothing to compare it with.", {}
+    mean_verdict, mean_sentence = _effect(effects, "proxy", options)
+    ranking_verdict, ranking_sentence = _proxy_rankings(effects, moved, options)
+    if mean_verdict == ranking_verdict == UNDECIDED:
+        verdict = UNDECIDED
     else:
         verdict = f"mean: {mean_verdict}; ranking: {ranking_verdict}"
-    return verdict, f"{mean_sentence}; {ranking_sentence}."
-
-
-def _proxy_means(members: list[Comparison], options: AnalysisOptions) -> tuple[str, str]:
-    """Whether the mean accuracy over the strategies that all proxies share differs between two proxies.
-
-    The intervals of all pairs of proxies hold simultaneously: each has the level alpha divided by the number
-    of pairs (Bonferroni's correction), since Holm's has no simultaneous intervals.
-    """
-    by_place: dict[str, dict[str, Arm]] = {}
-    for member in members:
-        if member.searched and member.searched.is_sufficient:
-            by_place.setdefault(member.place, {})[member.strategy] = member.searched
-    places = list(by_place)
-    common = sorted(set.intersection(*(set(arms) for arms in by_place.values()))) if by_place else []
-    if len(places) < 2 or not common:
-        return INCONCLUSIVE, f"No strategy has {MIN_RUNS} runs on each of two proxies to compare their means"
-    replicates = {
-        place: np.mean([arms[name].replicates for name in common], axis=0) for place, arms in by_place.items()
+    numbers = {
+        "places": len({member.place for member in members}),
+        "strategies": len({member.strategy for member in members}),
+        "contrasts": _of(effects, "proxy").to_dict("records"),
+        "interaction": _of(effects, "interaction").to_dict("records"),
+        "movements": moved.to_dict("records"),
     }
-    means = {place: float(np.mean([arms[name].mean for name in common])) for place, arms in by_place.items()}
-    pairs = list(combinations(places, 2))
-    tails = np.array([0.5, 0.5]) + np.array([-0.5, 0.5]) * (1 - options.alpha / len(pairs))
-    intervals = {(a, b): np.quantile(100 * (replicates[a] / replicates[b] - 1), tails) for a, b in pairs}
-    differences = {(a, b): 100 * (means[a] / means[b] - 1) for a, b in pairs}
-    a, b = max(pairs, key=lambda pair: abs(differences[pair]))
-    low, high = intervals[a, b]
+    return verdict, f"{mean_sentence}; {ranking_sentence}.", numbers
+
+
+def _of(effects: pd.DataFrame, effect: str) -> pd.DataFrame:
+    return effects[effects["effect"] == effect] if len(effects) else effects
+
+
+def _effect(effects: pd.DataFrame, effect: str, options: AnalysisOptions) -> tuple[str, str]:
+    """Verdict and sentence on the main effect of the proxy."""
+    rows = _of(effects, effect)
+    known = rows[rows["p_value"].notna()] if len(rows) else rows
+    if known.empty:
+        return UNDECIDED, "No strategy can be compared on all proxies"
+    row = known.iloc[int(known["estimate"].abs().argmax())]
     largest = (
-        f"the largest difference, over {_count(len(common), 'strategy', 'strategies')}, is "
-        f"{_signed(differences[a, b])}, of {a} against {b} "
-        f"({_interval(low, high)}, corrected for {_count(len(pairs), 'pair')} of proxies)"
+        f"the largest difference is {row['estimate']:+.2f} points, of {row['a']} against {row['b']} "
+        f"({_interval(row['ci_low'], row['ci_high'])}, corrected p {_p(row['p_holm'])})"
     )
-    if all(-options.margin < low and high < options.margin for low, high in intervals.values()):
-        return "no", f"All proxies are equivalent within {options.margin:g}%; {largest}"
-    different = [pair for pair, (low, high) in intervals.items() if low > 0 or high < 0]
+    different = int((known["verdict"] == "differs").sum())
     if different:
-        count = f"{len(different)} of {_count(len(pairs), 'pair')}"
-        return "yes", f"{count} of proxies differ significantly; {largest}"
-    return INCONCLUSIVE, (
+        return (
+            "yes",
+            f"{different} of {_count(len(known), 'pair')} of proxies differ significantly; {largest}",
+        )
+    if (known["verdict"] == "equivalent").all() and len(known) == len(rows):
+        return "no", f"All proxies are equivalent within {options.margin}; {largest}"
+    return UNDECIDED, (
         f"No two proxies differ significantly, but they are not shown to be equivalent within "
-        f"{options.margin:g}% either; {largest}"
+        f"{options.margin} either; {largest}"
     )
 
 
-def _proxy_rankings(moved: pd.DataFrame) -> tuple[str, str]:
-    """Whether the ranking of the strategies differs between two proxies."""
-    if moved.empty:
-        return (
-            INCONCLUSIVE,
-            "fewer than three strategies were run on each of two proxies to compare rankings",
+def _proxy_rankings(effects: pd.DataFrame, moved: pd.DataFrame, options: AnalysisOptions) -> tuple[str, str]:
+    """Whether strategies gain differently from the proxies, and whether their ranking differs."""
+    interaction = _of(effects, "interaction")
+    changed = interaction[interaction["verdict"] == "differs"] if len(interaction) else interaction
+    parts = []
+    if len(changed):
+        row = changed.iloc[int(changed["estimate"].abs().argmax())]
+        parts.append(
+            f"{row['strategy']} differs from the other strategies by {abs(row['estimate']):.2f} points more "
+            f"on one of {row['a']} and {row['b']} than on the other (corrected p {_p(row['p_holm'])})"
         )
-    moved = moved[moved["sufficient"]]
-    if moved.empty:
-        return INCONCLUSIVE, f"rankings need {MIN_RUNS} runs of every strategy on each of two proxies"
-    swaps = [swap for row in moved["swaps"] for swap in row]
-    lowest = moved.sort_values("tau").iloc[0]
+    known = moved[moved["sufficient"]] if len(moved) else moved
+    if known.empty:
+        parts.append("rankings need three strategies or more that can be tested on each of two proxies")
+        return ("yes" if len(changed) else UNDECIDED), ", and ".join(parts)
+    swaps = [swap for row in known["swaps"] for swap in row]
+    lowest = known.sort_values("tau").iloc[0]
     agreement = (
-        f"the lowest Kendall's tau-b between proxies is {lowest['tau']:.2f} "
-        f"({_interval(lowest['tau_low'], lowest['tau_high'])}), "
-        f"for {lowest['proxy_a']} and {lowest['proxy_b']}"
+        f"the lowest Kendall's tau between proxies is {lowest['tau']:.2f}, for {lowest['proxy_a']} and "
+        f"{lowest['proxy_b']}, where noise alone leaves {lowest['ceiling']:.2f} on average and "
+        f"{lowest['ceiling_low']:.2f} at the 5% quantile"
     )
     if swaps:
-        return "yes", f"{_count(len(swaps), 'significant swap')}, such as {swaps[0]}, and {agreement}"
-    if (moved["tau_low"] >= STABLE_TAU).all():
-        return "no", f"no two strategies swap significantly, and {agreement}"
-    return INCONCLUSIVE, (
-        "no two strategies swap significantly, but the runs do not show that the ranking is stable: "
-        f"{agreement}"
-    )
+        parts.append(f"{_count(len(swaps), 'significant swap')}, such as {swaps[0]}, and {agreement}")
+    else:
+        parts.append(f"no two strategies swap significantly, and {agreement}")
+    differs = any(each is True for each in known["differs"])
+    if differs:
+        parts.append("which the noise does not explain")
+    elif not swaps and (known["strategies"] < MIN_RANKED).all():
+        parts.append(f"under {MIN_RANKED} strategies no more is said of rankings")
+    return ("yes" if swaps or differs or len(changed) else UNDECIDED), ", and ".join(parts)
 
 
-def _alike(members: list[Comparison], options: AnalysisOptions) -> tuple[str, str]:
+def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
     """Whether two strategies that are equivalent on the source differ significantly on the target."""
     if not any(member.rows["source_top1"].notna().any() for member in members):
-        return INCONCLUSIVE, "The table has no accuracies on the source (source_top1)."
+        return UNDECIDED, "The table has no accuracies on the source (source_top1).", {}
     known = [
         member
         for member in members
-        if member.searched and member.searched.is_sufficient and member.rows["source_top1"].notna().all()
+        if member.searched and member.searched.is_testable and member.rows["source_top1"].notna().all()
     ]
-    alike = 0
     tests: list[tuple[float, float, Comparison, Comparison]] = []
+    pairs = []
     for _, block in groupby(sorted(known, key=lambda member: member.place), key=lambda member: member.place):
-        arms = [(each, arm(each.rows, "source_top1", options.replicates, options.seed)) for each in block]
-        for (a, source_a), (b, source_b) in combinations(arms, 2):
-            low, high = np.quantile(100 * (source_a.replicates / source_b.replicates - 1), options.tails)
-            if -options.margin < low and high < options.margin:
-                alike += 1
-                assert a.searched and b.searched
-                below = a.searched.probability_below(b.searched.replicates)
-                difference = a.searched.mean - b.searched.mean
-                better, worse = (a, b) if difference > 0 else (b, a)
-                tests.append((2 * min(below, 1 - below), abs(difference), better, worse))
+        arms = [(each, arm(each.rows, "source_top1")) for each in block]
+        pairs += [(a, b) for a, b in combinations(arms, 2) if a[1].is_testable and b[1].is_testable]
+    for (a, source_a), (b, source_b) in pairs:
+        margin = known_margin(options.margin, a.pool, "source_top1")
+
+        def gap(ratio: float, x: Any = source_a, y: Any = source_b) -> Any:
+            return difference(x, y, shares_draws=True, ratio=ratio)
+
+        if margin.p_equivalent(gap) < options.alpha:
+            assert a.searched
+            assert b.searched
+            on_target = difference(a.searched, b.searched, shares_draws=True)
+            better, worse = (a, b) if on_target.mean > 0 else (b, a)
+            tests.append((float(on_target.p_value()), abs(float(on_target.mean)), better, worse))
+    numbers: dict[str, Any] = {"pairs": len(tests), "different": 0, "largest": float("nan")}
+    within = f"within {options.margin}"
     if not tests:
-        return INCONCLUSIVE, (
-            f"No two strategies with {MIN_RUNS} runs are shown to be alike on the source within "
-            f"{options.margin:g}%."
-        )
+        return UNDECIDED, f"No two strategies are shown to be alike on the source {within}.", numbers
     corrected = multipletests([p for p, *_ in tests], method="holm")[1]
     different = [test for test, p in zip(tests, corrected, strict=True) if p < options.alpha]
-    pairs = f"{_count(alike, 'pair')} of strategies alike on the source (within {options.margin:g}%)"
+    counted = f"{_count(len(tests), 'pair')} of strategies alike on the source ({within})"
     if not different:
-        return (
-            INCONCLUSIVE,
-            f"Of {pairs}, none differs significantly on the target, which is no proof that none does.",
+        sentence = (
+            f"Of {counted}, none differs significantly on the target, which is no proof that none does."
         )
-    _, difference, better, worse = max(different, key=lambda test: test[1])
+        return UNDECIDED, sentence, numbers
+    _, largest, better, worse = max(different, key=lambda test: test[1])
     place = f" on {better.place}" if better.place else ""
     verb = "differs" if len(different) == 1 else "differ"
-    return "yes", (
-        f"Of {pairs}, {len(different)} {verb} significantly on the target; the largest difference is "
-        f"{difference:.2f} points of top-1, of {better.strategy} over {worse.strategy}{place}."
+    sentence = (
+        f"Of {counted}, {len(different)} {verb} significantly on the target; the largest difference is "
+        f"{largest:.2f} points of top-1, of {better.strategy} over {worse.strategy}{place}."
     )
+    return "yes", sentence, numbers | {"different": len(different), "largest": largest}
 
 
-def _random(rows: pd.DataFrame, options: AnalysisOptions) -> tuple[str, str]:
+def _random(rows: pd.DataFrame, options: AnalysisOptions) -> Found:
     """Whether searched cells are better than random ones, from the table of relative improvements."""
     compared = rows[rows["sufficient"]]
     if compared.empty:
         if not (rows["n_random"] > 0).any():
-            return INCONCLUSIVE, "The table has no random cells to compare with."
-        return INCONCLUSIVE, f"No comparison has {MIN_RUNS} runs in both arms."
+            return UNDECIDED, "The table has no random cells to compare with.", {}
+        return UNDECIDED, f"No comparison can be tested: {rows['reason'].iloc[0]}.", {}
     counts = {verdict: int((compared["verdict"] == verdict).sum()) for verdict in Verdict}
     others = ", ".join(
-        f"{counts[verdict]} {verdict.text(options.margin)}"
-        for verdict in (Verdict.WORSE, Verdict.EQUIVALENT, Verdict.INCONCLUSIVE)
-        if counts[verdict]
+        f"{count} {verdict.text(options.margin)}"
+        for verdict, count in counts.items()
+        if count and verdict is not Verdict.BETTER
     )
     others = f" ({others})" if others else ""
     better = counts[Verdict.BETTER]
+    numbers: dict[str, Any] = {
+        "counts": {verdict.text(options.margin): count for verdict, count in counts.items()},
+        "best": None,
+    }
     if not better:
-        verdict = INCONCLUSIVE if counts[Verdict.INCONCLUSIVE] else "yes"
-        return verdict, f"None of {_count(len(compared), 'comparison')} with random cells is better{others}."
+        is_open = counts[Verdict.UNDECIDED] or counts[Verdict.TAIL] or counts[Verdict.NOT_YET]
+        sentence = f"None of {_count(len(compared), 'comparison')} with random cells is better{others}."
+        return (UNDECIDED if is_open else "yes"), sentence, numbers
     best = compared[compared["verdict"] == Verdict.BETTER].sort_values("relative_improvement").iloc[-1]
     verdict = "partly" if better < len(compared) else "no"
-    return verdict, (
+    sentence = (
         f"{better} of {_count(len(compared), 'comparison')} beat random cells{others}; the largest "
-        f"improvement is that of {_pair(best)}: {_signed(best['relative_improvement'])} "
+        f"improvement is that of {_pair(best)}: {best['relative_improvement']:+.2f}% "
         f"({_interval(best['ci_low'], best['ci_high'])}, corrected p {_p(best['p_holm'])})."
     )
+    return verdict, sentence, numbers | {"best": best.to_dict()}
 
 
 def _pair(row: Any) -> str:
@@ -242,10 +273,6 @@ def _pair(row: Any) -> str:
 
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def _signed(percent: float) -> str:
-    return f"{percent:+.2f}%"
 
 
 def _interval(low: float, high: float) -> str:

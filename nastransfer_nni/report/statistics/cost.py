@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from nastransfer_nni.report.statistics.improvement import Comparison, random_pools
+from nastransfer_nni.report.statistics.comparison import Comparison, random_pools
 from search_spaces.pareto import pareto_front
 
 

@@ -8,10 +8,12 @@ from functools import cached_property
 import pandas as pd
 
 from nastransfer_nni.report.statistics.answers import Answer, answer
+from nastransfer_nni.report.statistics.comparison import Comparison, compare
 from nastransfer_nni.report.statistics.correlation import Correlation, correlations
 from nastransfer_nni.report.statistics.cost import cost_table
-from nastransfer_nni.report.statistics.improvement import Comparison, compare, relative_improvement
+from nastransfer_nni.report.statistics.improvement import relative_improvement
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.pairs import pairwise, two_way
 from nastransfer_nni.report.statistics.ranking import (
     CriticalDifference,
     Ranking,
@@ -27,7 +29,7 @@ class Findings:
     """The statistics of one results table, each computed when it is first asked for.
 
     Attributes:
-        table: results table, as `table.check` returns it.
+        table: results table, as `reading.check` returns it.
         options: how the table is analysed.
     """
 
@@ -57,12 +59,22 @@ class Findings:
     @cached_property
     def rankings(self) -> list[Ranking]:
         """Ranking of the strategies on each proxy."""
-        return rankings(self.comparisons)
+        return rankings(self.comparisons, self.options)
 
     @cached_property
     def movements(self) -> pd.DataFrame:
         """Agreement of the rankings on two proxies, one row per pair of proxies; see `movements`."""
         return movements(self.comparisons, self.options)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Every two strategies on one proxy, compared with each other; see `pairwise`."""
+        return pairwise(self.comparisons, self.options)
+
+    @cached_property
+    def two_way(self) -> pd.DataFrame:
+        """Main effects of proxy and strategy and their interaction, one row per contrast; see `two_way`."""
+        return two_way(self.comparisons, self.options)
 
     @cached_property
     def critical_differences(self) -> list[CriticalDifference]:
@@ -82,4 +94,4 @@ class Findings:
     @cached_property
     def answers(self) -> list[Answer]:
         """The answers to the three questions in each setting."""
-        return answer(self.comparisons, self.improvement, self.movements, self.options)
+        return answer(self.comparisons, self.improvement, self.two_way, self.movements, self.options)

@@ -1,11 +1,13 @@
 """Rankings of strategies: probabilities of ranks, agreement between proxies, critical differences.
 
 Whether a ranking changes is decided from the runs and never from the few means: Kendall's tau of 1 over four
-strategies has p = 0.083, so no test on four means can find anything.
+strategies has p = 0.083, so no test on four means can find anything. And two rankings by few noisy means
+differ even where the true rankings are equal: tau is read beside its ceiling, what the noise leaves of 1.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, groupby
@@ -13,17 +15,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from nastransfer_nni.report.statistics.bootstrap import MIN_RUNS, Floats
-from nastransfer_nni.report.statistics.improvement import Comparison
+from nastransfer_nni.report.statistics.comparison import Comparison, difference
+from nastransfer_nni.report.statistics.estimate import Floats
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.replicates import arm_replicates, split_half_taus, tau_rows
 from nastransfer_nni.report.statistics.table import Setting
+from nastransfer_nni.report.statistics.units import Arm
 
 MIN_STRATEGIES = 3
 """Number of strategies from which on two rankings are correlated."""
+MIN_RANKED = 5
+"""Number of strategies from which on two rankings are said to differ; below, only swaps are."""
+MIN_BLOCKS = 8
+"""Matched proxy draws from which on mean ranks are compared."""
+CEILING_LEVEL = 0.05
+"""Quantile of tau between two replications of one ranking below which two rankings differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +46,7 @@ class Ranking:
         strategies: names, best mean first.
         scores: means of the measure in percent, [strategies].
         probabilities: probability that a strategy has a rank, [strategies, ranks].
-        sufficient: whether every strategy has enough runs to conclude anything.
+        sufficient: whether every strategy can be tested.
     """
 
     setting: Setting
@@ -49,33 +58,40 @@ class Ranking:
     sufficient: bool
 
 
-def rankings(comparisons: list[Comparison]) -> list[Ranking]:
-    """Rank the strategies on each source and proxy that has at least two strategies with replicates."""
+def rankings(comparisons: list[Comparison], options: AnalysisOptions) -> list[Ranking]:
+    """Rank the strategies on each source and proxy that has at least two strategies with an error.
+
+    The probability of a rank is the share of replicates in which the strategy has it. Replicates are drawn
+    from the t distributions of the means; arms that share proxy draws are drawn together.
+    """
     found = []
     for setting, place, members in _by_place(comparisons):
-        has_random = any(len(member.replicates) for member in members)
-        if has_random:
-            ranked = [(m, m.relative_improvement, m.replicates) for m in members]
-        else:
-            ranked = [(m, m.searched.mean, _top1_replicates(m)) for m in members if m.searched]
-        ranked = [(m, score, replicates) for m, score, replicates in ranked if len(replicates)]
+        ranked = [member for member in members if member.searched and member.searched.se >= 0]
         if len(ranked) < 2:
             continue
-        scores = np.array([score for _, score, _ in ranked])
+        arms = _arms(ranked)
+        has_random = all(member.random for member in ranked)
+        scores = np.array(
+            [
+                member.relative_improvement if has_random else arm.mean
+                for member, arm in zip(ranked, arms, strict=True)
+            ]
+        )
+        pools = np.array([member.random.mean if has_random and member.random else 1.0 for member in ranked])
+        replicates = arm_replicates(arms, options.replicates, _generator(options, setting, place)) / pools
         order = np.argsort(-scores, kind="stable")
-        replicates = np.stack([replicates for _, _, replicates in ranked], axis=1)
         ranks = stats.rankdata(-replicates[:, order], axis=1, method="ordinal")
         found.append(
             Ranking(
                 setting=setting,
                 place=place,
                 measure="relative improvement" if has_random else "top1",
-                strategies=[ranked[i][0].strategy for i in order],
+                strategies=[ranked[i].strategy for i in order],
                 scores=scores[order],
                 probabilities=np.stack(
                     [(ranks == rank).mean(0) for rank in range(1, len(ranked) + 1)], axis=1
                 ),
-                sufficient=all(m.searched is not None and m.searched.is_sufficient for m, _, _ in ranked),
+                sufficient=all(arm.is_testable for arm in arms),
             )
         )
     return found
@@ -90,10 +106,20 @@ def movements(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
         Columns:
             setting, proxy_a, proxy_b: the setting and the two proxies, each with its source.
             strategies: number of strategies that have runs on both.
-            tau, tau_low, tau_high: Kendall's tau-b of the mean top-1, with its bootstrap interval.
+            tau, tau_low, tau_high: Kendall's tau-b of the mean top-1, with the interval of its replicates.
             rho, rho_low, rho_high: Spearman's rho, likewise.
             same_best: probability that the same strategy is best on both proxies.
-            sufficient: whether every strategy has enough runs on both to conclude anything.
+            reliability: share of the variance of the strategies' means that is not noise.
+            ceiling, ceiling_low: mean and 5% quantile of tau between two replications of the design that
+                share one vector of true means: the observed means of both proxies, shrunk towards their mean
+                by the reliability.
+            p_ceiling, p_ceiling_holm: share of those replications with a tau that is no larger than the
+                observed one, and Holm's correction of it over the pairs of proxies of the setting.
+            differs: whether the rankings differ beyond noise (`p_ceiling_holm` below 0.05); None under
+                `MIN_RANKED` strategies.
+            split_half_a, split_half_b: mean tau between the rankings by two halves of the units of each
+                strategy, on either proxy: a check of the ceiling and no more; NaN with under four units.
+            sufficient: whether every strategy can be tested on both.
             swaps: sentences that name two strategies whose order differs. Their difference must have one sign
                 on one proxy and the other sign on the other, and both must be significant: the larger p-value
                 counts (intersection-union test [1]), after Holm's correction over all pairs of strategies and
@@ -105,37 +131,26 @@ def movements(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
     rows: list[dict[str, Any]] = []
     for setting, blocks in groupby(_by_place(comparisons), key=lambda block: block[0]):
         places = {
-            place: {m.strategy: m for m in members if len(_top1_replicates(m))}
+            place: {m.strategy: m.searched for m in members if m.searched and m.searched.se >= 0}
             for _, place, members in blocks
         }
-        cache: dict[tuple[str, ...], _RankReplicates] = {}
+        own: list[dict[str, Any]] = []
         tests: list[tuple[float, list[str], str]] = []
-        for place_a, place_b in combinations(places, 2):
-            names = sorted(places[place_a].keys() & places[place_b].keys())
+        for a, b in combinations(places, 2):
+            names = sorted(places[a].keys() & places[b].keys())
             if len(names) < MIN_STRATEGIES:
                 continue
-            for place in (place_a, place_b):
-                if (place, *names) not in cache:
-                    cache[place, *names] = _rank_replicates([places[place][name] for name in names])
-            a, b = cache[place_a, *names], cache[place_b, *names]
+            arms = [[places[place][name] for name in names] for place in (a, b)]
             swaps: list[str] = []
-            rows.append(
-                {
-                    "setting": str(setting),
-                    "proxy_a": place_a,
-                    "proxy_b": place_b,
-                    **_agreement(a, b, options),
-                    "swaps": swaps,
-                }
-            )
-            tests += [
-                (p, swaps, f"{pair} on {place_a}, below on {place_b}") for p, pair in _swap_tests(a, b, names)
-            ]
-        if tests:
-            corrected = multipletests([p for p, _, _ in tests], method="holm")[1]
-            for (_, swaps, text), p_holm in zip(tests, corrected, strict=True):
-                if p_holm < options.alpha:
-                    swaps.append(text)
+            row = _agreement(arms[0], arms[1], options, _generator(options, setting, a, b))
+            own.append({"setting": str(setting), "proxy_a": a, "proxy_b": b, **row, "swaps": swaps})
+            if row["sufficient"]:
+                tests += [
+                    (p, swaps, f"{pair} on {a}, below on {b}")
+                    for p, pair in _swap_tests(arms[0], arms[1], names)
+                ]
+        _correct(own, tests, options)
+        rows += own
     return pd.DataFrame(rows)
 
 
@@ -191,7 +206,7 @@ def critical_differences(comparisons: list[Comparison], options: AnalysisOptions
             sort=False,
         ).dropna()
         count, k = blocks.shape
-        if k < MIN_STRATEGIES or count < MIN_RUNS or (blocks.nunique(axis=1) == 1).all():
+        if k < MIN_STRATEGIES or count < MIN_BLOCKS or (blocks.nunique(axis=1) == 1).all():
             continue
         ranks = stats.rankdata(-blocks.to_numpy(), axis=1).mean(0)
         order = np.argsort(ranks, kind="stable")
@@ -224,80 +239,76 @@ def _by_place(comparisons: list[Comparison]) -> Iterator[tuple[Setting, str, lis
         yield setting, place, members
 
 
-def _top1_replicates(member: Comparison) -> Floats:
-    """Replicates of the mean top-1, [replicates]; empty if the arm has one unit or none."""
-    return member.searched.replicates if member.searched and member.searched.units > 1 else np.empty(0)
+def _generator(options: AnalysisOptions, *names: object) -> np.random.Generator:
+    """A random stream that depends on the names alone, so that no part changes the replicates of another."""
+    return np.random.default_rng([options.seed, zlib.crc32("\0".join(map(str, names)).encode())])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _RankReplicates:
-    """How the strategies on one proxy compare by top-1, in each bootstrap replicate.
-
-    Attributes:
-        means: mean top-1, [strategies].
-        signs: sign of the difference between the first and the second strategy of each pair,
-            [pairs, replicates].
-        ranks: ranks of the strategies, centred and scaled to unit length, [strategies, replicates].
-        best: index of the best strategy, [replicates].
-        below: probability that the first strategy of a pair is below the second, [pairs].
-        sufficient: whether every strategy has enough runs to conclude anything.
-    """
-
-    means: Floats
-    signs: NDArray[np.int8]
-    ranks: NDArray[np.float32]
-    best: NDArray[np.intp]
-    below: Floats
-    sufficient: bool
+def _arms(members: list[Comparison]) -> list[Arm]:
+    return [member.searched for member in members if member.searched]
 
 
-def _rank_replicates(members: list[Comparison]) -> _RankReplicates:
-    arms = [member.searched for member in members if member.searched]
-    replicates = np.stack([arm.replicates for arm in arms])
-    first, second = np.triu_indices(len(arms), 1)
-    ranks = stats.rankdata(replicates, axis=0).astype(np.float32)
-    ranks -= ranks.mean(0)
-    lengths = np.sqrt((ranks**2).sum(0))
-    return _RankReplicates(
-        means=np.array([arm.mean for arm in arms]),
-        signs=np.sign(replicates[first] - replicates[second]).astype(np.int8),
-        ranks=np.divide(ranks, lengths, out=np.zeros_like(ranks), where=lengths > 0),
-        best=replicates.argmax(0),
-        below=np.array(
-            [arms[i].probability_below(replicates[j]) for i, j in zip(first, second, strict=True)]
-        ),
-        sufficient=all(arm.is_sufficient for arm in arms),
-    )
-
-
-def _agreement(a: _RankReplicates, b: _RankReplicates, options: AnalysisOptions) -> dict[str, Any]:
+def _agreement(
+    a: list[Arm], b: list[Arm], options: AnalysisOptions, rng: np.random.Generator
+) -> dict[str, Any]:
     """Agreement of the same strategies' rankings on two proxies, as columns of `movements`."""
-    taus = (a.signs * b.signs).sum(0, dtype=np.int16) / len(a.signs)
-    rhos = (a.ranks * b.ranks).sum(0)
+    means = np.array([[arm.mean for arm in arms] for arms in (a, b)])
+    first, second = (arm_replicates(arms, options.replicates, rng) for arms in (a, b))
+    taus = tau_rows(first, second)
+    ranks = [stats.rankdata(each, axis=1) for each in (first, second)]
+    rhos = stats.pearsonr(*ranks, axis=1).statistic
     tau_low, tau_high = np.quantile(taus, options.tails)
-    rho_low, rho_high = np.quantile(rhos, options.tails)
+    rho_low, rho_high = np.nanquantile(rhos, options.tails)
+    tau = float(stats.kendalltau(*means).statistic)
+    middle = means.mean(0)
+    noise = np.mean([(x.se**2 + y.se**2) / 4 for x, y in zip(a, b, strict=True)])
+    variance = middle.var(ddof=1)
+    reliability = float(np.clip(1 - noise / variance, 0, 1)) if variance else 0.0
+    true = middle.mean() + reliability * (middle - middle.mean())
+    same = tau_rows(first - means[0] + true, second - means[1] + true)
     return {
-        "strategies": len(a.means),
-        "tau": float(stats.kendalltau(a.means, b.means).statistic),
+        "strategies": len(a),
+        "tau": tau,
         "tau_low": float(tau_low),
         "tau_high": float(tau_high),
-        "rho": float(stats.spearmanr(a.means, b.means).statistic),
+        "rho": float(stats.spearmanr(*means).statistic),
         "rho_low": float(rho_low),
         "rho_high": float(rho_high),
-        "same_best": float((a.best == b.best).mean()),
-        "sufficient": a.sufficient and b.sufficient,
+        "same_best": float((first.argmax(1) == second.argmax(1)).mean()),
+        "reliability": reliability,
+        "ceiling": float(same.mean()),
+        "ceiling_low": float(np.quantile(same, CEILING_LEVEL)),
+        "p_ceiling": float(((same <= tau + 1e-9).sum() + 1) / (len(same) + 1)),
+        "split_half_a": split_half_taus(a, rng),
+        "split_half_b": split_half_taus(b, rng),
+        "sufficient": all(arm.is_testable for arm in (*a, *b)),
     }
 
 
-def _swap_tests(a: _RankReplicates, b: _RankReplicates, names: list[str]) -> Iterator[tuple[float, str]]:
-    """For each pair of strategies, the p-value of a swap and which strategy is above on the first proxy.
+def _correct(
+    rows: list[dict[str, Any]], tests: list[tuple[float, list[str], str]], options: AnalysisOptions
+) -> None:
+    """Correct the p-values of one setting by Holm's method, and name the swaps that remain significant."""
+    known = [row for row in rows if row["sufficient"]]
+    corrected = multipletests([row["p_ceiling"] for row in known], method="holm")[1] if known else []
+    for row in rows:
+        row |= {"p_ceiling_holm": float("nan"), "differs": None}
+    for row, p in zip(known, corrected, strict=True):
+        row["p_ceiling_holm"] = float(p)
+        if row["strategies"] >= MIN_RANKED:
+            row["differs"] = bool(p < CEILING_LEVEL)
+    if tests:
+        corrected = multipletests([p for p, _, _ in tests], method="holm")[1]
+        for (_, swaps, text), p_holm in zip(tests, corrected, strict=True):
+            if p_holm < options.alpha:
+                swaps.append(text)
 
-    There are none if a strategy has too few runs.
-    """
-    if not (a.sufficient and b.sufficient):
-        return
-    for (first, second), below_a, below_b in zip(combinations(names, 2), a.below, b.below, strict=True):
-        is_swap = (below_a - 0.5) * (below_b - 0.5) < 0
-        p = max(2 * min(below_a, 1 - below_a), 2 * min(below_b, 1 - below_b)) if is_swap else 1.0
-        better, worse = (first, second) if below_a < 0.5 else (second, first)
-        yield float(p), f"{better} above {worse}"
+
+def _swap_tests(a: list[Arm], b: list[Arm], names: list[str]) -> Iterator[tuple[float, str]]:
+    """For each pair of strategies, the p-value of a swap and which strategy is above on the first proxy."""
+    for first, second in combinations(range(len(names)), 2):
+        gaps = [difference(arms[first], arms[second], shares_draws=True) for arms in (a, b)]
+        is_swap = gaps[0].mean * gaps[1].mean < 0
+        p = max(float(gap.p_value()) for gap in gaps) if is_swap else 1.0
+        better, worse = (first, second) if gaps[0].mean > 0 else (second, first)
+        yield p, f"{names[better]} above {names[worse]}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from nastransfer_nni.report.statistics.bootstrap import Arm
-from nastransfer_nni.report.statistics.improvement import Comparison, random_pools
+from nastransfer_nni.report.statistics.comparison import Comparison, random_pools
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.units import Arm
 
 MEANS = ("params", "mult_adds", "parameter_free_share", "search_seconds", "search_samples", "train_seconds")
 
@@ -17,11 +16,12 @@ def summarise(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
 
     Returns:
         Columns: `setting`; `source`, `proxy`, both empty for random cells; `strategy`; `top1`, mean in
-        percent, with its interval `ci_low` to `ci_high` at `options.confidence` (NaN for a single unit); the
-        means of `params`, `mult_adds`, `parameter_free_share` (fraction of parameter-free operations),
-        `search_seconds`, `search_samples` (images backpropagated in the search) and `train_seconds`, NaN
-        where unknown; `n` trained networks, `searches` and `proxy_draws` among them; `sufficient`, whether
-        there are enough runs to conclude anything; `genotype` with the highest mean top-1 of the row.
+        percent, with its interval `ci_low` to `ci_high` at `options.confidence` (NaN without a standard
+        error); the means of `params`, `mult_adds`, `parameter_free_share` (fraction of parameter-free
+        operations), `search_seconds`, `search_samples` (images backpropagated in the search) and
+        `train_seconds`, NaN where unknown; `n` separately trained networks, `searches`, distinct `cells` and
+        `proxy_draws` among them; `sufficient`, whether the arm can be tested; `genotype` with the highest
+        mean top-1 of the row.
     """
     searched = [
         {
@@ -49,7 +49,7 @@ def summarise(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
 
 
 def _row(rows: pd.DataFrame, arm: Arm, options: AnalysisOptions) -> dict[str, object]:
-    low, high = np.quantile(arm.replicates, options.tails) if arm.units > 1 else (np.nan, np.nan)
+    low, high = arm.estimate.interval(options.confidence)
     by_cell = rows[rows["genotype"] != ""].groupby("genotype", sort=False)["top1"].mean()
     return {
         "top1": arm.mean,
@@ -58,7 +58,8 @@ def _row(rows: pd.DataFrame, arm: Arm, options: AnalysisOptions) -> dict[str, ob
         **{column: float(rows[column].mean()) for column in MEANS},
         "n": arm.n,
         "searches": arm.searches,
-        "proxy_draws": rows["proxy_seed"].nunique(),
-        "sufficient": arm.is_sufficient,
+        "cells": arm.cells,
+        "proxy_draws": arm.draws if rows["proxy_seed"].any() else 0,
+        "sufficient": arm.is_testable,
         "genotype": str(by_cell.idxmax()) if len(by_cell) else "",
     }
