@@ -160,7 +160,7 @@ def _correlation(setting: Setting, source: str, cells: pd.DataFrame, confidence:
         cells=cells,
         coefficients=found,
         within=_within(cells, confidence),
-        between=_tau(means["source_top1"], means["top1"], confidence),
+        between=_tau(means["source_top1"].to_numpy(float), means["top1"].to_numpy(float), confidence),
         alone={
             size: _clustered_tau(cells[cells[size].notna()], size, confidence)
             for size in ("params", "mult_adds")
@@ -183,11 +183,11 @@ def _clustered_tau(cells: pd.DataFrame, column: str, confidence: float) -> Inter
     return coefficients(x, y, cells["strategy"].tolist(), confidence)["Kendall's tau-b"]
 
 
-def _tau(x: pd.Series[float], y: pd.Series[float], confidence: float) -> Interval:
+def _tau(x: Floats, y: Floats, confidence: float) -> Interval:
     """Kendall's tau-b of independent points; no value under three, no interval under five."""
     if len(x) < 3:
         return float("nan"), float("nan"), float("nan")
-    value = kendall(x.to_numpy(float), y.to_numpy(float))
+    value = kendall(x, y)
     se = np.sqrt(0.437 / (len(x) - 4)) if len(x) >= MIN_CELLS else float("nan")
     return (value, *_limits(_fisher(value), se, float("inf"), confidence))
 

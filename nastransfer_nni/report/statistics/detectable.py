@@ -26,7 +26,7 @@ def detectable(se: Numbers, df: Numbers, alpha: float, *, power: float = POWER) 
 
     Args:
         se: standard error of the difference.
-        df: its degrees of freedom.
+        df: degrees of freedom of the standard error.
         alpha: two-sided level; divided by the number of comparisons it is the first step of Holm's method.
         power: probability of finding the difference.
 

@@ -28,7 +28,7 @@ class Estimate:
 
     Attributes:
         mean: the estimate.
-        se: its standard error.
+        se: standard error of the estimate.
         df: degrees of freedom of the standard error.
 
     References:

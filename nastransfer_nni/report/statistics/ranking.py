@@ -117,8 +117,8 @@ def movements(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
                 observed one, and Holm's correction of it over the pairs of proxies of the setting.
             differs: whether the rankings differ beyond noise (`p_ceiling_holm` below 0.05); None under
                 `MIN_RANKED` strategies.
-            split_half_a, split_half_b: mean tau between the rankings by two halves of the units of each
-                strategy, on either proxy: a check of the ceiling and no more; NaN with under four units.
+            split_half_a, split_half_b: mean tau between the rankings by one half and the other of the units
+                of each strategy, on either proxy: a check of the ceiling and no more; NaN with under four units.
             sufficient: whether every strategy can be tested on both.
             swaps: sentences that name two strategies whose order differs. Their difference must have one sign
                 on one proxy and the other sign on the other, and both must be significant: the larger p-value

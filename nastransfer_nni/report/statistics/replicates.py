@@ -11,9 +11,9 @@ from nastransfer_nni.report.statistics.units import Arm
 CHUNK = 4_000_000
 """Signs that the comparison of rankings keeps in memory at a time."""
 MIN_HALVED = 4
-"""Units that an arm needs to be split into halves."""
+"""Units that an arm needs to be split in two."""
 HALVES = 200
-"""Random splits into halves."""
+"""Random splits of the units in two."""
 
 
 def arm_replicates(arms: list[Arm], count: int, rng: np.random.Generator) -> Floats:
@@ -68,9 +68,9 @@ def tau_rows(a: Floats, b: Floats) -> Floats:
 
 
 def split_half_taus(arms: list[Arm], rng: np.random.Generator) -> float:
-    """Mean tau between the rankings by two random halves of the units of each arm; NaN with too few units.
+    """Mean tau between the rankings by one random half of the units of each arm and by the other.
 
-    Halves are noisier than the whole, so this is below the ceiling for the whole.
+    Half of the units is noisier than all of them, so this is below the ceiling. NaN with under four units.
     """
     if min(arm.units for arm in arms) < MIN_HALVED:
         return float("nan")

@@ -25,8 +25,10 @@ NUMBERS = (
     "search_samples",
     "train_seconds",
 )
-COLUMNS = (*TEXT, *SEEDS, "genotype", *NUMBERS, "run")
+COLUMNS = (*TEXT, *SEEDS, "genotype", *NUMBERS, "run", "proxy_fingerprint")
 """The columns of the results table, in order.
+
+Draws of a proxy with equal fingerprints are one draw.
 
 Accuracies are in percent and times in seconds. `search_samples` counts images backpropagated in the search;
 `parameter_free_share` is the fraction of parameter-free operations.

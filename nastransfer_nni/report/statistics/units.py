@@ -36,7 +36,7 @@ class Arm:
         names: fingerprint or seed of each unit that is a proxy draw; empty for other units.
         mean: mean over proxy draws of the means over searches of the means over trainings.
         se: standard error of the mean; NaN if there is none.
-        df: its degrees of freedom; NaN if there is none.
+        df: degrees of freedom of the standard error; NaN if there is none.
         reason: why nothing can be concluded from the arm; empty if something can.
     """
 
