@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from nastransfer_nni.base.paths import located
 from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.pool import Pool
@@ -92,15 +93,15 @@ def parse(text: str) -> ProxySpec:
     """
     if not is_manifest(text):
         return ProxySpec(text, steps=parse_steps(text))
-    if not Path(text).is_file():
+    if not located(text).is_file():
         raise UserError(f"no proxy manifest {text!r}")
-    return ProxySpec(text, manifest=Path(text))
+    return ProxySpec(text, manifest=located(text))
 
 
 def is_manifest(proxy: str) -> bool:
     """Whether `proxy` is the path of a file rather than a short form."""
     is_json = proxy.endswith(".json") and proxy.partition(":")[0] not in KINDS  # not images:like=a.json
-    return is_json or Path(proxy).is_file()
+    return is_json or located(proxy).is_file()
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:

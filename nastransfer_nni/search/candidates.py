@@ -6,12 +6,12 @@ A trial gets the options of the search and builds its data from them, so that li
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from nastransfer_nni.base.distributed import DistributedContext, pick_device
+from nastransfer_nni.base.paths import located
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.proxy.choose import resolve
@@ -49,7 +49,7 @@ class ScratchEvaluator(CandidateEvaluator):
     def _dump(self) -> dict[str, Any]:
         """What NNI sends to a trial. A trial has a working directory of its own, so paths become absolute."""
         options = self.config.model_dump(mode="json")
-        paths = {name: Path(options[name]) for name in ("source", "proxy")}
+        paths = {name: located(options[name]) for name in ("source", "proxy")}
         absolute = {name: str(path.absolute()) for name, path in paths.items() if path.exists()}
         return {"config": options | absolute}
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
+from nastransfer_nni.base.paths import located
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.proxy.pool import Pool
@@ -49,9 +50,9 @@ class Classes(Step):
     def _read_names(cls, value: Any) -> Any:
         if isinstance(value, str):
             value = value.split(",")
-        if value is None or len(value) != 1 or not Path(str(value[0])).is_file():
+        if value is None or len(value) != 1 or not located(str(value[0])).is_file():
             return None if value is None else tuple(str(name) for name in value)
-        return tuple(line for line in _lines(Path(value[0])) if line.strip())
+        return tuple(line for line in _lines(located(value[0])) if line.strip())
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -59,7 +60,7 @@ class Classes(Step):
             raise UserError("classes needs a number of classes, names=... or under=... with hierarchy=...")
         if (self.under is None) != (self.hierarchy is None):
             raise UserError("under=SYNSET and hierarchy=FILE go together")
-        if self.hierarchy is not None and not Path(self.hierarchy).is_file():
+        if self.hierarchy is not None and not located(self.hierarchy).is_file():
             raise UserError(f"no hierarchy file {self.hierarchy!r}")
         return self
 
@@ -113,7 +114,7 @@ class Classes(Step):
         if self.names is not None:
             known.append(len(set(self.names)))
         if self.under is not None and self.hierarchy is not None:
-            known.append(len(descendants(self.under, Path(self.hierarchy))))
+            known.append(len(descendants(self.under, located(self.hierarchy))))
         classes = min(known)
         images = round(pool.images * classes / pool.classes)
         return Size(images if self.per_class is None else min(self.per_class * classes, images), classes)
@@ -124,7 +125,7 @@ class Classes(Step):
         if self.names is not None:
             allowed = np.intersect1d(allowed, _labels(pool.classes, self.names))
         if self.under is not None and self.hierarchy is not None:
-            below = descendants(self.under, Path(self.hierarchy))
+            below = descendants(self.under, located(self.hierarchy))
             allowed = allowed[[pool.classes[label] in below for label in allowed.tolist()]]
             if len(allowed) < 2:
                 raise UserError(f"{len(allowed)} of the classes are under {self.under} in {self.hierarchy}")

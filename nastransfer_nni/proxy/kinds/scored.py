@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import Field, field_validator
 
+from nastransfer_nni.base.paths import located
 from nastransfer_nni.proxy.scorers import ScoreSource
 from nastransfer_nni.proxy.step import Step
 from search_spaces.errors import UserError, unknown
@@ -31,14 +30,14 @@ class Scored(Step):
         if value != "network" and not (kind == "timm" and model):
             raise unknown("scorer", value, ["network", "timm:MODEL", "timm:MODEL@WEIGHTS_FILE"])
         file = model.partition("@")[2]
-        if file and not Path(file).is_file():
+        if file and not located(file).is_file():
             raise UserError(f"no file {file!r} with weights")
         return value
 
     @field_validator("scores")
     @classmethod
     def _check_file(cls, value: str | None) -> str | None:
-        if value is not None and not Path(value).is_file():
+        if value is not None and not located(value).is_file():
             raise UserError(f"no file {value!r}")
         return value
 
@@ -50,4 +49,4 @@ class Scored(Step):
     @property
     def score_source(self) -> ScoreSource:
         """Where the scores and features come from."""
-        return ScoreSource(self.scorer, self.epochs, Path(self.scores) if self.scores else None)
+        return ScoreSource(self.scorer, self.epochs, located(self.scores) if self.scores else None)
