@@ -90,6 +90,6 @@ def _images(config: EvaluateConfig, network: Trained, target: Source) -> ImageSe
         split=config.split or (training.get("val_split", "") if as_in_training else ""),
         train_split=training.get("train_split", "train"),
         share=training.get("val_share", 0.0) if as_in_training else 0.0,
-        seed=training.get("seed", 0),
+        seed=training.get("seed", 0) if training.get("val_seed") is None else training["val_seed"],
     )
     return aligned(images, network.classes) if network.classes else images

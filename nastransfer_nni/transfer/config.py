@@ -66,6 +66,9 @@ class _TransferOptions(Config):
     val_share: Annotated[float, Ge(0), Lt(1)] = Field(
         0.0, description="fraction of the training split that is held out to evaluate on instead"
     )
+    val_seed: Annotated[int, Ge(0)] | None = Field(
+        None, description="random seed of what --val-share holds out; None: that of --seed"
+    )
     on_bad_image: Literal["skip", "stop"] = Field(
         "skip", description="what to do with images that cannot be decoded"
     )
@@ -140,6 +143,8 @@ class TransferConfig(_WithRecipe):
         """
         rules = (self.max_mult_adds, self.train_split, self.val_split, self.val_share)
         usual = (None, "train", "", 0.0)
+        if self.val_share and self.val_seed is not None:
+            return digest([self.recipe.hash, *rules, self.val_seed])
         return self.recipe.hash if rules == usual else digest([self.recipe.hash, *rules])
 
     def resolved(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def run_training(config: TransferConfig, run: Run) -> dict[str, Any]:
             train_split=config.train_split,
             val_split=config.val_split,
             val_share=config.val_share,
-            seed=config.seed,
+            seed=config.seed if config.val_seed is None else config.val_seed,
         )
         width = fitting_width(config, target)
         share_of_batch(target, config.recipe, world_size())
