@@ -121,9 +121,15 @@ class GumbelOptions(DartsOptions):
 
 
 class RandomOptions(CandidateOptions):
-    """Uniform draws over the cells."""
+    """Uniform draws over the cells.
+
+    Attributes:
+        has_own_stream: whether the single cell of the baseline comes from a random stream of its own, so that
+            it never equals the first candidate of another search with the same seed.
+    """
 
     renamed: ClassVar[Mapping[str, str]] = {"samples": "candidates"}
+    has_own_stream: ClassVar[bool] = True
 
     candidates: int = Field(
         1,
@@ -148,6 +154,12 @@ class RandomOptions(CandidateOptions):
     def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
         """Number of images that a search scores; none for a single cell, which is not trained."""
         return super().scored_images(epochs, batch_size, validation_images) if self.candidates > 1 else 0
+
+
+class SharedStreamRandomOptions(RandomOptions):
+    """The baseline as version 0.1 drew it: its cell is the first candidate of a search with the same seed."""
+
+    has_own_stream: ClassVar[bool] = False
 
 
 class RandomWsOptions(SampledCellOptions):

@@ -84,6 +84,21 @@ def test_one_random_cell_needs_no_training(records):
 
 
 @pytest.mark.parametrize("text", CANDIDATES)
+def test_a_random_cell_is_never_the_first_candidate_of_a_search(text, costs, records):
+    """The baseline has a random stream of its own; under the rules of 0.1 it has not."""
+    for seed in range(5):
+        context = SearchContext(seed=seed, mult_adds=costs)
+        baseline = run("random", context, type(records)())
+        first = run(text, context, type(records)()).history[0].code
+        assert baseline.history[0].code != first == baseline.proposer.propose(0, [])
+
+
+def test_a_random_cell_of_version_0_1_is_the_first_candidate(records):
+    found = run("strategies.builtin:SharedStreamRandomOptions", SearchContext(seed=5), records)
+    assert found.history[0].code == found.proposer.propose(0, [])
+
+
+@pytest.mark.parametrize("text", CANDIDATES)
 def test_the_budget_pays_for_whole_candidates(text, costs, records):
     found = run(text, SearchContext(mult_adds=costs, budget=799), records)
     assert found.result.candidates == 7 == records.expected
