@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from nastransfer_nni.base.format import duration
-from nastransfer_nni.study.design import Job, Study
+from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.jobs import Job
 from nastransfer_nni.study.schedule import Schedule
 from nastransfer_nni.study.status import JobStatus
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nastransfer_nni.study import status
+from nastransfer_nni.study import record, status
 from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.engines import ENGINES, nni_trials
@@ -39,10 +39,10 @@ def run(config: RunConfig) -> Path:
     Raises:
         UserError: something that the user can fix, or jobs that have failed.
     """
-    study = Study.read(config.file)
-    root = config.folder(study)
+    study, root = _opened(config)
     try:
         root.mkdir(parents=True, exist_ok=True)
+        record.write(study, root)
     except OSError as error:
         raise UserError(f"--out {root}: {error.strerror}") from None
     statuses = ENGINES[config.engine].run(study, root, config.settings)
@@ -56,11 +56,17 @@ def run(config: RunConfig) -> Path:
 
 def print_status(config: StudyConfig) -> None:
     """Print the status of a study's jobs."""
-    study = Study.read(config.file)
-    print(status.overview(study, config.folder(study)))
+    print(status.overview(*_opened(config)))
 
 
 def chain(config: ChainConfig) -> None:
     """Run one search of a study with its transfers, as a trial of `study run --engine nni` does."""
-    study = Study.read(config.file)
-    nni_trials.chain(study, config.folder(study), config.search)
+    study, root = _opened(config)
+    nni_trials.chain(study, root, config.search)
+
+
+def _opened(config: StudyConfig) -> tuple[Study, Path]:
+    """The study of a file, by the rules of its folder, and that folder."""
+    study = record.open_study(config.file)
+    root = config.folder(study)
+    return record.as_begun(study, root), root

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nastransfer_nni.study.design import Job, Study
+from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.jobs import Job
 from nastransfer_nni.study.status import JobStatus, study_status
 
 MAX_ATTEMPTS = 2

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nastransfer_nni.base.reading import read_object
-from nastransfer_nni.study.design import Job, Study
+from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.jobs import Job
 from nastransfer_nni.tracking import directory
 
 COMPLETED, FAILED, RUNNING, INTERRUPTED, WAITING = (

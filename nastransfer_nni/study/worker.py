@@ -11,9 +11,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from nastransfer_nni.base.paths import names_from
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.run import search
-from nastransfer_nni.study.design import Job
+from nastransfer_nni.study.jobs import Job
 from nastransfer_nni.transfer.run import transfer
 from search_spaces.errors import UserError
 
@@ -62,8 +63,9 @@ def run_job(job: Job, root: Path) -> dict[str, Any]:
     Raises:
         UserError: something that the user can fix.
     """
-    options = job.options(root)
-    run = search(options) if isinstance(options, SearchConfig) else transfer(options)
+    with names_from(job.names_folder):
+        options = job.options(root)
+        run = search(options) if isinstance(options, SearchConfig) else transfer(options)
     return run.finished or {}
 
 

@@ -1,9 +1,12 @@
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
 
-from nastransfer_nni.study.design import Study, slug
+from nastransfer_nni.data.sources import local_folder
+from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.jobs import slug
 from search_spaces.errors import UserError
 
 SMALL = {
@@ -19,16 +22,23 @@ SMALL = {
 }
 
 
+SEEDS = [1652155165, 2815623398, 358620999]
+"""Training seeds of the first searches of SMALL."""
+
+
 def study(**changes):
-    return Study.create(SMALL | changes)
+    content = SMALL | changes
+    if content.get("draw_per_search"):
+        del content["proxy_seeds"]
+    return Study.create(content)
 
 
 def searches(made):
     return [job for job in made.jobs if job.kind == "search"]
 
 
-def test_design_is_paired():
-    """Every strategy gets the same proxies, draws and seeds; every cell the same trainings."""
+def test_strategies_share_draws_and_search_seeds():
+    """Every strategy gets the same proxies, draws and seeds; every cell as many trainings."""
     runs = {}
     for job in searches(study()):
         config = job.config
@@ -69,6 +79,74 @@ def test_proxies_without_randomness_are_drawn_once():
     made = study(strategies=["darts"], proxies=["resolution:16", "images:0.5"])
     draws = Counter(job.config.proxy.text for job in searches(made))
     assert draws == {"resolution:16": 3, "images:0.5": 6, "all": 4}
+
+
+def seeds_of_trainings(made):
+    return [job.config.seed for job in made.jobs if job.kind == "transfer"]
+
+
+def test_no_training_is_shared():
+    """Each has a seed of its own, which follows from its train seed and from all that names its search."""
+    seeds = seeds_of_trainings(study())
+    assert len(set(seeds)) == len(seeds) == 44 and max(seeds) < 2**32
+    assert seeds[:3] == SEEDS, "studies that have begun would not resume"
+    other = study(strategies=["random_ws:candidates=3,batches=1,finalists=1"], train_seeds=[1])
+    assert set(seeds_of_trainings(other)) < set(seeds), "seeds depend on nothing else in the file"
+    assert len({job.config.val_seed for job in study().jobs if job.kind == "transfer"}) == 1
+
+
+def test_rules_of_version_0_1_share_the_trainings():
+    made = study(rules="0.1")
+    assert Counter(seeds_of_trainings(made)) == {0: 22, 1: 22}
+    assert {job.config.val_seed for job in made.jobs if job.kind == "transfer"} == {None}
+    (own, *_), (shared, *_) = (
+        [job.config.strategy for job in each.jobs if job.name.startswith("random-") and job.kind == "search"]
+        for each in (study(), made)
+    )
+    assert own.text == shared.text == "random" and own.options.changed() == shared.options.changed() == {}
+
+
+def test_a_draw_of_its_own_for_every_search():
+    made = study(proxies=["all", "images:0.5"], draw_per_search=True)
+    runs = {}
+    for job in searches(made):
+        config = job.config
+        runs.setdefault((config.strategy.name, config.proxy.text), []).append(
+            (config.proxy_seed, config.seed)
+        )
+    assert runs["darts", "images:0.5"] == runs["random_ws", "images:0.5"] == [(0, 0), (1, 1), (2, 2)]
+    assert runs["darts", "all"] == [(0, 0), (0, 1), (0, 2)]
+    assert made.units == 3
+    assert study(proxies=["all", "images:0.5"]).units == 3
+    assert study(proxies=["images:0.5"]).units == 2, "searches on one draw share it"
+
+
+def test_seeds_may_be_given_by_their_number():
+    assert study(search_seeds=3, train_seeds=2, proxy_seeds=2).jobs == study().jobs
+
+
+def test_relative_names_are_looked_up_in_the_folder_of_the_file(tmp_path, monkeypatch):
+    """Then in the working directory, as version 0.1 did; jobs are named by what the file says."""
+    for place in ("here/mine/train/a", "here/mine/train/b", "there/mine/train/a", "there/other/train/a"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "here" / "proxy.json").write_text("{}")
+    file = tmp_path / "here" / "study.yml"
+    content = SMALL | {
+        "sources": ["mine"],
+        "targets": ["other"],
+        "proxies": ["proxy.json", "images:like=proxy.json"],
+    }
+    file.write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path / "there")
+    made = Study.read(file)
+    search, transfer = made.jobs[:2]
+    assert local_folder(search.config.source) == tmp_path / "here" / "mine"
+    assert local_folder(transfer.config.target) == Path("other")
+    assert search.config.proxy.manifest == tmp_path / "here" / "proxy.json"
+    assert search.name == "darts-mine-proxy.json-seed0" and search.names_folder == tmp_path / "here"
+    assert made.changed(random_cells=5).jobs[:2] == made.jobs[:2]
+    with pytest.raises(UserError, match="no proxy manifest"):
+        Study.create(content)
 
 
 def test_names_are_those_of_version_0_1():
@@ -139,6 +217,13 @@ def test_written_study_has_the_same_jobs(sources):
         ({"random_cells": 1}, "--random-cells"),
         ({"name": "../up"}, "--name"),
         ({"nmae": "x"}, "did you mean 'name'"),
+        ({"search_seeds": [-1]}, "--search-seeds-0"),
+        ({"search_seeds": 0}, "--search-seeds"),
+        ({"draw_per_search": True}, "leave out proxy_seeds"),
+        ({"looks": [0.5]}, "the last of them 1"),
+        ({"margin": "much"}, "--margin"),
+        ({"primary": "median"}, "--primary"),
+        ({"rules": "0.3"}, "--rules"),
         ({1: "x"}, "unknown option '1'"),
     ],
 )
@@ -158,7 +243,7 @@ def test_bad_studies_are_refused_in_one_line_before_any_run(tmp_path, change, me
         (b"[1, 2]", "a study is a mapping"),
         (b"", "a study is a mapping"),
         (b"name: [", "not YAML"),
-        (b"name: 2024-02-31", "not YAML"),
+        (b"name: 2024-02-31", "--strategies is needed"),
         (b"[" * 5000, "nested too deeply"),
         (b"name: \xff\xfe", "UTF-8"),
     ],
@@ -173,5 +258,5 @@ def test_files_that_are_no_study(tmp_path, content, message):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match=r"study file .*: No such file"):
         Study.read(tmp_path / "other.yml")
-    with pytest.raises(UserError, match=r"study file .*: Is a directory"):
+    with pytest.raises(UserError, match=r"study file .* is a folder"):
         Study.read(tmp_path)

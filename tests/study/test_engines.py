@@ -121,7 +121,7 @@ def test_command_of_a_trial(tmp_path, monkeypatch):
     monkeypatch.setattr(base, "available_cores", lambda: 8)
     command = nni_trials.trial_command(tmp_path, nni_trials.TrainingService(), 4)
     assert "NASTRANSFER_DATA='/my data'" in command and "OMP_NUM_THREADS=2" in command
-    assert command.endswith(f"-m nastransfer_nni.study chain {tmp_path}/study.yml --out {tmp_path}")
+    assert command.endswith(f"-m nastransfer_nni.study chain {tmp_path}/study.json --out {tmp_path}")
     remote = nni_trials.TrainingService({"platform": "remote"})
     command = nni_trials.trial_command(tmp_path, remote, 4)
     assert "OMP_NUM_THREADS" not in command and " python -m " in command

@@ -102,13 +102,18 @@ def test_killed_study_ends_with_the_same_table(file, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_study_begun_by_version_0_1_ends_with_the_same_table(file, finished, tmp_path):
-    root = tmp_path / "tiny"
+def test_study_begun_by_version_0_1_ends_as_one_by_its_rules(file, tmp_path):
+    """No job of it is done twice, and its cells and seeds stay those of 0.1 to the end."""
+    root, whole = tmp_path / "begun" / "tiny", tmp_path / "whole" / "tiny"
     shutil.copytree(BEGUN_BY_0_1, root)
     ran = run(file, root)
     assert ran.returncode == 0, ran.stderr
     assert "6 jobs, 2 completed before" in ran.stderr
-    pd.testing.assert_frame_equal(results(root), results(finished[0]))
+    by_its_rules = tmp_path / "tiny.yml"
+    by_its_rules.write_text(yaml.safe_dump(TINY | {"rules": "0.1"}))
+    assert run(by_its_rules, whole).returncode == 0
+    pd.testing.assert_frame_equal(results(root), results(whole))
+    assert set(results(root)["train_seed"].astype(int)) == {0}
 
 
 @pytest.mark.slow

@@ -12,9 +12,10 @@ from typing import Any
 
 from nastransfer_nni.base.environment import changed_environment
 from nastransfer_nni.study import worker
-from nastransfer_nni.study.design import Job, Study
+from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.display import Display
 from nastransfer_nni.study.engines.base import EngineSettings, register, thread_variables
+from nastransfer_nni.study.jobs import Job
 from nastransfer_nni.study.schedule import Schedule
 from nastransfer_nni.study.status import JobStatus, job_status, study_status
 

@@ -7,21 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from nastransfer_nni.base.files import write_text
 from nastransfer_nni.nni_engine.manager import RetryStartMixin, announce, bind_to_localhost
 from nastransfer_nni.nni_engine.service import TrainingService, assignments, read_service
 from nastransfer_nni.nni_engine.trial import Trial, is_trial, outside_trial
+from nastransfer_nni.study import record
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.engines.base import EngineSettings, register, thread_variables
 from nastransfer_nni.study.schedule import MAX_ATTEMPTS
 from nastransfer_nni.study.status import JobStatus, study_status
 from nastransfer_nni.study.worker import run_job
 from search_spaces.errors import UserError, unknown
-
-STUDY_FILE = "study.yml"
-"""Copy of the study file in the study's folder, which the trials read."""
 
 
 @register("nni")
@@ -38,8 +33,6 @@ class NniEngine:
         """Run what is left of the study."""
         service = read_service(settings.training_service)
         announce(settings.port)
-        content = study.model_dump(mode="json", exclude_defaults=True)
-        write_text(root / STUDY_FILE, yaml.safe_dump(content, sort_keys=False))
         command = trial_command(root, service, settings.concurrency)
         with bind_to_localhost(service.is_local):
             for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -105,7 +98,7 @@ def trial_command(root: Path, service: TrainingService, concurrency: int) -> str
     variables = thread_variables(concurrency) if service.is_local else {}
     folder = root.absolute()
     words = [service.python, "-m", "nastransfer_nni.study", "chain"]
-    words += [str(folder / STUDY_FILE), "--out", str(folder)]
+    words += [str(folder / record.FILE), "--out", str(folder)]
     return f"{assignments(variables)} {shlex.join(words)}".strip()
 
 
