@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,11 @@ from torch import Tensor
 from torch import distributed as dist
 
 CPU = torch.device("cpu")
+
+AGREEMENT_SECONDS = 1.0
+"""Time between two questions of `StopFlag`; after a signal, torchrun waits 30 seconds for its processes."""
+MAX_STEPS = 100
+"""Steps between two questions of `StopFlag`, at most."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,14 @@ class DistributedContext:
             return happened
         return bool(self.all_reduce_sum(torch.tensor(float(happened), device=self.device)) > 0)
 
+    def all_gather(self, values: Tensor, /) -> list[Tensor]:
+        """The `values` of every process, by rank; they have the same shape in each."""
+        if self.world_size == 1:
+            return [values]
+        gathered = [torch.empty_like(values) for _ in range(self.world_size)]
+        dist.all_gather(gathered, values)
+        return gathered
+
     @contextlib.contextmanager
     def main_process_first(self) -> Iterator[None]:
         """Let the main process run the block before the others, which then find its work done."""
@@ -59,6 +73,38 @@ class DistributedContext:
         """Wait until every process has come here."""
         if self.world_size > 1:
             dist.barrier()
+
+
+class StopFlag:
+    """Stops all processes at the same step once any of them has been asked to stop.
+
+    A process that is alone stops at once. Several processes ask each other after every n-th step: one sum of
+    two numbers, 0.1 ms on two processes of one machine. They choose n by the time that steps take, so that a
+    question comes about once a second, and n is the same in each, since they share their times, too.
+
+    Args:
+        processes: the processes that stop together.
+        is_asked: whether this process has been asked to stop.
+    """
+
+    def __init__(self, processes: DistributedContext, is_asked: Callable[[], bool]) -> None:
+        self._processes, self._is_asked = processes, is_asked
+        self._steps, self._interval, self._since = 0, 1, time.perf_counter()
+
+    def __call__(self) -> bool:
+        """Whether to stop now; every process has to call this after each of its steps."""
+        if self._processes.world_size == 1:
+            return self._is_asked()
+        self._steps += 1
+        if self._steps < self._interval:
+            return False
+        seconds = time.perf_counter() - self._since
+        sums = torch.tensor([float(self._is_asked()), seconds], device=self._processes.device)
+        asked, seconds = self._processes.all_reduce_sum(sums).tolist()
+        per_step = max(seconds, 1e-6) / (self._processes.world_size * self._steps)
+        self._interval = min(max(int(AGREEMENT_SECONDS / per_step), 1), MAX_STEPS)
+        self._steps, self._since = 0, time.perf_counter()
+        return asked > 0
 
 
 def all_reduce_mean(tensors: Sequence[Tensor | None], processes: DistributedContext) -> list[Tensor | None]:

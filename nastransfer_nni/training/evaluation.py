@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from nastransfer_nni.base.distributed import DistributedContext
+from strategies.interfaces import Batches
 from strategies.meters import Meter, Metrics
 
 
 def evaluate(
     model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Batches,
     processes: DistributedContext,
     *,
     amp_dtype: torch.dtype | None = None,
@@ -31,7 +32,7 @@ def evaluate(
         processes: the processes that evaluate together.
         amp_dtype: data type of autocast in the forward pass; None: no autocast.
         channels_last: whether to compute in the channels-last memory layout.
-        after_batch: called after every batch.
+        after_batch: called after every batch, equally often in every process.
 
     Returns:
         The metrics over the images of all processes; the loss is cross-entropy.
@@ -41,6 +42,8 @@ def evaluate(
     meter = Meter(processes)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     precision = next(model.parameters()).dtype
+    own_count = torch.tensor(len(batches), device=processes.device)
+    calls = max(int(count) for count in processes.all_gather(own_count))
     with torch.inference_mode():
         for images, labels in batches:
             images = images.to(precision).contiguous(memory_format=layout)
@@ -48,6 +51,9 @@ def evaluate(
                 logits = model(images)
             logits = full_precision(logits)
             meter.add(nn.functional.cross_entropy(logits, labels), logits, labels)
+            after_batch()
+            calls -= 1
+        for _ in range(calls):
             after_batch()
     model.train(was_training)
     return meter.compute()

@@ -20,7 +20,7 @@ from timm.utils.distributed import distribute_bn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nastransfer_nni.base.distributed import DistributedContext
+from nastransfer_nni.base.distributed import DistributedContext, StopFlag
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.decoding_loader import seed_everything
 from nastransfer_nni.training.checkpoints import Checkpoints
@@ -33,7 +33,7 @@ from nastransfer_nni.training.target import Loaders
 from search_spaces.errors import UserError, unknown
 
 CHECK_STEPS = 20
-"""Steps between checks of the losses and for interruptions; a check makes the device and processes wait."""
+"""Steps between checks of the losses; a check makes the device wait."""
 
 
 class TrainingDiverged(UserError):
@@ -84,8 +84,8 @@ def train(
         checkpoints: storage of the state; None: the state is not stored, so training cannot be resumed.
         extra: entries that are added to every checkpoint, such as the model card.
         observer: receives reports of every step and epoch, in every process.
-        is_interrupted: called after every step; once it returns True the state is saved and KeyboardInterrupt
-            is raised.
+        is_interrupted: called every few steps; once it returns True in any process, all save the state after
+            the same step and raise KeyboardInterrupt.
 
     Raises:
         TrainingDiverged: the loss is not finite; names the epoch, the step and some images.
@@ -158,6 +158,7 @@ class _Loop:
         self.mixup = mixup(self.recipe, model.num_classes)
         self.precision = next(model.parameters()).dtype
         self.training = _with_loss(model, self.recipe, self.processes, self.compute.torchcompile)
+        self.is_stopping = StopFlag(self.processes, self.is_interrupted)
 
     def run(self) -> Result:
         state = self.state
@@ -191,7 +192,7 @@ class _Loop:
             processes,
             amp_dtype=state.amp_dtype,
             channels_last=self.compute.channels_last,
-            after_batch=self._stop_if_interrupted if processes.world_size == 1 else lambda: None,
+            after_batch=self._stop_if_interrupted,
         )
         seconds = time.perf_counter() - start_time - train_seconds
         self.observer.epoch_done(
@@ -322,11 +323,8 @@ class _Loop:
         self.unchecked_losses.clear()
 
     def _stop_if_interrupted(self) -> None:
-        """Save and stop if asked to; several processes agree on it every `CHECK_STEPS` steps."""
-        step = self.state.progress.step
-        if self.processes.world_size > 1 and step % CHECK_STEPS and step != self.steps:
-            return
-        if self.processes.any(self.is_interrupted()):
+        """Save and stop if any process has been asked to."""
+        if self.is_stopping():
             self._save()
             raise KeyboardInterrupt
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3, NativeScaler
+from torch import Tensor
 
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.training.objective import optimizer, scheduler
@@ -82,6 +83,8 @@ class TrainingState:
             state["state_dict_ema"] = self.ema.module.state_dict()
         if self.scaler is not None:
             state[self.scaler.state_dict_key] = self.scaler.state_dict()
+        if self.progress.step and self._processes.world_size > 1:
+            state["running_of_ranks"] = self._processes.all_gather(self._running())
         return state
 
     def load(self, state: dict[str, Any]) -> None:
@@ -92,8 +95,28 @@ class TrainingState:
             self.ema.module.load_state_dict(state["state_dict_ema"])
         if self.scaler is not None:
             self.scaler.load_state_dict(state[self.scaler.state_dict_key])
+        self._load_running(state.get("running_of_ranks"))
         self.progress = Progress(**state["progress"])
         if self._processes.is_main:  # the sums are totals of all processes: the others start from 0
             self.meter.sums.copy_(state["sums"])
         if state["final"] is not None:
             self.final = Metrics(**state["final"])
+
+    def _running_buffers(self) -> list[Tensor]:
+        """BatchNorm's running statistics, which differ between processes until an epoch is done."""
+        modules = [self.model, *([] if self.ema is None else [self.ema.module])]
+        return [buffer for module in modules for buffer in module.buffers() if buffer.is_floating_point()]
+
+    def _running(self) -> Tensor:
+        return torch.cat([buffer.flatten() for buffer in self._running_buffers()])
+
+    def _load_running(self, of_ranks: list[Tensor] | None) -> None:
+        """Restore this process's running statistics; those of another number of processes are averaged."""
+        if of_ranks is None:
+            return
+        is_same_number = len(of_ranks) == self._processes.world_size
+        flat = of_ranks[self._processes.rank] if is_same_number else torch.stack(of_ranks).mean(0)
+        buffers = self._running_buffers()
+        parts = flat.split([buffer.numel() for buffer in buffers])
+        for buffer, part in zip(buffers, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
