@@ -9,6 +9,7 @@ from typing import Any
 
 import strategies
 from nastransfer_nni.base.files import write_json
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.base.reading import exists, parse_json, read_text
 from nastransfer_nni.base.renames import SEARCH_OPTIONS
 from search_spaces import Genotype
@@ -71,7 +72,7 @@ def read(arch: str) -> Architecture:
     if not exists(arch):
         raise unknown("architecture", arch, [*zoo(), "a file"])
     try:
-        return _parse(read_text(arch, MAX_BYTES), name=_name(Path(arch).expanduser()), text=arch)
+        return _parse(read_text(arch, MAX_BYTES), name=_name(expanded(arch)), text=arch)
     except UserError as error:
         raise UserError(f"{arch}: {error}") from None
 

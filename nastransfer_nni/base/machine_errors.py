@@ -26,8 +26,6 @@ def fixable(error: Exception) -> str | None:
             "this machine has too little memory for these options; a smaller batch size, width or image size "
             "needs less"
         )
-    if isinstance(error, RuntimeError) and "home directory" in str(error):  # of pathlib, for `~nobody`
-        return "a path begins with ~ and the name of a user without a home folder"
     if isinstance(error, ImportError | AttributeError) and (file := _shadowing_file()):
         return f"{file} hides the module {file.stem} that this command needs; rename it, or run elsewhere"
     return None

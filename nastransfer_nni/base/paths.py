@@ -27,6 +27,18 @@ def names_folder() -> Path:
     return _FOLDER.get()
 
 
+def expanded(name: str | Path) -> Path:
+    """The path that a name means, with `~` and `~user` replaced by the home folder.
+
+    Raises:
+        UserError: that user has no home folder.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise UserError(f"{str(name)[:80]!r}: there is no such home folder") from None
+
+
 def located(name: str | Path) -> Path:
     """The file or folder that a name means: in the folder of `names_from` if it is there, else as named.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from nastransfer_nni.base.paths import expanded
 from search_spaces.errors import UserError
 
 MAX_DEPTH = 50
@@ -63,7 +64,7 @@ def read_text(path: str | Path, max_bytes: int | None = None) -> str:
         UserError: says why the file cannot be read; it does not name the file.
     """
     try:
-        file = Path(path).expanduser()
+        file = expanded(path)
         if file.is_dir():
             raise UserError("is a folder; name the file inside it")
         if file.exists() and not file.is_file():
@@ -75,17 +76,17 @@ def read_text(path: str | Path, max_bytes: int | None = None) -> str:
         raise UserError(f"cannot be read: {error.strerror or error}") from None
     except UserError:
         raise
-    except (ValueError, RuntimeError) as error:  # a zero byte in the name; `~nobody`
+    except ValueError as error:  # a zero byte in the name
         raise UserError(f"cannot be read: {error}") from None
 
 
 def exists(path: str | Path) -> bool:
     """Whether there is such a file or folder; no path that the system refuses, such as a long one, exists."""
     try:
-        return Path(path).expanduser().exists()
+        return expanded(path).exists()
     except PermissionError:
         return True
-    except (OSError, ValueError, RuntimeError):  # too long; a zero byte; `~nobody`
+    except (OSError, ValueError):  # too long; a zero byte; `~nobody`
         return False
 
 

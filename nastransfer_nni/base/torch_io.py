@@ -36,6 +36,8 @@ def load(path: Path) -> dict[str, Any] | None:
         return None
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many types for a file that is not its own
-        raise UserError(f"{path} is not a checkpoint: {str(error).splitlines()[0]}") from None
+    except Exception:  # torch raises many types for a file that is not its own, or cut off, with long texts
+        raise UserError(
+            f"{path} is not a checkpoint, or is damaged; where it is that of a run, --overwrite starts anew"
+        ) from None
     return state

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import strategies
 from nastransfer_nni.base.files import pretty
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackConfig
 from nastransfer_nni.data.sources import SOURCES
 from nastransfer_nni.proxy.step import KINDS
@@ -68,7 +69,7 @@ def examples(config: ExamplesConfig) -> None:
     if config.to is None:
         print("\n".join(f"{file.name:<34}{_first_comment(file)}" for file in files))
         return
-    folder = Path(config.to).expanduser()
+    folder = expanded(config.to)
     there = [file.name for file in files if (folder / file.name).exists()]
     if there and not config.overwrite:
         raise UserError(f"{folder} has a file {there[0]} already; --overwrite replaces it")

@@ -22,7 +22,7 @@ from pydantic import (
 import strategies
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.config import Config, FromText
-from nastransfer_nni.base.paths import names_folder, names_from
+from nastransfer_nni.base.paths import expanded, names_folder, names_from
 from nastransfer_nni.base.reading import read_yaml
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import Source
@@ -236,7 +236,7 @@ class Study(Config):
             for name in value:
                 if name not in cls.model_fields:
                     raise unknown("option", name, list(cls.model_fields))
-            with names_from(Path(path).expanduser().absolute().parent):
+            with names_from(expanded(path).absolute().parent):
                 return cls.create(value)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None

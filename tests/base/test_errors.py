@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field, field_validator
 
 from nastransfer_nni.base import cli
-from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.config import Config, Count
 from search_spaces.errors import UserError, unknown
 
 
@@ -15,13 +15,17 @@ class Options(Config):
 
     lr: float = Field(0.1, gt=0, description="learning rate")
     name: str = Field("a", description="name")
+    epochs: int = Field(1, description="epochs")
+    seed: int = Field(0, description="random seed")
+    budget: Count = Field(1, description="images")
+    scale: tuple[float, float] = Field((0.1, 1.0), description="crop")
 
     @field_validator("name")
     @classmethod
     def _check(cls, name):
         if name == "broken":
             raise ValueError("a defect")
-        if name == "unknown":
+        if name == "unknown" or len(name) > 1000:
             raise UserError("no such name")
         return name
 
@@ -44,6 +48,35 @@ def test_the_nearest_name_is_offered():
 def test_mistakes_in_options_are_user_errors(options, message):
     with pytest.raises(UserError, match=message):
         Options.create(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": "1e300"}, "--lr is too large"),
+        ({"lr": "inf"}, "--lr is too large"),
+        ({"lr": "9" * 400}, "--lr is too large"),
+        ({"lr": "nan"}, "--lr"),
+        ({"epochs": "9" * 400}, "--epochs is too large; it must be below 2.63"),
+        ({"epochs": "9" * 5000}, "--epochs"),
+        ({"epochs": 10**400}, "--epochs is too large"),
+        ({"seed": 2**32}, "--seed is too large; it must be below 2.32"),
+        ({"budget": "9" * 400 + "M"}, "--budget is too large"),
+        ({"scale": (0.1, 1e300)}, "--scale is too large"),
+        ({"name": "x" * 5000}, "--name: no such name .got 'x+\\.\\.\\.x+'"),
+    ],
+)
+def test_numbers_that_nothing_computes_with_are_user_errors(options, message):
+    with pytest.raises(UserError, match=message) as error:
+        Options.create(options)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("600M", 600_000_000), ("0.6k", 600), (".5G", 500_000_000), ("7", 7)]
+)
+def test_counts_have_units(text, count):
+    assert Options.create({"budget": text}).budget == count
 
 
 def test_a_bare_value_error_stays_a_defect():

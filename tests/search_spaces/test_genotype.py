@@ -159,3 +159,43 @@ def test_bad_samples_are_refused(change, complaint):
         Genotype.from_sample(DARTS_V2.to_sample() | change)
     with pytest.raises(UserError, match="lacks 'normal/op_2_0'"):
         Genotype.from_sample({})
+
+
+TEXT = str(DARTS_V2)
+OTHER = TEXT.replace("sep_conv_3x3", "dil_conv_3x3", 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"10:00 genotype = {TEXT}",
+        f"genotype = {TEXT}\nargs = Namespace(lr=0.1)\ntensor([[0.1]], device='cuda:0')",
+        f"Genotype = namedtuple('Genotype', 'normal reduce')\nDARTS = {TEXT}\nBEST = DARTS",
+        f"epoch 1 {TEXT}\nepoch 2 {TEXT}",
+        TEXT.replace("[2, 3, 4, 5]", "range(2, 6)"),
+        TEXT.replace("[2, 3, 4, 5]", "array([2, 3, 4, 5], dtype=int64)"),
+        TEXT.replace("[2, 3, 4, 5]", "tensor([2, 3, 4, 5])"),
+        TEXT.replace("'sep_conv_3x3', 0", "np.str_('sep_conv_3x3'), np.int64(0)"),
+        TEXT.replace(", ", ",\n    "),
+    ],
+)
+def test_text_is_read_as_people_have_it(text):
+    assert Genotype.from_text(text) == DARTS_V2
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (f"a\n{TEXT}\nb\n{OTHER}", "holds 2 different genotypes, in lines 2, 4"),
+        (f"{TEXT}\n{TEXT[:-20]}", "line 2: the text after 'Genotype.' ends before the call does"),
+        (f"{TEXT}\nGenotype(normal=gene, reduce=gene)", "line 2: normal is not a plain list"),
+        (f"Genotype(normal=[('sep_conv_3x3', 0x{'f' * 5000})] * 8, reduce=[])", "not a plain list"),
+        (f"Genotype(normal=[('a', 0x{'f' * 5000})], reduce=[])", "must have 8"),
+        (f"Genotype(normal=0x{'f' * 5000}, reduce=[])", "thousands of digits"),
+        ("Genotype(normal=range(0, 9, 0), reduce=[])", "not a plain list"),
+        ("Genotype(" * 50_000, "line 1"),
+    ],
+)
+def test_text_that_can_be_read_two_ways_is_refused(text, complaint):
+    with pytest.raises(UserError, match=complaint):
+        Genotype.from_text(text)
