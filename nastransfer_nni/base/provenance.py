@@ -43,11 +43,19 @@ def here(packages: Sequence[str] = VERSIONED) -> dict[str, Any]:
 
 
 def command_line() -> str:
-    """The command that started this process, as it would be typed again."""
+    """The command that started this process, as it would be typed again, without a path of this machine."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is None:
-        return shlex.join(["python", *sys.argv])
-    return shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    if spec is not None and not spec.name.startswith("ipykernel"):
+        return shlex.join(["python", "-m", spec.name.removesuffix(".__main__"), *sys.argv[1:]])
+    if "ipykernel" in sys.argv[0]:
+        return "a notebook"
+    if program.parent == Path(sys.executable).parent:  # a command that pip has installed
+        return shlex.join([program.name, *sys.argv[1:]])
+    is_below = program.is_absolute() and program.is_relative_to(Path.cwd())
+    outside = program.name if program.is_absolute() else program
+    shown = program.relative_to(Path.cwd()) if is_below else outside
+    return shlex.join(["python", str(shown), *sys.argv[1:]])
 
 
 def git_commit() -> str | None:

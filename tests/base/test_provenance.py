@@ -28,12 +28,24 @@ def test_the_command_line_can_be_typed_again(tmp_path):
         "python tool.py 'a b'": ["tool.py", "a b"],
         "python -m room --flag": ["-m", "room", "--flag"],
         "python -m tool": ["-m", "tool"],
+        "python tool.py x": [str(tmp_path / "tool.py"), "x"],
     }
     for text, arguments in commands.items():
         done = subprocess.run(
             [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
         )
         assert done.stdout.strip() == text
+
+
+def test_the_command_line_names_no_path_of_this_machine(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    for program, shown in (
+        (str(Path(sys.executable).parent / "nastransfer"), "nastransfer search"),
+        ("/elsewhere/tool.py", "python tool.py search"),
+        ("/site-packages/ipykernel_launcher.py", "a notebook"),
+    ):
+        monkeypatch.setattr(sys, "argv", [program, "search"])
+        assert provenance.command_line() == shown
 
 
 def test_only_installed_packages_have_a_version():
