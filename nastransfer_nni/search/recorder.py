@@ -12,6 +12,7 @@ from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from search_spaces import Genotype
+from search_spaces.cells.compiled import kernels
 from search_spaces.genotype import KINDS
 from strategies.interfaces import Tables
 
@@ -45,6 +46,7 @@ class SearchRecorder:
             files.write_text(self._path, "".join(whole_lines(self._path)[:epochs_done]))
         self._drawn: Genotype | None = None
         self._shown: dict[str, float] = {}
+        self._has_named_loops = False
 
     def expect(self, total: int) -> None:
         """Set the number of epochs, or of candidates."""
@@ -83,5 +85,9 @@ class SearchRecorder:
             KeyboardInterrupt: `stop` returned True.
         """
         self._progress.advance(epoch, done, total)
+        if not self._has_named_loops and kernels.library.cache_info().currsize:  # a step has asked for them
+            self._has_named_loops = True
+            if kernels.library() is not None:
+                self._progress.line("search-time cells run in compiled loops")
         if self._stop():
             raise KeyboardInterrupt

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.search.config import NON_IDENTIFYING_OPTIONS, SearchConfig
 from nastransfer_nni.tracking.run import Run, print_result
@@ -9,8 +12,12 @@ from search_spaces.errors import UserError
 
 
 def command(config: SearchConfig) -> None:
-    """Run a search and print its summary."""
-    print_result(search(config))
+    """Run a search, and print its summary and what comes next."""
+    run = search(config)
+    print_result(run)
+    if run.is_main:
+        architecture = shlex.quote(str(run.path / "architecture.json"))
+        print(f"next: python -m nastransfer_nni.transfer --arch {architecture}", file=sys.stderr)
 
 
 def search(config: SearchConfig) -> Run:

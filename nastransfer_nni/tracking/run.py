@@ -233,7 +233,16 @@ def print_result(run: Run) -> None:
         print(f"{run.path} is complete; its summary:")
         report_finished(run.finished or {})
     if run.is_main:
-        print(files.pretty(run.finished))
+        print(files.pretty(_rounded(run.finished)))
+
+
+def _rounded(value: Any) -> Any:
+    """The value with numbers of six digits, for the screen; files have all of them."""
+    if isinstance(value, dict):
+        return {name: _rounded(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    return float(f"{value:.6g}") if isinstance(value, float) and abs(value) < 1e6 else value
 
 
 def runs_folder() -> Path:

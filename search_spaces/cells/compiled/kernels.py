@@ -100,6 +100,7 @@ def _build() -> Path:
     cache = cache_folder("kernels", is_private=True)
     built = cache / f"kernels-{key[:20]}.so"
     if not _is_whole(built):
+        _logger.warning("compiling the search-time cell for this processor, once")
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             fresh = Path(folder) / built.name
             _run(compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh))

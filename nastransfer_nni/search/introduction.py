@@ -1,0 +1,35 @@
+"""The first lines of a search: what it searches on, with which network, where, and after what it resumes."""
+
+from __future__ import annotations
+
+from nastransfer_nni.base.distributed import DistributedContext
+from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.search.data import image_size, split_images
+from nastransfer_nni.tracking.run import Run
+
+
+def introduction(
+    config: SearchConfig, run: Run, images: ImageSet, processes: DistributedContext, done: int
+) -> str:
+    """What a search is about to do.
+
+    Args:
+        config: its options.
+        run: its run.
+        images: its proxy set.
+        processes: its processes and their device.
+        done: epochs, or candidates, that an earlier process has completed.
+    """
+    weights, alphas = split_images(images, config)
+    size = image_size(images, config)
+    units = "epochs" if config.strategy.options.shares_weights else "candidates"
+    lines = [
+        f"{run.path}: {config.strategy.name} on {config.source.text}, proxy {config.proxy.text}; "
+        f"{len(weights):,} images for the weights and {len(alphas):,} for the architecture at {size} px, "
+        f"{len(images.classes):,} classes; {config.layers} cells of width {config.width}, "
+        f"{config.stem_for(size)} stem; {processes.world_size} x {processes.device}"
+    ]
+    if run.is_resumed:
+        lines.append(f"resuming after {done} {units if done != 1 else units.removesuffix('s')}")
+    return "\n".join(lines)
