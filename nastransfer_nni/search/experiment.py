@@ -13,7 +13,12 @@ import torch
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.architecture.file import Architecture
 from nastransfer_nni.base import provenance, torch_io
-from nastransfer_nni.base.distributed import DistributedContext, distributed_context, pick_device
+from nastransfer_nni.base.distributed import (
+    DistributedContext,
+    StopFlag,
+    distributed_context,
+    pick_device,
+)
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment, ServiceExperiment
 from nastransfer_nni.proxy.choose import resolve
@@ -22,6 +27,7 @@ from nastransfer_nni.proxy.manifest import write as write_manifest
 from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches
+from nastransfer_nni.search.introduction import introduction
 from nastransfer_nni.search.recorder import SearchRecorder
 from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
@@ -74,7 +80,8 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
     prepare = _supernet_evaluator if shares_weights else _candidate_evaluator
     with prepare(config, run, images, context, processes) as (evaluator, recorder):
         processes.barrier()  # every process must have read the state before the main one overwrites it
-        _experiment(config, run, space, evaluator, strategy).search(config.port)
+        with run.uninterrupted() if processes.world_size > 1 else contextlib.nullcontext():
+            _experiment(config, run, space, evaluator, strategy).search(config.port)
         if not run.is_main:
             return {}
         return _export(config, run, recorder.tracker, strategy.result, manifest, costs)
@@ -104,7 +111,9 @@ def _supernet_evaluator(
         Tracker(run, epochs_done) as tracker,
         EpochProgress(_title(config), config.epochs, run.is_main) as progress,
     ):
-        recorder = SearchRecorder(run, tracker, progress, epochs_done)
+        stop = StopFlag(processes, lambda: run.is_interrupted)
+        recorder = SearchRecorder(run, tracker, progress, epochs_done, stop)
+        progress.line(introduction(config, run, images, processes, epochs_done))
         batches = make_batches(images, config, processes)
         schedule = Schedule(
             epochs=config.epochs,
@@ -135,6 +144,8 @@ def _candidate_evaluator(
 ) -> Iterator[tuple[CandidateEvaluator, SearchRecorder]]:
     """The evaluator of a search that trains candidates: the journal is replayed from its start."""
     with Tracker(run) as tracker, EpochProgress(_title(config), 1, unit="candidate") as progress:
+        done = len(list(context.journal))
+        progress.line(introduction(config, run, images, processes, done))
         evaluator = ScratchEvaluator(config, images, processes)
         evaluator.context = context
         evaluator.recorder = SearchRecorder(run, tracker, progress, 0)
