@@ -11,6 +11,7 @@ import importlib
 import inspect
 import io
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -51,6 +52,7 @@ class Command:
 Commands = Mapping[str, "Command | Commands"]
 
 FILE_OPTION = "config"
+VERSION_FLAGS = ("-V", "--version")
 
 
 def main(program: str, command: Command | Commands, argv: Sequence[str] | None = None) -> NoReturn:
@@ -68,13 +70,15 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
             if not arguments or arguments[0] in ("-h", "--help", "help"):
                 print(_overview(program, command))
                 sys.exit(0)
-            if arguments[0] in ("-V", "--version"):
-                print(f"nastransfer_nni {__version__}")
-                sys.exit(0)
+            if arguments[0] in VERSION_FLAGS:
+                break
             name = arguments.pop(0)
             if name not in command:
                 raise unknown(f"command of {program}", name, list(command))
             program, command = f"{program} {name}", command[name]
+        if any(flag in arguments for flag in VERSION_FLAGS) or not isinstance(command, Command):
+            print(f"nastransfer_nni {__version__}")
+            sys.exit(0)
         config = command.config.create(_flags(program, command, arguments) | _overrides(command))
         module, function = command.target.split(":")
         getattr(importlib.import_module(module), function)(config)
@@ -196,13 +200,25 @@ def _help(program: str, command: Command) -> str:
         text = (
             f"{field.description} [{allowed}{'required' if field.is_required() else f'default: {default!s}'}]"
         )
-        lines += textwrap.wrap(text, 100, initial_indent=f"  {_flag(name):<22}", subsequent_indent=" " * 24)
+        lines += _entry(_flag(name), text)
     if command.reads_file:
         text = "YAML file with options, or the config.yaml of a run; flags replace what it says"
-        lines.append(f"  {_flag(FILE_OPTION):<22}{text}")
+        lines += _entry(_flag(FILE_OPTION), text)
     if command.examples:
         lines += ["", "examples:", *(f"  {example}" for example in command.examples)]
     return "\n".join(lines)
+
+
+def _entry(flag: str, text: str) -> list[str]:
+    """The lines of a flag: beside each other where the terminal has room, else below each other."""
+    width = min(100, shutil.get_terminal_size((100, 24)).columns)
+    if width >= 70:
+        return textwrap.wrap(text, width, initial_indent=f"  {flag:<22}", subsequent_indent=" " * 24)
+    indent = " " * 4
+    return [
+        f"  {flag}",
+        *textwrap.wrap(text, max(width, 30), initial_indent=indent, subsequent_indent=indent),
+    ]
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:

@@ -11,14 +11,14 @@ import strategies
 from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
 from nastransfer_nni.base.renames import SEARCH_OPTIONS
 from nastransfer_nni.data import sources
-from nastransfer_nni.data.sources import Source
+from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.proxy import spec
-from nastransfer_nni.proxy.spec import ProxySpec
+from nastransfer_nni.proxy.spec import KINDS, ProxySpec
 from nastransfer_nni.training import recipes
 from nastransfer_nni.training.recipes import ColorJitter, Recipe
 from search_spaces.errors import UserError
 from search_spaces.geometry import default_stem, geometries
-from strategies import StrategySpec
+from strategies import STRATEGIES, StrategySpec
 
 NON_IDENTIFYING_OPTIONS = ("device", "workers", "training_service", "port")
 """Options that may change when a search is resumed, since its result does not depend on them."""
@@ -32,12 +32,13 @@ class SearchConfig(Config):
     source: Annotated[InstanceOf[Source], FromText(sources.check)] = Field(
         "digits",
         validate_default=True,
-        description="image set to search on: a known name, a Hub name (owner/name) or a folder",
+        description=f"image set to search on: {', '.join(SOURCES)}, a Hub name (owner/name) or a folder",
     )
     proxy: Annotated[InstanceOf[ProxySpec], FromText(spec.parse)] = Field(
         "all",
         validate_default=True,
-        description="images that the search uses: all, classes:100, images:0.1, ..., or a manifest",
+        description=f"images that the search uses, as in classes:100 or images:0.1 ({', '.join(KINDS)}), or a "
+        "manifest",
     )
     proxy_seed: int = Field(
         0, ge=0, description="random seed with which the proxy set is drawn; a manifest brings its own"
@@ -48,7 +49,8 @@ class SearchConfig(Config):
     strategy: Annotated[InstanceOf[StrategySpec], FromText(strategies.parse)] = Field(
         "darts",
         validate_default=True,
-        description="strategy, with options as in darts:order=2,alpha_lr=6e-4, or package.module:Class",
+        description=f"strategy: {', '.join(STRATEGIES)}, with options as in darts:order=2,alpha_lr=6e-4, or "
+        "package.module:Class",
     )
     seed: int = Field(
         0, ge=0, description="random seed of initial weights, data splits, batches and the strategy's draws"

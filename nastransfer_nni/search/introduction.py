@@ -15,10 +15,10 @@ def introduction(
     """What a search is about to do.
 
     Args:
-        config: its options.
-        run: its run.
-        images: its proxy set.
-        processes: its processes and their device.
+        config: options of the search.
+        run: the open run.
+        images: the proxy set.
+        processes: the processes of the run and their device.
         done: epochs, or candidates, that an earlier process has completed.
     """
     weights, alphas = split_images(images, config)

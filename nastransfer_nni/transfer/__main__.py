@@ -12,6 +12,7 @@ COMMAND = cli.Command(
     target="nastransfer_nni.transfer.run:command",
     positional=("arch",),
     examples=(
+        "nastransfer list protocols   # what each protocol sets: the defaults of the options above",
         "python -m nastransfer_nni.transfer --arch runs/a/architecture.json    # on the bundled digits",
         "python -m nastransfer_nni.transfer --arch DARTS_V2 --target cifar10 --epochs 10 --width 16",
         "torchrun --nproc_per_node 8 -m nastransfer_nni.transfer --arch DARTS_V2 --target imagenet1k",

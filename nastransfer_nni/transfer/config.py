@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
@@ -12,9 +13,9 @@ from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
 from nastransfer_nni.base.files import digest
 from nastransfer_nni.data import sources
-from nastransfer_nni.data.sources import Source
+from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.training import recipes
-from nastransfer_nni.training.recipes import PRESETS, Recipe
+from nastransfer_nni.training.recipes import ADDED_OPTIONS, PRESETS, Recipe
 from search_spaces.geometry import SMALL_PIXELS, geometries
 
 NON_IDENTIFYING_OPTIONS = (
@@ -47,7 +48,7 @@ class _TransferOptions(Config):
     target: Annotated[InstanceOf[Source], FromText(sources.check)] = Field(
         "digits",
         validate_default=True,
-        description="image set to train on: a known name, a Hub name (owner/name) or a folder",
+        description=f"image set to train on: {', '.join(SOURCES)}, a Hub name (owner/name) or a folder",
     )
     protocol: str = Field(
         "", description=f"training protocol: {', '.join(PRESETS)}; default: the one for the target"
@@ -124,15 +125,35 @@ class TransferConfig(_WithRecipe):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         recipe = self.recipe
-        size = recipe.img_size or max(self.target.pixels or (SMALL_PIXELS + 1,))
+        pixels = self.target.pixels
+        if not recipe.img_size and self.target.name not in SOURCES:
+            pixels = recipes.largest_image(self.target)
+        size = recipe.img_size or max(pixels or (SMALL_PIXELS + 1,))
         geometries(recipe.width, recipe.layers, recipe.stem_for(size))
         return self
 
     @cached_property
     def recipe(self) -> Recipe:
         """The training protocol with this transfer's changes."""
-        changes = self.model_dump(include=set(RECIPE_OPTIONS), exclude_none=True)
-        return recipes.resolve(self.protocol or recipes.default_for(self.target), changes)
+        return recipes.resolve(self.protocol or recipes.default_for(self.target), self._changes)
+
+    @property
+    def _changes(self) -> dict[str, Any]:
+        return self.model_dump(include=set(RECIPE_OPTIONS), exclude_none=True)
+
+    @classmethod
+    def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as version 0.1 wrote them, with what it did where it had no option."""
+        defaults = Recipe(protocol="").model_dump(mode="json", include=set(ADDED_OPTIONS))
+        return {**defaults, **super().upgrade(options)}
+
+    def of_version_0_1(self) -> Self | None:
+        """The same options under the recipe that version 0.1 had; None where it is the same recipe."""
+        name = self.protocol or recipes.default_for(self.target, version="0.1")
+        recipe = recipes.resolve(name, self._changes, version="0.1")
+        if recipe == self.recipe:
+            return None
+        return self.model_copy(update={**recipe.model_dump(), "recipe": recipe})
 
     @property
     def protocol_hash(self) -> str:

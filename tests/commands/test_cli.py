@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from nastransfer_nni import __version__
 from nastransfer_nni.base import cli
 from nastransfer_nni.commands import COMMANDS
 from search_spaces.zoo import zoo
@@ -192,3 +193,25 @@ def test_drawn_cells_are_svg_and_repeat(capsys, tmp_path):
         for operation, _ in getattr(zoo()["SNAS"].genotype, kind):
             assert operation in one
         assert "<svg" in one
+
+
+@pytest.mark.parametrize("path", ALL, ids="-".join)
+@pytest.mark.parametrize("columns", [40, 80])
+def test_help_fits_the_terminal(capsys, monkeypatch, path, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = run(capsys, *path, "--help")
+    options = out.partition("options:")[2].partition("examples:")[0].splitlines()
+    assert options
+    assert all(len(line) <= columns for line in options)
+
+
+def test_help_names_what_there_is_to_choose_from(capsys):
+    _, out, _ = run(capsys, "search", "--help")
+    words = set(out.replace(",", " ").split())
+    assert {"random_ws", "evolution", "imagenet22k", "k-center"} <= words
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["search", "--version"], ["study", "run", "-V"]])
+def test_every_command_has_a_version(capsys, arguments):
+    code, out, _ = run(capsys, *arguments)
+    assert (code, out) == (0, f"nastransfer_nni {__version__}\n")
