@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nastransfer_nni.data import hashing
+from nastransfer_nni.data.class_names import natural
 from nastransfer_nni.data.decode import UnreadableImage, decode, fit
 from nastransfer_nni.data.keys import store_keys
 from nastransfer_nni.data.sources import Source
@@ -37,6 +37,7 @@ class ImageSet:
         store: encoded images.
         numbers: number of each row's image in the store, int64 [N].
         side: height and width in pixels that images are resized to; None: their own size.
+        left_out: what was found beside these images and is not among them, in words.
     """
 
     source: Source
@@ -46,6 +47,7 @@ class ImageSet:
     store: Store = field(repr=False)
     numbers: npt.NDArray[np.int64] = field(repr=False)
     side: int | None = None
+    left_out: str = ""
 
     def __post_init__(self) -> None:
         assert len(self.labels) == len(self.numbers), "every image needs a label"
@@ -56,6 +58,17 @@ class ImageSet:
     def name(self) -> str:
         """Name of the source."""
         return self.source.name
+
+    @property
+    def summary(self) -> str:
+        """One line: number of images and classes, their size, and what was left out."""
+        size = "x".join(map(str, reversed(self.pixels))) + " px" if self.pixels else "images of many sizes"
+        rest = f"; left out: {self.left_out}" if self.left_out else ""
+        return (
+            f"{self.source.text or self.name} {self.split}: {len(self):,} images of "
+            f"{len(self.classes):,} classes, "
+            f"{size}{rest}"
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -124,6 +137,16 @@ class ImageSet:
             return (self.side, self.side)
         if self.source.pixels is not None:
             return self.source.pixels
+        return next(iter(self._sizes)) if len(self._sizes) == 1 else None
+
+    @cached_property
+    def largest_pixels(self) -> tuple[int, int] | None:
+        """(height, width) of the largest image, judged by up to 256 of them; None if none can be read."""
+        return self.pixels or max(self._sizes, key=max, default=None)
+
+    @cached_property
+    def _sizes(self) -> set[tuple[int, int]]:
+        """(height, width) of up to 256 images, of those that can be read."""
         from PIL import Image as PillowImage
 
         sizes = set()
@@ -133,9 +156,7 @@ class ImageSet:
                     sizes.add((image.height, image.width))
             except (OSError, PillowImage.DecompressionBombError):
                 continue
-            if len(sizes) > 1:
-                return None
-        return sizes.pop() if sizes else None
+        return sizes
 
     @cached_property
     def keys(self) -> hashing.Keys:
@@ -159,9 +180,3 @@ class ImageSet:
         classes = sorted(self.classes, key=natural)
         relabelled = self.relabel(classes)
         return relabelled.select(np.lexsort((relabelled.keys, relabelled.labels)))
-
-
-def natural(name: str) -> list[tuple[bool, int, str]]:
-    """Sort key that puts class "10" after class "9", and words after numbers."""
-    parts = [part for part in re.split(r"(\d+)", name) if part]
-    return [(False, int(part), "") if part.isdecimal() else (True, 0, part) for part in parts]

@@ -33,6 +33,14 @@ def content_key(content: bytes) -> int:
     return hashing.key_of(f"{image.width}x{image.height}:".encode() + image.tobytes())
 
 
+def _key_of(store: Store, number: int) -> int:
+    """The key of an image in a store; one whose file cannot be read needs a key all the same."""
+    try:
+        return content_key(store.encoded(number))
+    except OSError:
+        return hashing.key_of(f"unreadable: {store.file_name(number)!a}")
+
+
 def named_key(name: str, identifier: str | None) -> int | None:
     """The key of an image whose file name contains a match of `identifier`; None if it does not."""
     named = re.search(identifier, name) if identifier else None
@@ -50,13 +58,15 @@ def store_keys(store: Store, identifier: str | None) -> hashing.Keys:
         return store.known_keys
     kept = cache_folder("keys") / f"{hashing.key_of(f'{store.stamp}:{identifier}'):016x}.npy"
     if kept.is_file():
-        return np.load(kept, allow_pickle=False)  # type: ignore[no-any-return]
+        known = np.load(kept, allow_pickle=False)
+        if len(known) == len(store):  # else they are of a release that found other images in the files
+            return known  # type: ignore[no-any-return]
 
     def piece(start: int) -> list[int]:
         numbers = range(start, min(start + _PIECE, len(store)))
         names = [store.file_name(number) if identifier else "" for number in numbers]
         return [
-            named_key(name, identifier) or content_key(store.encoded(number))
+            named_key(name, identifier) or _key_of(store, number)
             for name, number in zip(names, numbers, strict=True)
         ]
 

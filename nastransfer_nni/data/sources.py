@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nastransfer_nni.base.paths import expanded, located
 from search_spaces.errors import UserError, unknown
 
 SPLITS = ("train", "validation", "test")
@@ -19,6 +20,15 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "image": (),
+    "label": (),
+    "config": (),
+    "folders": ("parts", "classes"),
+    "level": ("outer", "inner"),
+    "stream": (),
+}
+"""What may follow an `@`, with the values that are allowed; any, where none are listed."""
 _DATA_SETS = "https://huggingface.co/datasets/"
 
 
@@ -46,9 +56,14 @@ class Source:
         validation_classes: number of classes with validation images, where not all classes have some.
         instructions: how to get a set that is not on the Hub.
         gigabytes: size of the set, where the Hub does not know it.
+        folders: what the folders of a set on this machine are: `parts` or `classes`; None: whichever can be
+            meant.
+        level: which folders are the classes, of those inside each other: `outer` or `inner`; None: whichever
+            can be meant.
         stream: read the set from the Hub whenever it is needed instead of storing it. This also happens
             without `stream` where the disk is too small.
         text: name as the user gave it, including what follows an `@`.
+        folder: the folder that `name` means; None: `name` is looked up when the set is opened.
     """
 
     name: str
@@ -68,8 +83,11 @@ class Source:
     validation_classes: int | None = None
     instructions: str = ""
     gigabytes: int = 0
+    folders: str | None = None
+    level: str | None = None
     stream: bool = False
     text: str = ""
+    folder: Path | None = field(default=None, compare=False)
 
     @property
     def how_to_get(self) -> str:
@@ -173,17 +191,19 @@ def data_folder() -> Path | None:
 
 def _parse(name: str) -> Source:
     """The source that `name` means: a known one, or a bare entry for a Hub name or a folder."""
-    if name in SOURCES or Path(name).is_dir():
-        return replace(SOURCES.get(name) or Source(name), text=name)
+    if name in SOURCES or located(name).is_dir():
+        return replace(SOURCES.get(name) or Source(name, folder=located(name)), text=name)
     stem, _, choices = name.partition("@")
-    base = SOURCES.get(stem) or Source(stem, hub=stem if _HUB_NAME.fullmatch(stem) else None)
+    hub, folder = stem if _HUB_NAME.fullmatch(stem) else None, located(stem)
+    base = SOURCES.get(stem) or Source(stem, hub=hub, folder=folder if folder.is_dir() else None)
     chosen: dict[str, str | bool] = {"text": name}
     for choice in filter(None, choices.split(",")):
         key, _, value = choice.partition("=")
-        if key not in ("image", "label", "config", "stream") or not value or (key, value) == ("stream", "no"):
+        allowed = _CHOICES.get(key, ("",)) or (value,)
+        if not value or value not in allowed or (key, value) == ("stream", "no"):
             raise UserError(
-                f"{name!r}: {choice!r} is not image=COLUMN, label=COLUMN, config=NAME or stream=yes (as in "
-                "cifar100@label=coarse_label)"
+                f"{name!r}: {choice!r} is not image=COLUMN, label=COLUMN, config=NAME, folders=parts, "
+                "folders=classes, level=outer, level=inner or stream=yes (as in cifar100@label=coarse_label)"
             )
         chosen[key] = value if key != "stream" else True
     if "label" in chosen:
@@ -196,7 +216,7 @@ def local_folder(source: Source) -> Path | None:
     root = data_folder()
     if root is not None and (root / source.name).is_dir():
         return root / source.name
-    named = Path(source.name).expanduser()
+    named = source.folder or expanded(source.name)
     return named if source.name not in SOURCES and named.is_dir() else None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nastransfer_nni.data import loading
+from nastransfer_nni.data import hub, loading
 from nastransfer_nni.data.decode import UnreadableImage, decode
 from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.data.sources import check
@@ -148,7 +148,7 @@ def test_a_set_that_does_not_fit_the_disk_is_streamed(tmp_path, monkeypatch):
     kinds = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
     name = write_parquet(tmp_path / "s", features=kinds, image=GREY, label=[0, 1] * 3)
     kept = load(name).canonical()
-    monkeypatch.setattr(loading, "_too_big", lambda size: True)
+    monkeypatch.setattr(hub, "too_big", lambda size: True)
     streamed = load(name).canonical()
     assert np.array_equal(streamed.keys, kept.keys) and streamed.fingerprint == kept.fingerprint
     with pytest.raises(UserError, match="is streamed"):

@@ -9,11 +9,18 @@ from nastransfer_nni.data.stores.base import Store, stamp_of
 
 
 class ArrowStore(Store):
-    """A column of images in a `datasets.Dataset`, from Parquet files, a saved data set or the Hub."""
+    """A column of images, or of paths of images, in a `datasets.Dataset`.
 
-    def __init__(self, dataset: Any, column: str) -> None:
+    Args:
+        dataset: the table, from Parquet files, a saved data set or the Hub.
+        column: name of the column.
+        root: folder that relative paths refer to.
+    """
+
+    def __init__(self, dataset: Any, column: str, root: Path | None = None) -> None:
         self._dataset = dataset.flatten_indices() if dataset._indices is not None else dataset
         self._column = column
+        self._root = root or Path()
 
     def __len__(self) -> int:
         return len(self._dataset)
@@ -25,16 +32,29 @@ class ArrowStore(Store):
         image = self._image(number).as_py()
         if isinstance(image, bytes):
             return image
-        if image is None:
-            return b""
-        return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+        if isinstance(image, dict):
+            if image.get("bytes") is not None:
+                return image["bytes"]
+            image = image.get("path")
+        if image and "://" in image:  # inside an archive
+            from datasets.utils.file_utils import xopen
+
+            with xopen(image, "rb") as file:
+                return file.read()
+        return (self._root / image).read_bytes() if image else b""
 
     def file_name(self, number: int) -> str:
         image = self._image(number)
-        path = image["path"].as_py() if hasattr(image, "keys") and image.is_valid else None
-        return path or ""
+        if not image.is_valid:
+            return ""
+        if hasattr(image, "keys"):
+            return image["path"].as_py() or ""
+        return image.as_py() if "string" in str(image.type) else ""
 
     @property
     def stamp(self) -> str:
         files = [file["filename"] for file in self._dataset.cache_files]
-        return stamp_of(files) if files else self._dataset._fingerprint
+        stamp = stamp_of(files) if files else self._dataset._fingerprint
+        kinds = [str(kind) for kind in self._dataset.data.schema.types]
+        others = sum("binary" in kind or "struct" in kind for kind in kinds) > 1
+        return f"{stamp}:{self._column}" if others else stamp

@@ -13,7 +13,13 @@ import numpy.typing as npt
 
 from nastransfer_nni.data import hashing
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+# fmt: off
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jpe", ".jfif",
+    ".apng", ".avif", ".dib", ".j2k", ".jp2", ".jpx", ".pbm", ".pcx", ".pnm", ".ras", ".tga",
+)
+# fmt: on
+"""Ends of names of image files, in lower case: those of torchvision, and others that Pillow reads."""
 
 
 class Store(ABC):
@@ -55,5 +61,7 @@ def stamp_of(paths: Iterable[str | Path]) -> str:
     text = hashlib.sha256()
     for path in paths:
         status = os.stat(path)  # noqa: PTH116 - faster than Path.stat, for a million files
-        text.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        text.update(
+            os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0")
+        )  # any bytes may be names
     return text.hexdigest()

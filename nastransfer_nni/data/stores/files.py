@@ -1,4 +1,4 @@
-"""Image files in one folder per class."""
+"""Image files in folders."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from nastransfer_nni.data.stores.base import IMAGE_SUFFIXES, Store, stamp_of
+from nastransfer_nni.data.stores.base import Store, stamp_of
 
 
 @dataclass(frozen=True)
@@ -31,23 +28,3 @@ class FileStore(Store):
     @property
     def stamp(self) -> str:
         return stamp_of(self.root / name for name in self.names)
-
-    @classmethod
-    def scan(cls, root: Path) -> tuple[FileStore, npt.NDArray[np.int64], tuple[str, ...]]:
-        """Find the images in a folder with one sub-folder per class.
-
-        Returns:
-            The store, labels int64 [N] and class names in label order.
-        """
-        classes = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] != ".")
-        names: list[str] = []
-        labels: list[int] = []
-        for label, name in enumerate(classes):
-            found = [
-                path.relative_to(root).as_posix()
-                for path in (root / name).rglob("*")
-                if path.suffix.lower() in IMAGE_SUFFIXES
-            ]
-            names += sorted(found)
-            labels += [label] * len(found)
-        return cls(root, names), np.array(labels, dtype=np.int64), tuple(classes)

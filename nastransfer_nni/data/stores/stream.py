@@ -38,7 +38,7 @@ class StreamStore(Store):
         identifier: regular expression for the set's own names of its images; None: it has none.
 
     Attributes:
-        words: label of every image as a text, str [N].
+        words: label of every image as a text, str [N]; empty where it has none.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class StreamStore(Store):
         self._folder.mkdir(exist_ok=True)
         self._index(identifier)
         parts = [np.load(part, allow_pickle=False) for part in self._parts()]
-        self.known_keys = np.concatenate([part["keys"] for part in parts])
-        self.words: npt.NDArray[np.str_] = np.concatenate([part["labels"] for part in parts])
+        self.known_keys = np.concatenate([np.zeros(0, np.uint64), *(part["keys"] for part in parts)])
+        self.words: npt.NDArray[np.str_] = np.concatenate(
+            [np.zeros(0, "U1"), *(part["labels"] for part in parts)]
+        )
 
     def __len__(self) -> int:
         return len(self.words)
@@ -137,8 +139,10 @@ class StreamStore(Store):
         labels: list[str] = []
         for example in stream:
             image = example[self._image]
-            keys.append(named_key(image["path"] or "", identifier) or content_key(image["bytes"]))
-            labels.append(str(example[self._label]))
+            content = (image or {}).get("bytes") or b""
+            keys.append(named_key((image or {}).get("path") or "", identifier) or content_key(content))
+            label = example[self._label]
+            labels.append("" if label is None else str(label))
             if len(keys) == _PART:
                 yield keys, labels
                 keys, labels = [], []
