@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations, groupby
 from typing import Any
 
@@ -16,12 +17,13 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from nastransfer_nni.report.statistics.comparison import Comparison, difference
+from nastransfer_nni.report.statistics.estimate import Estimate
 from nastransfer_nni.report.statistics.improvement import Verdict
 from nastransfer_nni.report.statistics.margin import known_margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.ranking import MIN_RANKED
-from nastransfer_nni.report.statistics.table import place_name
-from nastransfer_nni.report.statistics.units import arm
+from nastransfer_nni.report.statistics.table import BASELINE, place_name
+from nastransfer_nni.report.statistics.units import Arm, arm
 
 PROXY = "Does the proxy matter to the target: to mean accuracy, to the ranking of strategies?"
 ALIKE = "Do strategies that look alike on the source differ on the target?"
@@ -195,22 +197,21 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
         if member.searched and member.searched.is_testable and member.rows["source_top1"].notna().all()
     ]
     tests: list[tuple[float, float, Comparison, Comparison]] = []
-    pairs = []
     for _, block in groupby(sorted(known, key=lambda member: member.place), key=lambda member: member.place):
         arms = [(each, arm(each.rows, "source_top1")) for each in block]
-        pairs += [(a, b) for a, b in combinations(arms, 2) if a[1].is_testable and b[1].is_testable]
-    for (a, source_a), (b, source_b) in pairs:
-        margin = known_margin(options.margin, a.pool, "source_top1")
-
-        def gap(ratio: float, x: Any = source_a, y: Any = source_b) -> Any:
-            return difference(x, y, shares_draws=True, ratio=ratio)
-
-        if margin.p_equivalent(gap) < options.alpha:
-            assert a.searched
-            assert b.searched
-            on_target = difference(a.searched, b.searched, shares_draws=True)
-            better, worse = (a, b) if on_target.mean > 0 else (b, a)
-            tests.append((float(on_target.p_value()), abs(float(on_target.mean)), better, worse))
+        tested = [each for each in arms if each[1].is_testable]
+        margins = {
+            pool: known_margin(options.margin, each.pool, "source_top1")
+            for pool, each in {tuple(each.pool.index): each for each, _ in tested}.items()
+        }
+        for (a, source_a), (b, source_b) in combinations(tested, 2):
+            gap = partial(_gap, source_a, source_b)
+            if margins[tuple(a.pool.index)].p_equivalent(gap) < options.alpha:
+                assert a.searched
+                assert b.searched
+                on_target = difference(a.searched, b.searched, shares_draws=True)
+                better, worse = (a, b) if on_target.mean > 0 else (b, a)
+                tests.append((float(on_target.p_value()), abs(float(on_target.mean)), better, worse))
     numbers: dict[str, Any] = {"pairs": len(tests), "different": 0, "largest": float("nan")}
     within = f"within {options.margin}"
     if not tests:
@@ -233,12 +234,17 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
     return "yes", sentence, numbers | {"different": len(different), "largest": largest}
 
 
+def _gap(a: Arm, b: Arm, ratio: float) -> Estimate:
+    return difference(a, b, shares_draws=True, ratio=ratio)
+
+
 def _random(rows: pd.DataFrame, options: AnalysisOptions) -> Found:
     """Whether searched cells are better than random ones, from the table of relative improvements."""
     compared = rows[rows["sufficient"]]
+    baseline = "random cells" if options.baseline in ("", BASELINE) else options.baseline
     if compared.empty:
         if not (rows["n_random"] > 0).any():
-            return UNDECIDED, "The table has no random cells to compare with.", {}
+            return UNDECIDED, f"The table has no {baseline} to compare with.", {}
         return UNDECIDED, f"No comparison can be tested: {rows['reason'].iloc[0]}.", {}
     counts = {verdict: int((compared["verdict"] == verdict).sum()) for verdict in Verdict}
     others = ", ".join(
@@ -254,12 +260,12 @@ def _random(rows: pd.DataFrame, options: AnalysisOptions) -> Found:
     }
     if not better:
         is_open = counts[Verdict.UNDECIDED] or counts[Verdict.TAIL] or counts[Verdict.NOT_YET]
-        sentence = f"None of {_count(len(compared), 'comparison')} with random cells is better{others}."
+        sentence = f"None of {_count(len(compared), 'comparison')} with {baseline} is better{others}."
         return (UNDECIDED if is_open else "yes"), sentence, numbers
     best = compared[compared["verdict"] == Verdict.BETTER].sort_values("relative_improvement").iloc[-1]
     verdict = "partly" if better < len(compared) else "no"
     sentence = (
-        f"{better} of {_count(len(compared), 'comparison')} beat random cells{others}; the largest "
+        f"{better} of {_count(len(compared), 'comparison')} beat {baseline}{others}; the largest "
         f"improvement is that of {_pair(best)}: {best['relative_improvement']:+.2f}% "
         f"({_interval(best['ci_low'], best['ci_high'])}, corrected p {_p(best['p_holm'])})."
     )

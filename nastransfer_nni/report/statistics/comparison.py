@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ MIN_SHARED = 2
 """Proxy draws that two arms must share to be compared draw by draw."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
     """A strategy on a proxy, compared with the random cells of the same target and training protocol.
 
@@ -60,7 +61,7 @@ class Comparison:
         """Source and proxy in one name."""
         return place_name(self.source, self.proxy)
 
-    @property
+    @cached_property
     def reason(self) -> str:
         """Why nothing can be concluded; empty if something can."""
         for side, name in ((self.searched, "the searched arm"), (self.random, "the baseline")):
@@ -77,7 +78,7 @@ class Comparison:
             return float("nan")
         return 100 * (self.searched.mean / self.random.mean - 1)
 
-    @property
+    @cached_property
     def difference(self) -> Estimate:
         """Mean of the searched arm minus that of the pool, in points of top-1."""
         return self.gap(1)
@@ -88,7 +89,7 @@ class Comparison:
             return UNKNOWN
         return difference(self.searched, self.random, shares_draws=self.is_on_one_place, ratio=ratio)
 
-    @property
+    @cached_property
     def is_on_one_place(self) -> bool:
         """Whether strategy and pool were searched on the same source and proxy."""
         return bool(((self.pool["source"] == self.source) & (self.pool["proxy"] == self.proxy)).all())
@@ -186,6 +187,16 @@ def random_pools(comparisons: list[Comparison]) -> Iterator[tuple[str, Compariso
             seen.add(key)
             first = comparison.pool.iloc[0]
             yield label(first["strategy"], first["strategy_options"]), comparison
+
+
+def by_place(comparisons: list[Comparison]) -> Iterator[tuple[Setting, str, list[Comparison]]]:
+    """The comparisons on each source and proxy, grouped by setting."""
+    places: dict[tuple[Setting, str], list[Comparison]] = {}
+    for comparison in comparisons:
+        places.setdefault((comparison.setting, comparison.place), []).append(comparison)
+    order = list(dict.fromkeys(setting for setting, _ in places))
+    for (setting, place), members in sorted(places.items(), key=lambda item: order.index(item[0][0])):
+        yield setting, place, members
 
 
 def _pool(rows: pd.DataFrame, source: str, proxy: str, strategy: str, baseline: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nastransfer_nni.report.statistics.comparison import Comparison, difference
+from nastransfer_nni.report.statistics.comparison import Comparison, by_place, difference, shared_draws
 from nastransfer_nni.report.statistics.estimate import Estimate, total
 from nastransfer_nni.report.statistics.improvement import holm_by_setting
 from nastransfer_nni.report.statistics.options import AnalysisOptions
@@ -35,8 +35,8 @@ def pairwise(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Data
             verdict: the name of the better strategy, `equivalent`, `undecided`, or `cannot be tested`.
     """
     rows: list[dict[str, Any]] = []
-    for _, group in groupby(comparisons, key=lambda each: (each.setting, each.place)):
-        for a, b in combinations(list(group), 2):
+    for _, _, members in by_place(comparisons):
+        for a, b in combinations(members, 2):
             if a.searched is None or b.searched is None:
                 continue
             first, second = a.searched, b.searched
@@ -54,7 +54,7 @@ def pairwise(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Data
                     "ci_low": low,
                     "ci_high": high,
                     "df": gap.df,
-                    "is_paired": gap.df != (first.estimate - second.estimate).df,
+                    "is_paired": bool(shared_draws(first, second)),
                     "p_value": float(gap.p_value()) if is_known else float("nan"),
                     "p_equivalent": a.margin.p_within(gap) if is_known else float("nan"),
                     "units": (first.units, second.units),

@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from nastransfer_nni.report.statistics.comparison import Comparison, difference
+from nastransfer_nni.report.statistics.comparison import Comparison, by_place, difference
 from nastransfer_nni.report.statistics.estimate import Floats
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.replicates import arm_replicates, split_half_taus, tau_rows
@@ -65,7 +65,7 @@ def rankings(comparisons: list[Comparison], options: AnalysisOptions) -> list[Ra
     from the t distributions of the means; arms that share proxy draws are drawn together.
     """
     found = []
-    for setting, place, members in _by_place(comparisons):
+    for setting, place, members in by_place(comparisons):
         ranked = [member for member in members if member.searched and member.searched.se >= 0]
         if len(ranked) < 2:
             continue
@@ -118,7 +118,7 @@ def movements(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
             differs: whether the rankings differ beyond noise (`p_ceiling_holm` below 0.05); None under
                 `MIN_RANKED` strategies.
             split_half_a, split_half_b: mean tau between the rankings by one half and the other of the units
-                of each strategy, on either proxy: a check of the ceiling and no more; NaN with under four units.
+                of each strategy, on either proxy: a check of the ceiling and no more; NaN with under four.
             sufficient: whether every strategy can be tested on both.
             swaps: sentences that name two strategies whose order differs. Their difference must have one sign
                 on one proxy and the other sign on the other, and both must be significant: the larger p-value
@@ -129,7 +129,7 @@ def movements(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
         [1] Berger. Multiparameter hypothesis testing and acceptance sampling. Technometrics 24, 1982.
     """
     rows: list[dict[str, Any]] = []
-    for setting, blocks in groupby(_by_place(comparisons), key=lambda block: block[0]):
+    for setting, blocks in groupby(by_place(comparisons), key=lambda block: block[0]):
         places = {
             place: {m.strategy: m.searched for m in members if m.searched and m.searched.se >= 0}
             for _, place, members in blocks
@@ -227,16 +227,6 @@ def critical_differences(comparisons: list[Comparison], options: AnalysisOptions
             )
         )
     return found
-
-
-def _by_place(comparisons: list[Comparison]) -> Iterator[tuple[Setting, str, list[Comparison]]]:
-    """The comparisons on each source and proxy, grouped by setting."""
-    places: dict[tuple[Setting, str], list[Comparison]] = {}
-    for comparison in comparisons:
-        places.setdefault((comparison.setting, comparison.place), []).append(comparison)
-    order = list(dict.fromkeys(setting for setting, _ in places))
-    for (setting, place), members in sorted(places.items(), key=lambda item: order.index(item[0][0])):
-        yield setting, place, members
 
 
 def _generator(options: AnalysisOptions, *names: object) -> np.random.Generator:

@@ -6,6 +6,7 @@ once. A level (proxy draw, search, training) is a cluster only where something r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,9 @@ from scipy.sparse.csgraph import connected_components
 
 from nastransfer_nni.report.statistics.estimate import Estimate, Floats
 
-DRAW, SEARCH, TRAINING = LEVELS = ("proxy draw", "search", "training")
+Integers = NDArray[np.int_]
+DRAW, SEARCH, TRAINING = "proxy draw", "search", "training"
+"""The levels, outermost first."""
 MIN_NOISE_DF = 4
 """Degrees of freedom below which the noise of a training is not estimated from repeated trainings."""
 
@@ -31,7 +34,8 @@ class Arm:
         searches: independent searches (cells) that they come from.
         cells: distinct cells among them.
         draws: distinct proxy draws.
-        level: outermost level with more than one member, one of `LEVELS`: its members are the units.
+        level: outermost level with more than one member: `DRAW`, `SEARCH` or `TRAINING`. Its members are the
+            units.
         values: mean of each unit, [units].
         names: fingerprint or seed of each unit that is a proxy draw; empty for other units.
         mean: mean over proxy draws of the means over searches of the means over trainings.
@@ -127,28 +131,25 @@ def arm(
             samples. Survey Methodology 28, 2002.
     """
     keys = _keys(rows, column, is_random)
-    frame = keys.drop_duplicates(["search", "training"])
-    counts = frame[["draw", "search", "training"]].nunique().tolist()
-    level = next((i for i, count in enumerate(counts) if count > 1), len(LEVELS) - 1)
-    units, names = pd.factorize(frame[("draw", "search", "training")[level]])
-    weights = 1 / frame.groupby("search")["training"].transform("count")  # in the mean of the search
-    if LEVELS[level] == DRAW:
-        weights /= frame.groupby("draw")["search"].transform("nunique")
-    elif LEVELS[level] == TRAINING:
-        weights[:] = 1.0
-    values = np.bincount(units, weights * frame["value"]).astype(float)
-    shares = sparse.coo_array((weights, (units, pd.factorize(frame["training"])[0]))).tocsr()
-    se, df, reason = _error(values, shares, noise)
-    if LEVELS[level] == TRAINING and not reason:
-        reason = f"{counts[2]} trainings of one search say nothing about other searches"
+    level, units = keys.units
+    weights = 1 / np.bincount(keys.search)[keys.search]  # of a training in the mean of its search
+    if level == DRAW:
+        weights /= np.bincount(keys.draw[keys.first_of_search])[keys.draw]
+    elif level == TRAINING:
+        weights = np.ones(len(weights))
+    values = np.bincount(units, weights * keys.value).astype(float)
+    se, df, reason = _error(values, units, keys.training, weights, noise)
+    n = len(np.unique(keys.training))
+    if level == TRAINING and not reason:
+        reason = f"{n} trainings of one search say nothing about other searches"
     return Arm(
-        n=counts[2],
-        searches=counts[1],
-        cells=keys["cell"].nunique(),
-        draws=counts[0],
-        level=LEVELS[level],
+        n=n,
+        searches=len(keys.first_of_search),
+        cells=len(set(keys.cell)),
+        draws=len(keys.draws),
+        level=level,
         values=values,
-        names=tuple(names) if LEVELS[level] == DRAW else (),
+        names=keys.draws if level == DRAW else (),
         mean=float(values.mean()),
         se=se,
         df=df,
@@ -158,12 +159,11 @@ def arm(
 
 def clusters(rows: pd.DataFrame, column: str = "top1", *, is_random: bool = False) -> list[Floats]:
     """The values of `column` in each cluster of an arm: units that share a training are in one cluster."""
-    frame = _keys(rows, column, is_random).drop_duplicates(["search", "training"])
-    level = next((name for name in ("draw", "search") if frame[name].nunique() > 1), "training")
-    units, trainings = (pd.factorize(frame[name])[0] for name in (level, "training"))
-    shares = sparse.coo_array((np.ones(len(frame)), (units, trainings))).tocsr()
-    labels = connected_components(shares @ shares.T, directed=False)[1][units]
-    return [np.asarray(group) for _, group in frame["value"].groupby(labels, sort=False)]
+    keys = _keys(rows, column, is_random)
+    _, units = keys.units
+    labels = _connected(_shares(units, keys.training, np.ones(len(units))))[units]
+    order = np.argsort(labels, kind="stable")
+    return np.split(keys.value[order], np.cumsum(np.bincount(labels))[:-1])
 
 
 def networks(rows: pd.DataFrame, *, is_random: bool = False) -> pd.DataFrame:
@@ -173,15 +173,51 @@ def networks(rows: pd.DataFrame, *, is_random: bool = False) -> pd.DataFrame:
         Columns: `top1` in percent; `searches`, number of searches that share the network; `genotype`, which
         may be empty.
     """
-    keys = _keys(rows, "top1", is_random).assign(genotype=rows["genotype"])
-    grouped = keys.groupby("training", sort=False)
-    return grouped.agg(
-        top1=("value", "mean"), searches=("search", "nunique"), genotype=("genotype", "first")
-    ).reset_index(drop=True)
+    keys = _keys(rows, "top1", is_random)
+    frame = pd.DataFrame(
+        {"training": keys.training, "top1": keys.value, "search": keys.search, "cell": keys.cell}
+    )
+    found = frame.groupby("training").agg(
+        top1=("top1", "mean"), searches=("search", "nunique"), genotype=("cell", "first")
+    )
+    is_known = found["genotype"].isin(set(rows["genotype"]))
+    return found.assign(genotype=found["genotype"].where(is_known, "")).reset_index(drop=True)
 
 
-def _keys(rows: pd.DataFrame, column: str, is_random: bool) -> pd.DataFrame:
-    """For each row what identifies its proxy draw, search, training and cell, and its value.
+@dataclass(frozen=True, kw_only=True)
+class _Keys:
+    """The trainings of an arm, each once per search that it belongs to.
+
+    Attributes:
+        draws: name of each proxy draw.
+        draw, search, training: numbers that identify those of each training, [trainings].
+        cell: text that identifies the cell, [trainings].
+        value: accuracy, [trainings].
+    """
+
+    draws: tuple[str, ...]
+    draw: Integers
+    search: Integers
+    training: Integers
+    cell: list[str]
+    value: Floats
+
+    @property
+    def first_of_search(self) -> Integers:
+        """Index of the first training of each search."""
+        return np.unique(self.search, return_index=True)[1]
+
+    @property
+    def units(self) -> tuple[str, Integers]:
+        """Name of the outermost level with more than one member, and the member of each training."""
+        for name, key in ((DRAW, self.draw), (SEARCH, self.search)):
+            if key.max() > 0:
+                return name, key
+        return TRAINING, self.training
+
+
+def _keys(rows: pd.DataFrame, column: str, is_random: bool) -> _Keys:
+    """What identifies the proxy draw, search, training and cell of each row.
 
     Draws with equal fingerprints are one. The seed and the cell identify a search, and a row with neither is
     a search of its own. A training without a seed is known again by its cell and its accuracy; without a
@@ -189,45 +225,65 @@ def _keys(rows: pd.DataFrame, column: str, is_random: bool) -> pd.DataFrame:
     """
     seeds, cells, trained = (rows[name].tolist() for name in ("search_seed", "genotype", "train_seed"))
     marks = rows["proxy_fingerprint"].tolist() if "proxy_fingerprint" in rows else [""] * len(rows)
-    draws = ["" if is_random else mark or seed for mark, seed in zip(marks, rows["proxy_seed"], strict=True)]
+    names = ["" if is_random else mark or seed for mark, seed in zip(marks, rows["proxy_seed"], strict=True)]
     values, number = rows[column].tolist(), range(len(rows))
-    searches = [
-        (draw, seed, cell, -1 if seed or cell else row)
-        for draw, seed, cell, row in zip(draws, seeds, cells, number, strict=True)
-    ]
-    trainings = [
+    searches = _codes(
+        (name, seed, cell, -1 if seed or cell else row)
+        for name, seed, cell, row in zip(names, seeds, cells, number, strict=True)
+    )
+    trainings = _codes(
         (cell, seed, "" if seed else value) if cell else ("", row, "")
         for cell, seed, value, row in zip(cells, trained, values, number, strict=True)
-    ]
-    searched = _codes(searches)
-    known = [cell or str(search) for cell, search in zip(cells, searched, strict=True)]
-    columns = {"draw": draws, "search": searched, "training": _codes(trainings), "cell": known}
-    return pd.DataFrame({**columns, "value": values}, index=rows.index)
+    )
+    first = np.sort(np.unique(searches * (trainings.max() + 1) + trainings, return_index=True)[1])
+    return _Keys(
+        draws=tuple(dict.fromkeys(names)),
+        draw=_codes(names)[first],
+        search=searches[first],
+        training=trainings[first],
+        cell=[cells[row] or str(searches[row]) for row in first],
+        value=np.array(values, float)[first],
+    )
 
 
-def _codes(keys: list[Any]) -> NDArray[np.int_]:
+def _codes(keys: Iterable[Any]) -> Integers:
     """Number the distinct keys in the order of their first occurrence; the number of each key, [keys]."""
     code: dict[Any, int] = {}
     return np.array([code.setdefault(key, len(code)) for key in keys])
 
 
-def _error(values: Floats, shares: Any, noise: Noise | None) -> tuple[float, float, str]:
+def _shares(units: Integers, trainings: Integers, weights: Floats) -> Any:
+    """Weights of the trainings in the units, sparse [units, trainings]."""
+    return sparse.coo_array((weights, (units, trainings))).tocsr()
+
+
+def _connected(shares: Any) -> Integers:
+    """The cluster of each unit, [units]: units that share a training are in one."""
+    return np.asarray(connected_components(shares @ shares.T, directed=False)[1])
+
+
+def _error(
+    values: Floats, units: Integers, trainings: Integers, weights: Floats, noise: Noise | None
+) -> tuple[float, float, str]:
     """Standard error of the mean of the units, its degrees of freedom, and why there is none.
 
     Args:
         values: means of the units, [units].
-        shares: weights of the trainings in the units, sparse [units, trainings].
+        units: unit of each training of a search, [trainings].
+        trainings: number of that training, [trainings].
+        weights: weight of that training in its unit, [trainings].
         noise: noise of a training; None if it is not known.
     """
-    units, trainings = shares.shape
+    count, distinct = len(values), len(np.unique(trainings))
     nan = float("nan")
-    if units < 2:
+    if count < 2:
         return nan, nan, "one network"
-    if trainings == 1:
-        return nan, nan, f"all {units} searches share one training, which is one measurement"
+    if distinct == 1:
+        return nan, nan, f"all {count} searches share one training, which is one measurement"
     spread = float(values.var(ddof=1))
-    if np.bincount(shares.indices, minlength=trainings).max() == 1:
-        return float(np.sqrt(spread / units)), units - 1.0, ""
+    if distinct == len(trainings) or len(np.unique(units * len(trainings) + trainings)) == distinct:
+        return float(np.sqrt(spread / count)), count - 1.0, ""
+    shares = _shares(units, trainings, weights)
     return _with_noise(spread, shares, noise) if noise else _clustered(values, shares)
 
 
@@ -251,8 +307,8 @@ def _with_noise(spread: float, shares: Any, noise: Noise) -> tuple[float, float,
 
 def _clustered(values: Floats, shares: Any) -> tuple[float, float, str]:
     """The error where units that share a training form a cluster."""
-    count, labels = connected_components(shares @ shares.T, directed=False)
-    if count == 1:
+    labels = _connected(shares)
+    if labels.max() == 0:
         return float("nan"), float("nan"), "all units share trainings, and no training was repeated"
     sizes = np.bincount(labels)
     w = sizes / sizes.sum()
