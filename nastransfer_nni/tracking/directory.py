@@ -8,6 +8,7 @@ folder that no run has written is never changed and never removed. A folder coun
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import socket
@@ -34,12 +35,17 @@ ENTRIES = (
     "cell_reduce.svg",
     "proxy.json",
     "proxy.images.parquet",
-    "checkpoints",
-    "front",
+    "checkpoints/last.pt",
+    "checkpoints/best.pt",
+    "checkpoints/epoch-*.pt",
+    "checkpoints/search.pt",
+    "front/[0-9][0-9]*.json",
+    "tensorboard/events.out.tfevents.*",
     "nni",
-    "tensorboard",
 )
-"""All that a run writes into its folder."""
+"""All that a run writes into its folder; config.yaml, the mark, is the first to be removed."""
+FOLDERS = ("checkpoints", "front", "tensorboard")
+"""Folders of a run that go only once nothing else is left in them."""
 
 LOCK = ".nastransfer-lock"
 REMOVING = ".nastransfer-removing"
@@ -74,6 +80,13 @@ def require_usable(path: Path) -> None:
     if not path.is_dir() or (path / REMOVING).exists() or read_config(path) is not None:
         return
     others = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    was_run = (path / LOCK).exists()
+    if was_run and "config.yaml" in others:
+        raise UserError(
+            f"--out {path} holds a run whose config.yaml is damaged; remove the folder, or name a new one"
+        )
+    if was_run and set(others) <= set(FOLDERS):  # a run was removed, and these hold something else
+        return
     if others:
         raise UserError(f"--out {path} holds other files ({others[0]}, ...); name a new folder")
 
@@ -85,12 +98,17 @@ def clear(path: Path) -> None:
     """
     mark = path / REMOVING
     mark.touch()
-    for entry in (path / name for name in ENTRIES):  # config.yaml first: the folder is no run's from here on
+    for link in (path / name for name in FOLDERS if (path / name).is_symlink()):
+        link.unlink()
+    for entry in itertools.chain.from_iterable(map(path.glob, ENTRIES)):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
-            entry.unlink(missing_ok=True)
+            entry.unlink()
     remove_scratch_files(path)
+    for folder in (path / name for name in FOLDERS):
+        with contextlib.suppress(OSError):  # it is missing, or something else has been put there
+            folder.rmdir()
     mark.unlink()
 
 
@@ -104,7 +122,7 @@ def remove_scratch_files(path: Path) -> None:
 def remove(path: Path, made: list[Path]) -> None:
     """Remove what a run has written, and the folders `made` for it, innermost first, that are then empty."""
     clear(path)
-    (path / LOCK).unlink()
+    (path / LOCK).unlink(missing_ok=True)
     for folder in made:
         with contextlib.suppress(OSError):  # something else has been put there
             folder.rmdir()

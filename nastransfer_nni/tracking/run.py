@@ -116,6 +116,7 @@ class Run:
         if global_rank() != 0:
             yield cls(path, is_main=False)
             return
+        made: list[Path] = []
         with contextlib.ExitStack() as stack:
             try:
                 directory.require_usable(path)
@@ -130,6 +131,9 @@ class Run:
                     _refuse_other_options(path, command, compared, upgrade)
                 run = cls._prepare(path, command, options, compared)
             except OSError as error:
+                with contextlib.suppress(OSError):
+                    if path in made:  # leave nothing of a run that could not start, for want of room, say
+                        directory.remove(path, made)
                 raise UserError(f"cannot write to the folder {path}: {error.strerror or error}") from None
             if run.finished is None:
                 stack.enter_context(run._tracked(made))
@@ -261,6 +265,25 @@ def _default_folder(command: str, names: Sequence[str], compared: dict[str, Any]
         if config and "version" not in config and not _differences(config, command, compared, upgrade):
             return other
     return folder
+
+
+def has_unfinished_0_1(
+    command: str,
+    *,
+    names: Sequence[str],
+    options: dict[str, Any],
+    out: str | Path | None,
+    non_identifying: Collection[str],
+    upgrade: Upgrade,
+) -> bool:
+    """Whether `Run.open` with these arguments would resume a run that version 0.1 has begun."""
+    ignored = {"out", "overwrite", *non_identifying}
+    compared = {name: value for name, value in options.items() if name not in ignored}
+    path = Path(out) if out is not None else _default_folder(command, names, compared, upgrade)
+    config = read_config(path)
+    if config is None or "version" in config or read_status(path) == "completed":
+        return False
+    return not _differences(config, command, compared, upgrade)
 
 
 def _refuse_other_options(path: Path, command: str, compared: dict[str, Any], upgrade: Upgrade) -> None:

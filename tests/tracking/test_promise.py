@@ -1,6 +1,7 @@
 """What no run has written is never changed and never removed, whatever comes."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -45,15 +46,18 @@ def act(action, path):
         (run.path / f".summary.json.nastransfer-{action}").touch()
         if action == "kill":
             raise Killed
+        if action == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
         run.complete({"top1": 1.0})
 
 
 def content(folder):
-    """Every entry below a folder: the bytes of files, the targets of links."""
+    """Every entry below a folder: the bytes of files, the targets of links, the modes of both."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        found[name] = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        entry = path.readlink() if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        found[name] = entry, path.lstat().st_mode
     return found
 
 
@@ -62,9 +66,13 @@ def content(folder):
     names=st.sets(st.sampled_from(sorted(FOREIGN)), max_size=5),
     has_link=st.booleans(),
     is_there=st.booleans(),
-    actions=st.lists(st.sampled_from(["start", "mistake", "kill", "overwrite"]), min_size=1, max_size=5),
+    is_read_only=st.booleans(),
+    actions=st.lists(
+        st.sampled_from(["start", "mistake", "kill", "overwrite", "full"]), min_size=1, max_size=5
+    ),
+    late=st.sets(st.sampled_from([".git/HEAD", ".env", "notes.txt", "checkpoints/.mine", "front/my.json"])),
 )
-def test_foreign_entries_stay_as_they_are(names, has_link, is_there, actions):
+def test_foreign_entries_stay_as_they_are(names, has_link, is_there, is_read_only, actions, late):
     with tempfile.TemporaryDirectory() as root:
         outside, folder = Path(root, "outside"), Path(root, "folder")
         outside.mkdir()
@@ -74,17 +82,24 @@ def test_foreign_entries_stay_as_they_are(names, has_link, is_there, actions):
         for name in names:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(FOREIGN[name])
+            (folder / name).chmod(0o444 if is_read_only else 0o644)
         if has_link:
             (folder / "checkpoints").mkdir(exist_ok=True)
             (folder / ".link").symlink_to(outside)
-        was_there, before = folder.is_dir(), content(folder) if folder.is_dir() else {}
+        was_there, first = folder.is_dir(), content(folder) if folder.is_dir() else {}
+        before, is_refused = dict(first), any(not name.startswith(".") for name in first)
         for action in actions:
             act(action, folder)
+            if folder.is_dir() and late and not is_refused:
+                name = late.pop()
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_text("late")
+                before |= {name: content(folder)[name]}
         after = content(folder) if folder.is_dir() else {}
         assert {name: after.get(name) for name in before} == before
         assert folder.is_dir() or not was_there
         assert (outside / "photo").read_text() == "mine"
-        if any(not name.startswith(".") for name in before):
+        if is_refused:
             assert after == before, "a folder with visible files of others is refused"
 
 
