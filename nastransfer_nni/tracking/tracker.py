@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from typing import TYPE_CHECKING, Any, Self
 
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summary
 
@@ -35,7 +37,7 @@ class Tracker:
     """
 
     def __init__(self, run: Run, epochs_done: int = 0) -> None:
-        self._is_main = run.is_main
+        self._is_main, self._started_at = run.is_main, time.time()
         if not run.is_main:
             return
         kept = [line for line in read_records(run.metrics) if _epoch(run, line) < epochs_done]
@@ -85,6 +87,7 @@ class Tracker:
                 if value is not None
             }
             _, start, end = hparams_summary(known, {})  # type: ignore[no-untyped-call]
+            _set_times(start, end, self._started_at)  # torch leaves them at 1970
             self._writer._get_file_writer().add_summary(start)  # type: ignore[no-untyped-call]
             self._writer._get_file_writer().add_summary(end)  # type: ignore[no-untyped-call]
 
@@ -120,6 +123,16 @@ def _epoch(run: Run, line: dict[str, Any]) -> int:
     if not isinstance(epoch, int) or not isinstance(line.get("split"), str):
         raise UserError(f"{run.metrics} is damaged: a line has no epoch or split; --overwrite starts anew")
     return epoch
+
+
+def _set_times(start: Any, end: Any, started_at: float) -> None:
+    """Set when the session of an HParams table started and ended, in its two summaries."""
+    metadata = [summary.value[0].metadata.plugin_data for summary in (start, end)]
+    first, last = (HParamsPluginData.FromString(each.content) for each in metadata)
+    first.session_start_info.start_time_secs = started_at
+    last.session_end_info.end_time_secs = time.time()
+    for each, data in zip(metadata, (first, last), strict=True):
+        each.content = data.SerializeToString()
 
 
 def _plain(value: float) -> float | None:

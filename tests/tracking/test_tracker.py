@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -61,6 +62,7 @@ def test_a_resumed_run_shows_each_epoch_once(tmp_path):
 def test_hparams_of_two_kinds_of_run_share_one_table(tmp_path):
     from tensorboard.plugins.hparams import metadata
 
+    before = time.time()
     for name, values in {
         "a": {"strategy": "darts", "seed": 1},
         "b": {"strategy": "random", "proxy": {"kind": "all"}},
@@ -77,6 +79,10 @@ def test_hparams_of_two_kinds_of_run_share_one_table(tmp_path):
         assert {key: value.string_value or value.number_value for key, value in shown.items()} == {
             key: str(value) if isinstance(value, dict) else value for key, value in values.items()
         }
+        start = metadata.parse_session_start_info_plugin_data(content).start_time_secs
+        content = events.summary_metadata[metadata.SESSION_END_INFO_TAG].plugin_data.content
+        end = metadata.parse_session_end_info_plugin_data(content).end_time_secs
+        assert before <= start <= end <= time.time()
         assert metadata.EXPERIMENT_TAG not in events.summary_metadata
 
 
