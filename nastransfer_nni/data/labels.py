@@ -34,7 +34,11 @@ def columns(source: Source, features: Any) -> tuple[str, str]:
     """
     import datasets
 
-    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    images = [
+        name
+        for name, kind in features.items()
+        if isinstance(kind, datasets.Image) or (isinstance(kind, dict) and {"bytes", "path"} == set(kind))
+    ]
     binary = [name for name, kind in features.items() if _dtype(kind) in ("binary", "large_binary")]
     labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if len(labels) != 1:

@@ -21,6 +21,11 @@ from nastransfer_nni.data.sources import Source
 from nastransfer_nni.data.stores.base import stamp_of
 from search_spaces.errors import UserError
 
+
+class Unreadable(UserError):
+    """The library cannot read a folder."""
+
+
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _CARD = re.compile(r"\A---\s*\n.*?^(configs|dataset_info)\s*:.*?^---\s*$", re.MULTILINE | re.DOTALL)
 _CARD_BYTES = 1 << 20
@@ -68,11 +73,19 @@ def describe(source: Source, folder: Path) -> Description:
     """Ask the library what a folder holds.
 
     Raises:
-        UserError: the library cannot read the folder.
+        Unreadable: the library cannot read the folder.
+        UserError: the folder has several configurations, or not the one that `source` names.
     """
     import datasets  # slow to import
 
     with _errors(folder):
+        configs = datasets.get_dataset_config_names(str(folder))
+        default = datasets.get_dataset_default_config_name(str(folder))
+        if source.config not in configs if source.config else len(configs) > 1 and default is None:
+            raise UserError(
+                f"{folder} has the configurations {', '.join(configs)}: add one of them to its name, as in "
+                f"@config={configs[0]}"
+            )
         builder = datasets.load_dataset_builder(str(folder), source.config)
         files = builder.config.data_files or {}
         form = type(builder).__module__.rpartition(".")[2]
@@ -124,6 +137,6 @@ def _errors(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:  # for files of users, the library and its readers raise nearly everything
         cause: Any = error.__cause__ or error
-        raise UserError(
+        raise Unreadable(
             f"{folder}: `datasets` cannot read it ({type(cause).__name__}: {hub.first_line(cause)})"
         ) from error

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import numpy.typing as npt
 
 from nastransfer_nni.data import hub, image_folder, labels, library, parts, shards
 from nastransfer_nni.data.image_set import ImageSet
@@ -78,7 +77,7 @@ def _content(source: Source, folder: Path) -> Layout | Description:
     if library.has_card(folder) or library.has_metadata(folder):
         try:
             return library.describe(source, folder)
-        except UserError as error:
+        except library.Unreadable as error:
             problem = str(error)
     layout = find(folder, source.folders)
     if layout is not None:
@@ -87,7 +86,7 @@ def _content(source: Source, folder: Path) -> Layout | Description:
         return layout
     try:
         return library.describe(source, folder)
-    except UserError as error:
+    except library.Unreadable as error:
         raise UserError(
             problem
             or f"{folder} contains no images: expected train.parquet, train-*.tar, a saved data set, or a "
