@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import logging
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.base.files import replacing
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batch_loader import BatchLoader
@@ -198,7 +198,7 @@ def timm_outputs(model: Any, images: ImageSet, begin: int) -> Iterator[tuple[Ten
     transform = create_transform(**resolve_data_config({}, model=model), is_training=False)
     rest = images.select(range(begin, len(images)))
     loader: Any = torch.utils.data.DataLoader(
-        _Transformed(rest, transform), batch_size=64, num_workers=min(8, (os.cpu_count() or 1) - 1)
+        _Transformed(rest, transform), batch_size=64, num_workers=min(8, available_cores() - 1)
     )
     has_classes = images.classes == _imagenet_classes(model.num_classes)
     with torch.inference_mode():

@@ -6,7 +6,6 @@ class. With `across` they select from all classes at once, which takes (images s
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 from threadpoolctl import threadpool_limits
 
+from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.proxy.kinds.scored import Scored
@@ -66,7 +66,7 @@ class _FeatureSelection(Scored, Stratified):
             return rows[self._choose(np.asarray(features[rows], dtype=np.float32), number, first)]
 
         # BLAS runs in one thread: sums, and so the selection, must not depend on the number of cores.
-        with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as threads:
+        with threadpool_limits(1), ThreadPoolExecutor(available_cores()) as threads:
             return np.sort(np.concatenate(list(threads.map(choose_in, blocks))))
 
     def _blocks(self, pool: Pool, seed: int) -> Iterator[tuple[Rows, int]]:
