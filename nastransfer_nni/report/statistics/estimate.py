@@ -87,8 +87,8 @@ def total(estimates: Sequence[Estimate]) -> Estimate:
     """
     if len(estimates) == 1:
         return estimates[0]
-    squares = np.stack(np.broadcast_arrays(*(np.square(each.se) for each in estimates)))
-    degrees = np.stack(np.broadcast_arrays(*(each.df for each in estimates)))
+    pairs = [np.broadcast_arrays(np.square(each.se), each.df) for each in estimates]
+    squares, degrees = (np.stack(np.broadcast_arrays(*each)) for each in zip(*pairs, strict=True))
     variance = squares.sum(0)
     with np.errstate(divide="ignore", invalid="ignore"):
         power = np.maximum(2 - 2 / degrees.min(0), LEAST)
