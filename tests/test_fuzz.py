@@ -74,6 +74,7 @@ CONFIG = {
     "git_commit": None,
     "versions": {"torch": "2.9"},
 }
+V01_CONFIG = {name: value for name, value in CONFIG.items() if name not in ("format", "version")}
 STATUS = {"status": "completed", "why": "", "pid": 1, "host": "here", "at": "2026-01-01T00:00:00Z"}
 SUMMARY = {
     "top1": 90.0,
@@ -240,7 +241,10 @@ def run_folder(folder, content):
     directory.read_config(run), directory.read_status(run), directory.read_summary(run)
     with contextlib.suppress(UserError):
         collect(folder / "runs")
-    with Run.open("transfer", names=[], options=CONFIG["options"], out=run) as opened:
+    opened_run = Run.open(
+        "transfer", names=[], options=CONFIG["options"], out=run, upgrade=SearchConfig.upgrade
+    )
+    with opened_run as opened:
         opened.complete({})
 
 
@@ -252,7 +256,10 @@ def options(config):
 
 
 RUN_FILES = st.one_of(
-    st.tuples(st.just("config.yaml"), files(CONFIG, dump=yaml.safe_dump)),
+    st.tuples(
+        st.just("config.yaml"),
+        files(CONFIG, {**CONFIG, "version": 1, "format": None}, V01_CONFIG, dump=yaml.safe_dump),
+    ),
     st.tuples(st.just("status.json"), files(STATUS)),
     st.tuples(st.just("summary.json"), files(SUMMARY)),
     st.tuples(st.just("architecture.json"), files(ARCHITECTURE)),

@@ -63,7 +63,12 @@ def read_config(path: Path) -> dict[str, Any] | None:
         config = parse_yaml(read_text(path / "config.yaml"))
     except UserError:
         return None
-    if not isinstance(config, dict) or not isinstance(config.get("options"), dict):
+    parts = {"command": str, "options": dict, "compared": list, "continued": list}
+    if not isinstance(config, dict) or not {"command", "options"} <= set(config):
+        return None
+    if not all(isinstance(config.get(name, kind()), kind) for name, kind in parts.items()):
+        return None
+    if not all(isinstance(name, str) for name in [*config["options"], *config.get("compared", [])]):
         return None
     is_of_version_1 = {"command", "compared", "versions", "command_line"} <= set(config)
     return config if config.get("format") == FORMAT or is_of_version_1 else None
