@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,10 @@ from pathlib import Path
 import strategies
 from nastransfer_nni.base.files import pretty
 from nastransfer_nni.base.paths import expanded
-from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackConfig
+from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackConfig, ShowConfig
 from nastransfer_nni.data.sources import SOURCES
 from nastransfer_nni.proxy.step import KINDS
-from nastransfer_nni.training.recipes import PRESETS
+from nastransfer_nni.training.protocols import PRESETS
 from search_spaces.errors import UserError
 
 
@@ -42,6 +43,23 @@ def list_strategies(config: ListConfig) -> None:
     """Print the strategies."""
     rows = [{"name": name, "what": entry.summary} for name, entry in strategies.STRATEGIES.items()]
     _print(rows, config)
+
+
+def show_strategy(config: ShowConfig) -> None:
+    """Print a strategy's options, and the options of the search that belong to its method, as JSON.
+
+    Raises:
+        UserError: the strategy or an option is unknown.
+    """
+    spec = strategies.parse(config.strategy)
+    documented = inspect.cleandoc(type(spec.options).__doc__ or "")
+    shown = {
+        "strategy": spec.name,
+        "what": documented.split("\n")[0],
+        "options": spec.options.model_dump(),
+        "search": dict(spec.options.search),
+    }
+    print(pretty(shown))
 
 
 def proxies(config: ListConfig) -> None:

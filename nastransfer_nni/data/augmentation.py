@@ -28,7 +28,7 @@ class Augmentation:
 
     Attributes:
         padding: width in pixels of the black margin from which a crop of the image's own size is drawn.
-        flip: whether each image is mirrored with probability 1/2.
+        flip: probability that an image is mirrored; True: 1/2.
         jitter: strengths of brightness, contrast, saturation and hue, as in torchvision's ColorJitter.
         mean: mean that is subtracted from each channel, for pixels scaled to 0..1.
         std: standard deviation that each channel is divided by.
@@ -37,7 +37,7 @@ class Augmentation:
     """
 
     padding: int = 0
-    flip: bool = False
+    flip: float = 0.0
     jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -57,7 +57,8 @@ class Augmentation:
             cutout: side of the cutout square in pixels; 0: no cutout.
             pixels: height and width of the images.
         """
-        return replace(cls.none(source), padding=pixels // 8, flip=source.mirrored, cutout=cutout)
+        flip = 0.5 if source.mirrored else 0.0
+        return replace(cls.none(source), padding=pixels // 8, flip=flip, cutout=cutout)
 
     def __call__(self, images: Tensor, generator: Generator, rank: int = 0, world_size: int = 1) -> Tensor:
         """Augment and normalize.
@@ -105,11 +106,11 @@ class _Draws:
         return torch.rand(self._total, generator=self._generator)[self._share]
 
 
-def _crop_and_flip(images: Tensor, padding: int, flip: bool, draws: _Draws) -> Tensor:
+def _crop_and_flip(images: Tensor, padding: int, flip: float, draws: _Draws) -> Tensor:
     count, _, height, width = images.shape
     top = draws.below(2 * padding + 1).to(images.device)
     left = draws.below(2 * padding + 1).to(images.device)
-    mirrored = draws.uniform() < (0.5 if flip else 0.0)
+    mirrored = draws.uniform() < (0.5 if flip is True else flip)
     if padding:
         windows = functional.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(count, device=images.device), :, top, left]

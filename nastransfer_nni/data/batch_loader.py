@@ -25,6 +25,8 @@ class BatchLoader:
         seed: random seed of order and augmentation.
         shuffle: whether to shuffle the images anew in every epoch.
         drop_last: whether to drop an incomplete last batch.
+        repeats: how often an image of a shuffled epoch comes, each time augmented anew; the epoch stays as
+            long, and has the fewer images.
         device: device of the batches.
         rank: number of this process; it gets every `world_size`-th image, from image `rank` on.
         world_size: number of processes. With `shuffle` all get equally many images, and a remainder is left
@@ -43,6 +45,7 @@ class BatchLoader:
         seed: int = 0,
         shuffle: bool = True,
         drop_last: bool = False,
+        repeats: int = 1,
         device: torch.device | str = "cpu",
         rank: int = 0,
         world_size: int = 1,
@@ -54,7 +57,7 @@ class BatchLoader:
         self._labels = images.labels.to(self._device)
         self._augmentation = augmentation
         self._seed, self._shuffle, self._drop_last = seed, shuffle, drop_last
-        self._rank, self._world_size = rank, world_size
+        self._rank, self._world_size, self._repeats = rank, world_size, max(repeats, 1)
         self._epoch, self._start = 0, 0
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
@@ -88,6 +91,7 @@ class BatchLoader:
         rows = torch.arange(len(self._labels))
         if self._shuffle:
             rows = torch.randperm(len(rows), generator=self._generator("order"))
+            rows = rows.repeat_interleave(self._repeats)[: len(rows)]
         return rows[self._rank :: self._world_size][: self.samples]
 
     def _generator(self, *purpose: object) -> torch.Generator:

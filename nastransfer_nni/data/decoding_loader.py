@@ -47,11 +47,14 @@ class ImageBatches:
         photo_transform: how images are cropped and augmented.
         pixels: height and width of the resulting images.
         batch_size: images per batch, in this process.
-        is_training: whether to shuffle, augment and drop an incomplete last batch.
+        is_training: whether to shuffle and augment.
         seed: random seed of order and augmentation.
         workers: number of worker processes; 0: images are decoded in this process.
         processes: the processes that share each epoch; each gets every `world_size`-th image.
         on_bad_image: `skip` or `stop`.
+        drop_last: whether training drops an incomplete last batch.
+        repeats: how often an image of an epoch is trained on, each time augmented anew; an epoch stays as
+            long, and has the fewer images.
 
     Attributes:
         batch_size: images per batch, in this process.
@@ -70,6 +73,8 @@ class ImageBatches:
         workers: int = 0,
         processes: DistributedContext,
         on_bad_image: str = "skip",
+        drop_last: bool = True,
+        repeats: int = 1,
     ) -> None:
         self.batch_size = batch_size
         self.unreadable: dict[str, None] = {}
@@ -78,7 +83,9 @@ class ImageBatches:
         self._rank, self._world_size = processes.rank, processes.world_size
         self._epoch, self._start = 0, 0
         self._known_order: tuple[int, hashing.Rows] = (-1, np.arange(len(images)))
-        self._cutout = Augmentation(mean=(0, 0, 0), std=(1 / 255,) * 3, cutout=photo_transform.cutout)
+        self._drop_last, self._repeats = drop_last, max(repeats, 1)
+        cutout = 0 if photo_transform.no_aug else photo_transform.cutout
+        self._cutout = Augmentation(mean=(0, 0, 0), std=(1 / 255,) * 3, cutout=cutout)
         self._loader = DataLoader(
             _Samples(images, transform(images, photo_transform, pixels, is_training), pixels, seed),
             batch_sampler=_Keys(self),
@@ -93,7 +100,7 @@ class ImageBatches:
             mean=images.source.mean,
             std=images.source.std,
             device=processes.device,
-            re_prob=photo_transform.reprob if is_training else 0.0,
+            re_prob=photo_transform.reprob if is_training and not photo_transform.no_aug else 0.0,
             re_mode=photo_transform.remode,
         )
 
@@ -162,7 +169,7 @@ class ImageBatches:
         if not self._is_training:
             return len(range(self._rank, total, self._world_size))
         mine = total // self._world_size
-        return mine - mine % self.batch_size
+        return mine - mine % self.batch_size if self._drop_last else mine
 
     @property
     def _order(self) -> hashing.Rows:
@@ -171,6 +178,7 @@ class ImageBatches:
         if self._is_training and epoch != self._epoch:
             generator = torch.Generator().manual_seed(self._number("order"))
             rows = torch.randperm(len(self._images), generator=generator).numpy()
+            rows = rows.repeat(self._repeats)[: len(rows)]
             self._known_order = (self._epoch, rows)
         return rows
 
@@ -235,10 +243,12 @@ def transform(
     """
     is_small = images.pixels == (pixels, pixels) and pixels <= SMALL_PIXELS
     shared: dict[str, Any] = {"mean": images.source.mean, "std": images.source.std, "use_prefetcher": True}
-    if not is_training:
-        crop_pct = 1.0 if is_small else options.crop_pct
-        return create_transform(pixels, crop_pct=crop_pct, interpolation="bicubic", **shared)  # type: ignore[no-any-return]
-    hflip = 0.5 if images.source.mirrored else 0.0
+    if not is_training or options.no_aug:
+        crop_pct = 1.0 if is_small and not options.crops_small else options.crop_pct
+        return create_transform(  # type: ignore[no-any-return]
+            pixels, crop_pct=crop_pct, interpolation=options.interpolation, **shared
+        )
+    hflip = options.flip_rate(images.source.mirrored)
     crop_and_flip, augment, to_tensor = create_transform(
         pixels,
         is_training=True,
@@ -248,7 +258,7 @@ def transform(
         vflip=options.vflip,
         color_jitter=options.color_jitter or None,
         auto_augment=options.aa or None,
-        interpolation="random",
+        interpolation=options.train_interpolation,
         separate=True,
         **shared,
     )

@@ -14,7 +14,7 @@ from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.proxy import spec
 from nastransfer_nni.proxy.spec import KINDS, ProxySpec
-from nastransfer_nni.training import recipes
+from nastransfer_nni.training import protocols
 from nastransfer_nni.training.recipes import ColorJitter, Recipe
 from search_spaces.errors import UserError
 from search_spaces.geometry import default_stem, geometries
@@ -132,7 +132,7 @@ class SearchConfig(Config):
         if self.layers < 3:
             raise UserError("--layers must be at least 3, so that the network has cells of both kinds")
         if self.final_protocol:
-            recipes.resolve(self.final_protocol, {})
+            protocols.resolve(self.final_protocol, {})
         geometries(self.width, self.layers, "cifar" if self.stem == "auto" else self.stem)
         return self
 

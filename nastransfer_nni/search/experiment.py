@@ -33,7 +33,7 @@ from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
-from nastransfer_nni.training import recipes
+from nastransfer_nni.training import protocols
 from search_spaces import DartsSpace
 from search_spaces.nni_api import Strategy
 from search_spaces.sizes import CellCosts
@@ -89,7 +89,7 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
 
 def final_costs(config: SearchConfig, images: ImageSet) -> CellCosts:
     """Counter of mult_adds for the final network that the search is for."""
-    recipe = recipes.resolve(config.final_protocol or recipes.default_for(images.source), {})
+    recipe = protocols.resolve(config.final_protocol or protocols.default_for(images.source), {})
     size = recipe.img_size or image_size(images, config)
     classes = config.final_classes or len(images.classes)
     return CellCosts(recipe.width, recipe.layers, classes, recipe.stem_for(size), size)

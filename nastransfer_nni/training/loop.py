@@ -99,7 +99,7 @@ def train(
         model.to(memory_format=torch.channels_last)
     if compute.grad_checkpointing:
         model.set_grad_checkpointing()  # type: ignore[operator]
-    steps = len(loaders.train) // recipe.grad_accum_steps
+    steps = len(loaders.train) // recipe.grad_accum_steps  # an incomplete batch only comes where it is a step
     state = TrainingState(model, recipe, processes, steps)
     if checkpoints is not None and (saved := checkpoints.last()) is not None:
         state.load(saved)

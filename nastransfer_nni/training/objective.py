@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nastransfer_nni.training.evaluation import full_precision
 from nastransfer_nni.training.recipes import Recipe
+from nastransfer_nni.training.schedules import PDartsSchedule
 from search_spaces.errors import UserError, unknown
 
 
@@ -32,7 +33,10 @@ class ModelWithLoss(nn.Module):
         self.auxiliary_weight = recipe.auxiliary_weight
         self.criterion: nn.Module
         if recipe.bce_loss:
-            self.criterion = BinaryCrossEntropy(smoothing=0.0 if recipe.is_mixed else recipe.smoothing)
+            self.criterion = BinaryCrossEntropy(
+                smoothing=0.0 if recipe.is_mixed else recipe.smoothing,
+                target_threshold=recipe.bce_target_thresh or None,
+            )
         elif recipe.is_mixed:
             self.criterion = SoftTargetCrossEntropy()
         elif recipe.smoothing:
@@ -115,6 +119,9 @@ def scheduler(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> S
         recipe: defines the schedule.
         steps: optimizer steps per epoch.
     """
+    if recipe.sched == "p-darts":
+        updates = steps if recipe.sched_on_updates else 0
+        return PDartsSchedule(optimizer, recipe.epochs, recipe.warmup_epochs, updates)
     created: Scheduler
     created, _ = create_scheduler_v2(
         optimizer,

@@ -1,14 +1,12 @@
-"""Training recipes: every option that decides how a final network is trained, and the published presets.
+"""Training recipes: every option that decides how a final network is trained.
 
-Users select a preset with `--protocol`. Options have the names of timm's training script. `batch_size` counts
-the images of one optimizer step over all processes and micro-batches, so that a recipe means the same on any
-number of GPUs.
+Options have the names of timm's training script. `batch_size` counts the images of one optimizer step over
+all processes and micro-batches, so that a recipe means the same on any number of GPUs.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -17,8 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from nastransfer_nni.base.config import Config
 from nastransfer_nni.base.files import digest
 from nastransfer_nni.data.photo_transform import PhotoTransform
-from nastransfer_nni.data.sources import Source
-from search_spaces.errors import UserError, unknown
+from search_spaces.errors import UserError
 from search_spaces.geometry import SMALL_PIXELS, default_stem
 
 
@@ -44,6 +41,17 @@ def _policy(text: str) -> str:
         )
     return text
 
+
+def _triple(value: Any) -> Any:
+    """One number becomes three equal ones, for the three channels."""
+    return (value,) * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Channels = Annotated[tuple[()] | tuple[float, float, float], BeforeValidator(_triple)]
+"""A number per RGB channel; one number stands for three equal ones."""
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+"""How images are resized, in timm's words."""
 
 ColorJitter = Annotated[tuple[Annotated[float, Ge(0)], ...], BeforeValidator(_jitter)]
 """Strengths of brightness, contrast, saturation and, if given, hue; one number sets the first three."""
@@ -100,8 +108,9 @@ class Recipe(Config):
         "each unit's gradient to its weights (agc, adaptive gradient clipping)",
     )
 
-    sched: Literal["cosine", "step", "poly", "tanh", "wsd", "constant"] = Field(
-        "cosine", description="learning-rate schedule"
+    sched: Literal["cosine", "step", "poly", "tanh", "wsd", "constant", "p-darts"] = Field(
+        "cosine",
+        description="learning-rate schedule; p-darts: linear, at a fifth of the slope in the last 5 epochs",
     )
     sched_on_updates: bool = Field(
         False, description="update the learning rate after every optimizer step instead of every epoch"
@@ -118,6 +127,9 @@ class Recipe(Config):
 
     smoothing: Fraction = Field(0.0, description="label smoothing")
     bce_loss: bool = Field(False, description="binary cross-entropy instead of softmax cross-entropy")
+    bce_target_thresh: Fraction = Field(
+        0.0, description="for --bce-loss: mixed targets above this count as 1, others as 0; 0: as they are"
+    )
     mixup: NonNegative = Field(0.0, description="alpha of mixup; 0: no mixup")
     cutmix: NonNegative = Field(0.0, description="alpha of cutmix; 0: no cutmix")
     mixup_prob: Fraction = Field(1.0, description="probability that a batch is mixed")
@@ -128,6 +140,29 @@ class Recipe(Config):
         0, description="epoch from which images are no longer mixed; 0: they are mixed to the end"
     )
 
+    no_aug: bool = Field(False, description="train on images as they are evaluated, without augmentation")
+    aug_repeats: Annotated[int, Ge(0)] = Field(
+        0,
+        description="augmented copies of an image in an epoch, which stays as long and has the fewer images; "
+        "0: one",
+    )
+    drop_last: bool = Field(
+        True,
+        description="leave an incomplete last batch out of the epoch; always so with mixup and micro-batches",
+    )
+    mean: Channels = Field(
+        (), description="mean of each channel that is subtracted, for pixels in 0..1; empty: the target's"
+    )
+    std: Channels = Field(
+        (), description="standard deviation that each channel is divided by; empty: the target's"
+    )
+    interpolation: Interpolation = Field("bicubic", description="how images are resized in evaluation")
+    train_interpolation: Interpolation | Literal["random"] = Field(
+        "random", description="how images are resized in training; random: bilinear or bicubic"
+    )
+    hflip: Fraction | None = Field(
+        None, description="probability of a mirror image; None: 0.5, or 0 where the target forbids it"
+    )
     aa: Annotated[str, AfterValidator(_policy)] = Field(
         "",
         description="AutoAugment, RandAugment or AugMix in timm's notation, such as rand-m6-mstd0.5-inc1; "
@@ -185,7 +220,14 @@ class Recipe(Config):
             )
         if self.is_mixed and (self.batch_size // self.grad_accum_steps) % 2:
             raise UserError("mixup and cutmix need an even number of images per micro-batch")
+        if any(std <= 0 for std in self.std):
+            raise UserError(f"std must be above 0 (got {self.std})")
         return self
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether an incomplete last batch is trained on."""
+        return not (self.drop_last or self.is_mixed or self.grad_accum_steps > 1)
 
     @property
     def is_mixed(self) -> bool:
@@ -202,6 +244,7 @@ class Recipe(Config):
         return PhotoTransform(
             scale=self.scale,
             ratio=self.ratio,
+            hflip=self.hflip,
             vflip=self.vflip,
             color_jitter=self.color_jitter,
             aa=self.aa,
@@ -209,88 +252,32 @@ class Recipe(Config):
             remode=self.remode,
             cutout=self.cutout,
             crop_pct=self.crop_pct,
+            interpolation=self.interpolation,
+            train_interpolation=self.train_interpolation,
+            no_aug=self.no_aug,
         )
 
     @property
     def hash(self) -> str:
-        """Hash of every option except `protocol`: equal for recipes that train in the same way."""
-        return digest(self.model_dump(mode="json", include=set(Recipe.model_fields) - {"protocol"}))
+        """Hash of every option except `protocol`: equal for recipes that train in the same way.
+
+        An option that version 0.1 did not have counts only where it is not what that version did.
+        """
+        options = self.model_dump(mode="json", include=set(Recipe.model_fields) - {"protocol"})
+        default = {name: Recipe.model_fields[name].default for name in ADDED_OPTIONS}
+        same = {name for name in ADDED_OPTIONS if getattr(self, name) == default[name]}
+        return digest({name: value for name, value in options.items() if name not in same})
 
 
-_DARTS_IMAGENET: dict[str, Any] = {
-    "width": 48,
-    "layers": 14,
-    "img_size": 224,
-    "auxiliary_weight": 0.4,
-    "epochs": 250,
-    "weight_decay": 3e-5,
-    "smoothing": 0.1,
-    "color_jitter": (0.4, 0.4, 0.4, 0.2),
-}
-_LARGE_BATCH: dict[str, Any] = {**_DARTS_IMAGENET, "batch_size": 1024, "warmup_epochs": 5}
-
-PRESETS: Mapping[str, Recipe] = {
-    name: Recipe(protocol=name, **options)
-    for name, options in {
-        "darts-cifar": {"auxiliary_weight": 0.4, "drop_path": 0.2, "cutout": 16},
-        "darts-imagenet": {
-            **_DARTS_IMAGENET,
-            "batch_size": 128,
-            "lr": 0.1,
-            "sched": "step",
-            "decay_epochs": 1,
-            "decay_rate": 0.97,
-        },
-        "large-batch-imagenet": {**_LARGE_BATCH, "lr": 0.5, "sched": "poly", "warmup_lr": 0.1},
-        "yang-224": {
-            "layers": 8,
-            "img_size": 224,
-            "auxiliary_weight": 0.4,
-            "drop_path": 0.2,
-            "color_jitter": (0.4, 0.4, 0.4, 0.2),
-        },
-        "timm-modern": {
-            **_LARGE_BATCH,
-            "opt": "lamb",
-            "lr": 5e-3,
-            "weight_decay": 0.02,
-            "filter_bias_and_bn": True,
-            "clip_grad": 0,
-            "min_lr": 1e-6,
-            "warmup_lr": 1e-4,
-            "aa": "rand-m6-mstd0.5-inc1",
-            "color_jitter": (),
-            "mixup": 0.1,
-            "cutmix": 1.0,
-            "model_ema": True,
-            "amp": True,
-        },
-        "digits": {"width": 16, "layers": 5, "epochs": 30, "batch_size": 64},
-        "fashion-mnist": {"width": 16, "layers": 8, "epochs": 20, "drop_path": 0.1},
-    }.items()
-}
-"""The published recipes, and a small one for each of the two smallest targets."""
-
-
-def default_for(source: Source) -> str:
-    """Name of the preset for a target where the user names none."""
-    known = {
-        "digits": "digits",
-        "fashion_mnist": "fashion-mnist",
-        "imagenet1k": "darts-imagenet",
-        "imagenet22k": "darts-imagenet",
-    }
-    if source.name in known:
-        return known[source.name]
-    return "darts-cifar" if source.pixels and max(source.pixels) <= SMALL_PIXELS else "yang-224"
-
-
-def resolve(name: str, changes: Mapping[str, Any]) -> Recipe:
-    """The preset `name` with some options changed.
-
-    Raises:
-        UserError: there is no such preset, or an option has a bad value.
-    """
-    if name not in PRESETS:
-        raise unknown("protocol", name, list(PRESETS))
-    return Recipe.create({**PRESETS[name].model_dump(), **changes})
+ADDED_OPTIONS = (
+    "bce_target_thresh",
+    "no_aug",
+    "aug_repeats",
+    "drop_last",
+    "mean",
+    "std",
+    "interpolation",
+    "train_interpolation",
+    "hflip",
+)
+"""Options that version 0.1 did not have; their defaults are what it did."""

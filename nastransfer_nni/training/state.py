@@ -117,6 +117,6 @@ class TrainingState:
         is_same_number = len(of_ranks) == self._processes.world_size
         flat = of_ranks[self._processes.rank] if is_same_number else torch.stack(of_ranks).mean(0)
         buffers = self._running_buffers()
-        parts = flat.split([buffer.numel() for buffer in buffers])
+        parts = torch.split(flat, [buffer.numel() for buffer in buffers])
         for buffer, part in zip(buffers, parts, strict=True):
             buffer.copy_(part.view_as(buffer))

@@ -23,6 +23,9 @@ from strategies.interfaces import Batches
 
 _log = logging.getLogger(__name__)
 
+UPSAMPLING = 4
+"""Factor up to which images are enlarged without a warning."""
+
 
 class TrainingBatches(Batches, Protocol):
     """Batches that training can resume within an epoch, and whose images it can name."""
@@ -112,14 +115,39 @@ def open_target(
     if val_share:
         train = train.select(_hold_out(train, val_share, seed)[0])
     train, validation = _fetched(train), _fetched(aligned(validation, train.classes))
+    if len(train.classes) < 2:
+        raise UserError(
+            f"{source.text} has one class ({train.classes[0]}), so there is nothing to learn; is it the "
+            "folder that holds a folder per class?"
+        )
+    train, validation = normalized(train, recipe), normalized(validation, recipe)
     pixels = recipe.img_size or max(train.pixels or (0,))
+    largest = max(train.largest_pixels or (0,))
     if not pixels:
-        raise UserError(f"{source.text} has images of many sizes: choose one, such as --img-size 224")
+        raise UserError(
+            f"{source.text} has images of many sizes, up to {largest} px: choose one, such as --img-size "
+            f"{min(largest, 224) or 224}"
+        )
+    if largest and pixels > UPSAMPLING * largest:
+        _log.warning(
+            "%s: images of at most %d px are enlarged to %d px; --img-size %d trains on them as they are",
+            source.text,
+            largest,
+            pixels,
+            largest,
+        )
     if len(validation) and (missing := len(train.classes) - len(np.unique(validation.labels))):
         _log.warning(
             "%s: %d of %d classes have no images to evaluate on", source.text, missing, len(train.classes)
         )
     return Target(train, validation, pixels)
+
+
+def normalized(images: ImageSet, recipe: Recipe) -> ImageSet:
+    """The images, to be normalized by the mean and standard deviation of the recipe where it has some."""
+    source = images.source
+    changed = replace(source, mean=recipe.mean or source.mean, std=recipe.std or source.std)
+    return images if changed == source else replace(images, source=changed)
 
 
 def _fetched(images: ImageSet) -> ImageSet:
@@ -171,9 +199,11 @@ def aligned(images: ImageSet, classes: Sequence[str]) -> ImageSet:
     label_of = {name: label for label, name in enumerate(classes)}
     unexpected = [name for name, count in images.counts.items() if count and name not in label_of]
     if unexpected:
+        known = len(label_of.keys() & set(images.classes))
         raise UserError(
             f"the {images.split} split of {images.name} has classes that the network was not trained on: "
-            f"{', '.join(unexpected[:3])}{', ...' if len(unexpected) > 3 else ''}"
+            f"{', '.join(unexpected[:3])}{', ...' if len(unexpected) > 3 else ''}; {known} of its "
+            f"{len(images.classes)} classes are among the network's {len(classes)}"
         )
     new = np.array([label_of.get(name, -1) for name in images.classes], dtype=np.int64)
     return replace(images, classes=tuple(classes), labels=new[images.labels])
@@ -246,20 +276,18 @@ def loaders(
             workers=workers,
             processes=processes,
             on_bad_image=on_bad_image,
+            drop_last=not _keeps_last(len(target.train), batch_size, recipe, processes),
+            repeats=recipe.aug_repeats,
         )
         return Loaders(decoded, validation, target.train)
     images = InMemoryImages.of(target.train, size, on_bad_image)
-    brightness, contrast, saturation, hue = (*recipe.color_jitter, 0.0, 0.0, 0.0, 0.0)[:4]
-    augmentation = replace(
-        Augmentation.standard(target.train.source, cutout=recipe.cutout, pixels=target.pixels),
-        jitter=(brightness, contrast, saturation, hue),
-    )
     batches = BatchLoader(
         images,
         batch_size,
-        augmentation,
+        _batch_augmentation(target, recipe),
         seed=seed,
-        drop_last=True,
+        drop_last=not _keeps_last(len(images), batch_size, recipe, processes),
+        repeats=recipe.aug_repeats,
         device=processes.device,
         rank=processes.rank,
         world_size=processes.world_size,
@@ -267,9 +295,40 @@ def loaders(
     return Loaders(batches, validation, target.train if len(images) == len(target.train) else None)
 
 
+def _batch_augmentation(target: Target, recipe: Recipe) -> Augmentation:
+    """The augmentation of images in memory."""
+    source = target.train.source
+    if recipe.no_aug:
+        return Augmentation.none(source)
+    brightness, contrast, saturation, hue = (*recipe.color_jitter, 0.0, 0.0, 0.0, 0.0)[:4]
+    return replace(
+        Augmentation.standard(source, cutout=recipe.cutout, pixels=target.pixels),
+        flip=recipe.photo_transform.flip_rate(source.mirrored),
+        jitter=(brightness, contrast, saturation, hue),
+    )
+
+
+def _keeps_last(images: int, batch_size: int, recipe: Recipe, processes: DistributedContext) -> bool:
+    """Whether an incomplete last batch is trained on: BatchNorm needs two images of it in each process."""
+    return recipe.keeps_last and images // processes.world_size % batch_size != 1
+
+
 def _is_per_image(recipe: Recipe) -> bool:
     """Whether the recipe augments in ways that only timm's transforms for single images offer."""
-    return bool(recipe.aa or recipe.reprob or recipe.vflip)
+    return bool(recipe.aa or recipe.reprob or recipe.vflip) and not recipe.no_aug
+
+
+def crops(images: ImageSet, recipe: Recipe, pixels: int) -> bool:
+    """Whether evaluation resizes and crops each image; small ones stay whole, in memory.
+
+    Args:
+        images: images to evaluate on.
+        recipe: whether images are transformed one by one.
+        pixels: height and width of the images that the network sees.
+    """
+    size = (pixels, pixels)
+    is_whole = images.pixels == size or not _is_per_image(recipe)
+    return not (InMemoryImages.fits(images, size) and is_whole)
 
 
 def evaluation_batches(
@@ -281,6 +340,7 @@ def evaluation_batches(
     processes: DistributedContext,
     workers: int = 0,
     on_bad_image: str = "skip",
+    as_timm: bool = False,
 ) -> Batches:
     """Batches for evaluation, which contain every image once.
 
@@ -292,9 +352,10 @@ def evaluation_batches(
         processes: the processes that share the images.
         workers: data workers; 0: images are decoded in this process.
         on_bad_image: `skip` or `stop` at images that cannot be decoded.
+        as_timm: prepare images by timm's transforms whatever their size; else small ones are not cropped.
     """
-    size = (pixels, pixels)
-    if InMemoryImages.fits(images, size) and (images.pixels == size or not _is_per_image(recipe)):
+    if not (as_timm or crops(images, recipe, pixels)):
+        size = (pixels, pixels)
         return BatchLoader(
             InMemoryImages.of(images, size, on_bad_image),
             max(batch_size, 256),
@@ -306,7 +367,7 @@ def evaluation_batches(
         )
     return ImageBatches(
         images,
-        photo_transform=recipe.photo_transform,
+        photo_transform=replace(recipe.photo_transform, crops_small=as_timm),
         pixels=pixels,
         batch_size=batch_size,
         is_training=False,

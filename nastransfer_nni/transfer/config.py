@@ -14,8 +14,9 @@ from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
 from nastransfer_nni.base.files import digest
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import SOURCES, Source
-from nastransfer_nni.training import recipes
-from nastransfer_nni.training.recipes import ADDED_OPTIONS, PRESETS, Recipe
+from nastransfer_nni.training import protocols
+from nastransfer_nni.training.protocols import PRESETS
+from nastransfer_nni.training.recipes import ADDED_OPTIONS, Recipe
 from search_spaces.geometry import SMALL_PIXELS, geometries
 
 NON_IDENTIFYING_OPTIONS = (
@@ -127,7 +128,7 @@ class TransferConfig(_WithRecipe):
         recipe = self.recipe
         pixels = self.target.pixels
         if not recipe.img_size and self.target.name not in SOURCES:
-            pixels = recipes.largest_image(self.target)
+            pixels = protocols.largest_image(self.target)
         size = recipe.img_size or max(pixels or (SMALL_PIXELS + 1,))
         geometries(recipe.width, recipe.layers, recipe.stem_for(size))
         return self
@@ -135,7 +136,7 @@ class TransferConfig(_WithRecipe):
     @cached_property
     def recipe(self) -> Recipe:
         """The training protocol with this transfer's changes."""
-        return recipes.resolve(self.protocol or recipes.default_for(self.target), self._changes)
+        return protocols.resolve(self.protocol or protocols.default_for(self.target), self._changes)
 
     @property
     def _changes(self) -> dict[str, Any]:
@@ -149,8 +150,8 @@ class TransferConfig(_WithRecipe):
 
     def of_version_0_1(self) -> Self | None:
         """The same options under the recipe that version 0.1 had; None where it is the same recipe."""
-        name = self.protocol or recipes.default_for(self.target, version="0.1")
-        recipe = recipes.resolve(name, self._changes, version="0.1")
+        name = self.protocol or protocols.default_for(self.target, version="0.1")
+        recipe = protocols.resolve(name, self._changes, version="0.1")
         if recipe == self.recipe:
             return None
         return self.model_copy(update={**recipe.model_dump(), "recipe": recipe})

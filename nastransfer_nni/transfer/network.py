@@ -9,7 +9,7 @@ import torch
 
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.models.saved import Trained
-from nastransfer_nni.training.target import Target
+from nastransfer_nni.training.target import Target, crops
 from nastransfer_nni.transfer.config import TransferConfig
 from search_spaces import sizes
 from search_spaces.errors import UserError
@@ -73,6 +73,7 @@ def measures(config: TransferConfig, target: Target, model: DartsModel, width: i
 def card(config: TransferConfig, target: Target, width: int) -> dict[str, Any]:
     """What every checkpoint says of the network in it."""
     source = target.train.source
+    is_cropped = crops(target.validation, config.recipe, target.pixels)
     unsaved = ("genotype", "found_by", "out", "overwrite")
     return Trained(
         architecture=config.arch,
@@ -86,7 +87,8 @@ def card(config: TransferConfig, target: Target, width: int) -> dict[str, Any]:
             "img_size": target.pixels,
             "mean": list(source.mean),
             "std": list(source.std),
-            "crop_pct": config.recipe.crop_pct,
+            "crop_pct": config.recipe.crop_pct if is_cropped else 1.0,
+            "interpolation": config.recipe.interpolation,
         },
         classes=target.train.classes,
         weights={},

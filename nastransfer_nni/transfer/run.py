@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from nastransfer_nni.base.launch import world_size
-from nastransfer_nni.tracking.run import Run, print_result
+import sys
+from typing import Any
+
+from nastransfer_nni.base.launch import global_rank, world_size
+from nastransfer_nni.tracking.run import Run, has_unfinished_0_1, print_result
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
 
 
@@ -22,18 +25,26 @@ def transfer(config: TransferConfig) -> Run:
     Raises:
         UserError: something that the user can fix.
     """
-    run_directory = Run.open(
-        "transfer",
-        names=[config.arch.name, config.target.text, config.recipe.protocol, f"seed{config.seed}"],
-        options=config.resolved(),
-        out=config.out,
-        overwrite=config.overwrite,
-        non_identifying=NON_IDENTIFYING_OPTIONS,
-    )
-    with run_directory as run:
+    before = config.of_version_0_1()
+    if before is not None and not config.overwrite and has_unfinished_0_1("transfer", **_identity(before)):
+        config = before
+        if global_rank() == 0:
+            print("resuming a run of version 0.1 with the recipe that it started with", file=sys.stderr)
+    with Run.open("transfer", **_identity(config), overwrite=config.overwrite) as run:
         if not run.was_complete or world_size() > 1:
             # torch and timm take seconds to import, which a finished transfer does not need
             from nastransfer_nni.transfer.training import run_training
 
             run.finished = run_training(config, run)
     return run
+
+
+def _identity(config: TransferConfig) -> dict[str, Any]:
+    """The arguments of `Run.open` that say which run this is."""
+    return {
+        "names": [config.arch.name, config.target.text, config.recipe.protocol, f"seed{config.seed}"],
+        "options": config.resolved(),
+        "out": config.out,
+        "non_identifying": NON_IDENTIFYING_OPTIONS,
+        "upgrade": TransferConfig.upgrade,
+    }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import Any
 
 import torch
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base.distributed import DistributedContext, distributed_context, pick_device
+from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
@@ -60,7 +60,7 @@ def _train(
         config.recipe,
         seed=config.seed,
         processes=processes,
-        workers=min(8, os.cpu_count() or 1) if config.workers is None else config.workers,
+        workers=min(8, available_cores()) if config.workers is None else config.workers,
         on_bad_image=config.on_bad_image,
     )
     title = f"{config.arch.name} on {config.target.text}"

@@ -9,7 +9,7 @@ from nastransfer_nni.base import cli
 from nastransfer_nni.commands import COMMANDS
 from nastransfer_nni.data.sources import SOURCES
 from nastransfer_nni.proxy import spec
-from nastransfer_nni.training.recipes import PRESETS
+from nastransfer_nni.training.protocols import PRESETS
 
 
 def run(capsys, *argv):

@@ -1,13 +1,16 @@
 import math
 
 import pytest
+from PIL import Image
 from timm.data import create_transform
 from timm.optim import get_optimizer_info, list_optimizers
 from torch import nn
 
+from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.training.objective import optimizer, scheduler
-from nastransfer_nni.training.recipes import PRESETS, Recipe, default_for, resolve
+from nastransfer_nni.training.protocols import PRESETS, default_for, resolve
+from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.transfer.config import TransferConfig
 from search_spaces.errors import UserError
 
@@ -25,11 +28,14 @@ def test_the_published_protocols():
     assert shown("darts-imagenet", *network) == (48, 14, 0.4, 0.0, 0, 224)
     assert shown("darts-imagenet", *schedule) == (250, 128, "momentum", 0.1, "step", 3e-5, 5.0, 0.1)
     assert shown("large-batch-imagenet", *network) == shown("darts-imagenet", *network)
-    assert shown("large-batch-imagenet", *schedule) == (250, 1024, "momentum", 0.5, "poly", 3e-5, 5.0, 0.1)
-    assert shown("yang-224", *network) == (36, 8, 0.4, 0.2, 0, 224)
+    assert shown("large-batch-imagenet", *schedule) == (250, 1024, "momentum", 0.5, "p-darts", 3e-5, 5.0, 0.1)
+    assert shown("yang-224", *network) == (36, 8, 0.4, 0.2, 16, 224)
     assert shown("yang-224", "epochs", "batch_size") == (600, 96)
-    for name in ("darts-imagenet", "yang-224"):
+    for name in ("darts-imagenet", "large-batch-imagenet", "yang-224"):
         assert PRESETS[name].color_jitter == (0.4, 0.4, 0.4, 0.2)
+        resizing = ("interpolation", "train_interpolation")  # torchvision's default
+        assert shown(name, *resizing) == ("bilinear", "bilinear") and PRESETS[name].keeps_last
+    assert PRESETS["darts-cifar"].keeps_last
     modern = PRESETS["timm-modern"]
     assert modern.opt == "lamb" and modern.aa.startswith("rand-") and modern.model_ema and modern.amp
     assert modern.mixup and modern.cutmix and modern.amp_dtype == "bfloat16"
@@ -53,8 +59,52 @@ def test_learning_rates_are_those_of_the_papers():
     assert rates(PRESETS["darts-cifar"]) == pytest.approx(cosine)
     assert rates(PRESETS["darts-imagenet"]) == pytest.approx([0.1 * 0.97**epoch for epoch in range(250)])
     linear = rates(PRESETS["large-batch-imagenet"])
-    assert linear[5:] == pytest.approx([0.5 * (1 - epoch / 250) for epoch in range(5, 250)])
-    assert linear[:5] == sorted(linear[:5]) and linear[4] < 0.5
+    assert [round(rate, 2) for rate in linear[:5]] == [0.10, 0.20, 0.30, 0.40, 0.49]
+    assert [round(rate, 4) for rate in linear[-5:]] == [0.0020, 0.0016, 0.0012, 0.0008, 0.0004]
+    assert linear[5:245] == pytest.approx([0.5 * (245 - epoch) / 245 for epoch in range(5, 245)])
+    assert rates(resolve("large-batch-imagenet", {"epochs": 6}))[-1] == pytest.approx(0.5 / 6)
+
+
+def test_the_recipes_of_resnet_strikes_back():
+    """Wightman, Touvron, Jegou, 2021, table 2."""
+    shown = [
+        tuple(getattr(PRESETS[f"timm-a{number}"], option) for option in row)
+        for row in [("img_size", "epochs", "batch_size", "lr", "weight_decay", "drop_path", "aug_repeats")]
+        for number in (1, 2, 3)
+    ]
+    assert shown == [
+        (224, 600, 2048, 5e-3, 0.01, 0.05, 3),
+        (224, 300, 2048, 5e-3, 0.02, 0.05, 3),
+        (160, 100, 2048, 8e-3, 0.02, 0.0, 0),
+    ]
+    for number, smoothing, mixed, policy in ((1, 0.1, 0.2, "m7"), (2, 0.0, 0.1, "m7"), (3, 0.0, 0.1, "m6")):
+        recipe = PRESETS[f"timm-a{number}"]
+        assert (recipe.smoothing, recipe.mixup, recipe.cutmix) == (smoothing, mixed, 1.0)
+        assert recipe.bce_loss and recipe.opt == "lamb" and recipe.crop_pct == 0.95
+        assert (
+            recipe.aa == f"rand-{policy}-mstd0.5-inc1" and recipe.warmup_epochs == 5 and not recipe.clip_grad
+        )
+
+
+HASHES_OF_0_1 = {
+    "darts-cifar": "23ced8abee",
+    "darts-imagenet": "1595f0ac03",
+    "large-batch-imagenet": "2623d681d5",
+    "yang-224": "5855e7eadd",
+    "timm-modern": "59a37fa6d6",
+    "digits": "8ed2f375b2",
+    "fashion-mnist": "8bfb727710",
+}
+
+
+def test_hashes_of_before_belong_to_the_recipes_of_before():
+    """Rows of version 0.1 are pooled with those of unchanged recipes, and with no others."""
+    assert {name: resolve(name, {}, version="0.1").hash for name in HASHES_OF_0_1} == HASHES_OF_0_1
+    changed = {name for name, hash in HASHES_OF_0_1.items() if PRESETS[name].hash != hash}
+    assert changed == {"darts-cifar", "darts-imagenet", "large-batch-imagenet", "yang-224"}
+    assert len({recipe.hash for recipe in PRESETS.values()}) == len(PRESETS)
+    for option, value in {"no_aug": True, "mean": 0.5, "hflip": 0.5, "drop_last": False}.items():
+        assert resolve("digits", {option: value}).hash != PRESETS["digits"].hash
 
 
 def test_the_learning_rate_can_change_with_every_step():
@@ -147,7 +197,22 @@ def test_defaults_by_target():
         "imagenet1k": "darts-imagenet",
         "imagenet22k": "darts-imagenet",
     }
-    assert default_for(Source("a folder")) == "yang-224"
+    assert default_for(Source("no such folder")) == "yang-224"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "name"), [([16], "darts-cifar"), ([64, 20], "darts-cifar"), ([80], "yang-224")]
+)
+def test_a_set_of_ones_own_gets_the_protocol_of_its_images(sizes, name, tmp_path):
+    for number, size in enumerate(sizes * 2):
+        path = tmp_path / "train" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (size, size)).save(path)
+    source = sources.check(str(tmp_path))
+    assert default_for(source) == name
+    assert default_for(source, version="0.1") == "yang-224"
+    chosen = TransferConfig.create({"arch": "DARTS_V2", "target": source})
+    assert chosen.recipe.protocol == name
 
 
 def test_the_hash_depends_on_the_training_and_not_on_the_name():
@@ -172,6 +237,9 @@ def test_the_hash_depends_on_the_training_and_not_on_the_name():
         ({"color_jitter": (0.4,)}, "one, three or four"),
         ({"clip_mode": "norms"}, "--clip-mode"),
         ({"crop_pct": 0}, "--crop-pct"),
+        ({"std": 0}, "std must be above 0"),
+        ({"mean": (0.5, 0.5)}, "--mean"),
+        ({"interpolation": "cubic"}, "--interpolation"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, said):

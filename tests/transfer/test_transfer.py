@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nastransfer_nni.architecture.file import Architecture
 from nastransfer_nni.base import cli, torch_io
 from nastransfer_nni.models.darts import DartsModel
-from nastransfer_nni.training.recipes import PRESETS
+from nastransfer_nni.training.protocols import PRESETS
 from nastransfer_nni.training.target import Target
 from nastransfer_nni.transfer.__main__ import COMMAND
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
