@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from annotated_types import Ge
-from pydantic import Field
+from pydantic import Field, InstanceOf
 
-from nastransfer_nni.base.config import Config
+from nastransfer_nni.architecture.file import Architecture, read
+from nastransfer_nni.base.config import Config, FromText
 
 
 class ExportConfig(Config):
@@ -16,6 +17,9 @@ class ExportConfig(Config):
     checkpoint: str = Field(description="folder of a run, or a checkpoint, also one of timm's train.py")
     which: Literal["last", "best"] = Field(
         "last", description="checkpoint that is used if a run's folder is given"
+    )
+    arch: Annotated[InstanceOf[Architecture], FromText(read)] | None = Field(
+        None, description="architecture of weights that do not say what network they belong to"
     )
     format: Literal["safetensors", "onnx", "torch_export", "all"] = Field(
         "safetensors", description="file format; all: one file in each format"

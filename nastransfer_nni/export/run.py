@@ -37,7 +37,7 @@ def export(config: ExportConfig) -> dict[str, Any]:
     if config.out is None and not source.is_dir():
         raise UserError("--out is needed if the checkpoint is not a run's folder")
     folder = Path(config.out) if config.out is not None else source / "export"
-    network = saved.read(source, config.which)
+    network = saved.read(source, config.which, config.arch)
     model = network.build()
     size = config.img_size or network.input["img_size"]
     formats = list(FILES) if config.format == "all" else [config.format]

@@ -14,6 +14,14 @@ from torch import Tensor
 from nastransfer_nni.architecture.file import Architecture, from_dict
 from nastransfer_nni.base import torch_io
 from nastransfer_nni.models.darts import DartsModel
+from nastransfer_nni.models.weights import (
+    ARGUMENTS,
+    mismatch,
+    numbering,
+    options_of,
+    plain_names,
+    timm_arguments,
+)
 from nastransfer_nni.training.checkpoints import BEST, LAST
 from search_spaces.errors import UserError
 
@@ -28,11 +36,13 @@ class Trained:
     Attributes:
         architecture: cells of the network and how they were found.
         options: arguments of `DartsModel`, without the architecture.
-        input: how images are prepared: img_size in px, mean and std per channel, crop_pct.
+        input: how images are prepared: img_size in px, mean and std per channel, crop_pct, interpolation.
         classes: class names in the order of the logits; empty where they are unknown.
         weights: state dict of the final weights, of their average where the training kept one.
         training: options that the network was trained with, as far as they are known.
         result: accuracy, epoch and kind of the weights, as far as they are known.
+        origin: where `input` was found, in words.
+        numbering: how classes without names are numbered, as `weights.numbering` says; empty: unknown.
     """
 
     architecture: Architecture
@@ -42,6 +52,8 @@ class Trained:
     weights: dict[str, Tensor] = field(repr=False)
     training: dict[str, Any]
     result: dict[str, Any]
+    origin: str = "the checkpoint"
+    numbering: str = ""
 
     def build(self) -> DartsModel:
         """The network in evaluation mode, on the CPU.
@@ -50,12 +62,9 @@ class Trained:
             UserError: the weights are those of another network.
         """
         model = DartsModel(self.architecture.genotype, **self.options)
-        try:
-            model.load_state_dict(self.weights)
-        except RuntimeError as error:
-            raise UserError(
-                f"the weights do not fit the network: {str(error).splitlines()[1].strip()}"
-            ) from None
+        if problem := mismatch(model, self.weights):
+            raise UserError(f"the weights do not fit the network: {problem}")
+        model.load_state_dict(self.weights)
         return model.eval()
 
     def card(self) -> dict[str, Any]:
@@ -73,35 +82,69 @@ class Trained:
         }
 
 
-def read(path: Path, which: str = "last") -> Trained:
+def read(path: Path, which: str = "last", architecture: Architecture | None = None) -> Trained:
     """Read a trained network.
 
     Args:
-        path: a run's folder, a checkpoint of ours or of timm's train.py, an exported folder, or its
-            `model.safetensors`, which needs `model.json` in the same folder.
-        which: checkpoint of a run's folder, `last` or `best`.
+        path: a run's folder, a checkpoint of ours, a folder of timm's train.py, a checkpoint of it, also an
+            averaged or cleaned one, an exported folder, or its `model.safetensors` with `model.json` beside.
+        which: checkpoint of a folder, `last` or `best`.
+        architecture: cells of the network, where the file does not say.
 
     Raises:
         UserError: the file does not exist, or is not a network of this project.
     """
     if path.is_dir():
-        if (path / CARD).exists():
-            return _exported(path / "model.safetensors")
-        path = path / "checkpoints" / {"last": LAST, "best": BEST}[which]
-    if path.suffix == ".safetensors":
+        path = path / "model.safetensors" if (path / CARD).exists() else _checkpoint_in(path, which)
+    if path.suffix == ".safetensors" and ((path.parent / CARD).exists() or not path.exists()):
         return _exported(path)
+    state = _state(path)
+    averaged = state.get("state_dict_ema")
+    weights = state.get("state_dict", state) if averaged is None else averaged
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise UserError(f"{path} contains no network: it has {', '.join(map(str, list(state)[:5]))}")
+    weights = plain_names(weights)
+    result = {"weights": "model" if averaged is None else "model_ema", "epoch": state.get("epoch")}
+    if "card" in state:
+        return _from_card(state["card"], weights, result | (state.get("final") or {}))
+    return _from_timm(path, state, architecture, weights=weights, result=result)
+
+
+def _checkpoint_in(folder: Path, which: str) -> Path:
+    """The checkpoint of a run, or of an output folder of timm's train.py."""
+    ours = folder / "checkpoints" / {"last": LAST, "best": BEST}[which]
+    theirs = folder / {"last": "last.pth.tar", "best": "model_best.pth.tar"}[which]
+    if ours.exists() or theirs.exists():
+        return ours if ours.exists() else theirs
+    if (folder / "architectures.jsonl").exists():
+        raise UserError(
+            f"{folder} is a search, which trains no final network; train its cell first: "
+            f"python -m nastransfer_nni.transfer --arch {folder / 'architecture.json'} --target ..."
+        )
+    if (folder / "transfers").is_dir():
+        raise UserError(f"{folder} is a study; name one of the runs in {folder / 'transfers'}")
+    if files := sorted(path.name for path in folder.iterdir() if path.suffix in (".pth", ".pt", ".tar")):
+        raise UserError(f"{folder} has no {theirs.name}; name one of its files: {', '.join(files[:5])}")
+    raise UserError(f"no checkpoint {ours}")
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """Content of a file of weights."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.suffix == ".safetensors":
+        try:
+            return dict(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: {error}") from None
     with torch.serialization.safe_globals([argparse.Namespace]):  # timm keeps its arguments as one
         state = torch_io.load(path)
     if state is None:
         raise UserError(f"no checkpoint {path}")
-    if "state_dict" not in state:
-        raise UserError(f"{path} contains no network: it has {', '.join(map(str, list(state)[:5]))}")
-    averaged = state.get("state_dict_ema")
-    weights = state["state_dict"] if averaged is None else averaged
-    result = {"weights": "model" if averaged is None else "model_ema", "epoch": state.get("epoch")}
-    if "card" in state:
-        return _from_card(state["card"], weights, result | (state.get("final") or {}))
-    return _from_timm(path, state, weights=weights, result=result)
+    if not isinstance(state, dict):
+        raise UserError(f"{path} contains no network, but a {type(state).__name__}")
+    return state
 
 
 def _exported(path: Path) -> Trained:
@@ -128,7 +171,7 @@ def _from_card(card: dict[str, Any], weights: dict[str, Tensor], result: dict[st
     return Trained(
         architecture=from_dict(card["architecture"], name=card["name"]),
         options=card["model"],
-        input=card["input"],
+        input={"interpolation": "bicubic", **card["input"]},  # version 0.1 knew no other
         classes=tuple(card["classes"]),
         weights=weights,
         training=card["training"],
@@ -137,31 +180,74 @@ def _from_card(card: dict[str, Any], weights: dict[str, Tensor], result: dict[st
 
 
 def _from_timm(
-    path: Path, state: dict[str, Any], *, weights: dict[str, Tensor], result: dict[str, Any]
+    path: Path,
+    state: dict[str, Any],
+    architecture: Architecture | None,
+    *,
+    weights: dict[str, Tensor],
+    result: dict[str, Any],
 ) -> Trained:
-    """A network saved by timm's train.py, whose arguments describe it."""
+    """A network that timm's train.py has saved, which its arguments describe as far as they are at hand."""
     import timm
 
-    arguments = vars(state.get("args") or argparse.Namespace())
-    name = str(arguments.get("model") or state.get("arch"))
-    if not name.startswith("nastransfer_") or not timm.is_model(name):
+    arguments, origin = timm_arguments(path, state)
+    name = str(arguments.get("model") or state.get("arch") or "")
+    if architecture is not None:
+        options = options_of(weights, path)
+        model = timm.create_model("nastransfer_darts", architecture=architecture.genotype, **options)
+    elif not name:
+        raise UserError(
+            f"{path} does not say which network it holds, and no {ARGUMENTS} of timm's train.py lies beside "
+            "it; name its cell by --arch"
+        )
+    elif not name.startswith("nastransfer_") or not timm.is_model(name):
         raise UserError(f"{path} contains a {name}, which is not a network of this project")
-    options = {**(arguments.get("model_kwargs") or {})}
-    model = timm.create_model(name, num_classes=arguments.get("num_classes"), **options)
+    else:
+        options = {**(arguments.get("model_kwargs") or {})}
+        if arguments.get("in_chans"):
+            options["in_chans"] = arguments["in_chans"]
+        model = timm.create_model(name, num_classes=arguments.get("num_classes"), **options)
+        options.pop("architecture", None)
+        options["num_classes"] = model.num_classes
     data = timm.data.resolve_data_config(arguments, model=model)
-    options.pop("architecture", None)
-    options["num_classes"] = model.num_classes
+    if data["crop_mode"] != "center":
+        raise UserError(f"{path} was trained with --crop-mode {data['crop_mode']}; only center is known here")
     return Trained(
-        architecture=Architecture(model.genotype, name),
+        architecture=architecture or Architecture(model.genotype, name),
         options=options,
         input={
             "img_size": data["input_size"][-1],
             "mean": list(data["mean"]),
             "std": list(data["std"]),
             "crop_pct": data["crop_pct"],
+            "interpolation": data["interpolation"],
         },
-        classes=(),
-        weights={key.removeprefix("module."): value for key, value in weights.items()},
+        classes=_class_map(arguments),
+        weights=weights,
         training={key: value for key, value in arguments.items() if isinstance(value, str | int | float)},
         result=result,
+        origin=origin or "timm's defaults, since no arguments are at hand",
+        numbering=numbering(arguments),
     )
+
+
+def _class_map(arguments: dict[str, Any]) -> tuple[str, ...]:
+    """The class names of the file that timm's train.py was given, in order; empty without one."""
+    file = arguments.get("class_map")
+    return class_names(Path(file)) if file else ()
+
+
+def class_names(file: Path) -> tuple[str, ...]:
+    """The lines of a text file, a class name each.
+
+    Raises:
+        UserError: the file cannot be read, is empty or has a name twice.
+    """
+    try:
+        names = [line.strip() for line in file.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--class-map {file} cannot be read as text ({error})") from None
+    names = [name for name in names if name]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"--class-map {file} must name every class once, one per line")
+    return tuple(names)
