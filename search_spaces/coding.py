@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from search_spaces.errors import UserError
-from search_spaces.nni_api import Categorical
-from search_spaces.space import DistinctInputs
+from search_spaces.genotype import CONCAT, KINDS
+from search_spaces.nni_api import Categorical, CategoricalMultiple
+from search_spaces.space import DistinctInputs, own_genotype
 
 Code = tuple[int, ...]
 """One architecture: the value of each gene, from 0 to the gene's size minus 1."""
@@ -66,13 +68,38 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """A gene that selects several values, or one that NNI writes as a list: the input of an `InputChoice`."""
+
+    label: str
+    subsets: Sequence[tuple[Any, ...]]
+
+    @property
+    def size(self) -> int:
+        """Number of subsets that may be selected."""
+        return len(self.subsets)
+
+    def sample(self, value: int) -> dict[str, Any]:
+        """The gene's part of an NNI sample."""
+        return {self.label: list(self.subsets[value])}
+
+    def neighbours(self, value: int) -> list[int]:
+        """The subsets of which one value is another."""
+        now = set(self.subsets[value])
+        return [index for index, subset in enumerate(self.subsets) if len(now.difference(subset)) == 1]
+
+
+Gene = Choice | Inputs | Selection
+
+
+@dataclass(frozen=True)
 class Coding:
     """The genes of a space: a bijection between vectors within the genes' sizes and architectures.
 
     The two inputs of a node are one gene, so that crossover never makes a node that reads a state twice.
     """
 
-    genes: tuple[Choice | Inputs, ...]
+    genes: tuple[Gene, ...]
 
     @classmethod
     def of(cls, mutables: Mapping[str, Any]) -> Coding:
@@ -90,7 +117,7 @@ class Coding:
             if isinstance(mutable, DistinctInputs)
             for choice in mutable.inputs
         }
-        genes: list[Choice | Inputs] = []
+        genes: list[Gene] = []
         for label, mutable in mutables.items():
             if isinstance(mutable, DistinctInputs):
                 first, second = mutable.inputs
@@ -98,9 +125,7 @@ class Coding:
             elif isinstance(mutable, Categorical):
                 genes.append(Choice(label, list(mutable.values)))
             elif label not in paired:
-                raise UserError(
-                    f"{label} is a {type(mutable).__name__}, which has no coding; Categorical has"
-                )
+                genes.append(_selection(label, mutable))
         return cls(tuple(genes))
 
     @property
@@ -125,7 +150,7 @@ class Coding:
         """
         kinds = [
             movable
-            for kind in (Choice, Inputs)
+            for kind in (Choice, Inputs | Selection)
             if (
                 movable := [
                     index
@@ -138,3 +163,34 @@ class Coding:
         index = movable[rng.integers(len(movable))]
         values = self.genes[index].neighbours(code[index])
         return (*code[:index], values[rng.integers(len(values))], *code[index + 1 :])
+
+
+def _selection(label: str, mutable: Any) -> Selection:
+    """The gene of an NNI choice of a fixed number of values.
+
+    Raises:
+        UserError: it is another kind of choice.
+    """
+    if not isinstance(mutable, CategoricalMultiple) or mutable.n_chosen is None:
+        raise UserError(
+            f"{label} is a {type(mutable).__name__}, which these strategies cannot search: they need choices "
+            "with a list of values, such as nni.choice, LayerChoice, and InputChoice with n_chosen"
+        )
+    return Selection(label, list(itertools.combinations(mutable.values, mutable.n_chosen)))
+
+
+def decoder(mutables: Mapping[str, Any]) -> Callable[[dict[str, Any]], Any]:
+    """What turns an NNI sample of a space into its architecture.
+
+    That is the genotype where the space is a `DartsSpace`, or contains one, and else the sample itself.
+
+    Args:
+        mutables: choices of the space by label, from `simplify()` of an NNI space.
+    """
+    first = f"{KINDS[0]}/input_{CONCAT[0]}_0"
+    prefixes = {
+        mutable.inputs[0].label.removesuffix(first)
+        for mutable in mutables.values()
+        if isinstance(mutable, DistinctInputs) and mutable.inputs[0].label.endswith(first)
+    }
+    return partial(own_genotype, prefix=prefixes.pop()) if len(prefixes) == 1 else dict

@@ -43,6 +43,12 @@ CONCAT = tuple(range(INPUTS, INPUTS + NODES))
 EDGES = sum(CONCAT)
 """Edges of a cell in a differentiable search: one from every earlier state to each node, 14 in all."""
 
+SLOTS = tuple(f"{node}_{slot}" for node in CONCAT for slot in (0, 1))
+"""The two inputs of each node, by number of the node and of the input, as in the labels of NNI's `Cell`."""
+
+LABELS = tuple(f"{kind}/{what}_{slot}" for kind in KINDS for slot in SLOTS for what in ("op", "input"))
+"""The labels of a cell pair in an NNI sample: `normal/op_2_0`, `normal/input_2_0`, ..."""
+
 Edge = tuple[str, int]
 """An operation and the state that is its input."""
 
@@ -147,11 +153,9 @@ class Genotype:
         Raises:
             UserError: names the label that is missing, unknown or does not fit.
         """
-        slots = [f"{node}_{slot}" for node in CONCAT for slot in (0, 1)]
-        labels = [f"{kind}/{what}_{slot}" for kind in KINDS for slot in slots for what in ("op", "input")]
-        if foreign := sorted(set(sample) - set(labels)):
+        if foreign := sorted(set(sample) - set(LABELS)):
             raise UserError(f"unknown label {foreign[0]!r} in the sample")
-        if missing := [label for label in labels if label not in sample]:
+        if missing := [label for label in LABELS if label not in sample]:
             raise UserError(f"the sample lacks {missing[0]!r}")
 
         def state(label: str) -> Any:
@@ -163,7 +167,7 @@ class Genotype:
             return value
 
         def cell(kind: str) -> tuple[Edge, ...]:
-            return tuple((sample[f"{kind}/op_{slot}"], state(f"{kind}/input_{slot}")) for slot in slots)
+            return tuple((sample[f"{kind}/op_{slot}"], state(f"{kind}/input_{slot}")) for slot in SLOTS)
 
         return cls(normal=cell("normal"), reduce=cell("reduce"))
 

@@ -14,13 +14,16 @@ with warnings.catch_warnings():
     from nni.mutable import Categorical, CategoricalMultiple, Sample, SampleValidationError, label_scope
     from nni.mutable.annotation import Constraint
     from nni.mutable.exception import ConstraintViolation
+    from nni.mutable.utils import auto_label
     from nni.nas.evaluator import Evaluator
     from nni.nas.execution import ExecutionEngine, SequentialExecutionEngine
     from nni.nas.execution.event import ModelEvent, ModelEventType
+    from nni.nas.execution.training_service import TrainingServiceExecutionEngine
     from nni.nas.experiment import NasExperiment, NasExperimentConfig
     from nni.nas.nn.pytorch import Cell, ModelSpace
-    from nni.nas.oneshot.pytorch.strategy import OneShotStrategy, no_default_hook
+    from nni.nas.oneshot.pytorch.strategy import OneShotStrategy, RandomOneShot, no_default_hook
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
+    from nni.nas.oneshot.pytorch.supermodule.sampling import PathSamplingCell
     from nni.nas.space import (
         ExecutableModelSpace,
         ModelStatus,
@@ -47,6 +50,8 @@ __all__ = [
     "NasExperiment",
     "NasExperimentConfig",
     "OneShotStrategy",
+    "PathSamplingCell",
+    "RandomOneShot",
     "RawFormatModelSpace",
     "Sample",
     "SampleValidationError",
@@ -54,6 +59,8 @@ __all__ = [
     "SimplifiedModelSpace",
     "Strategy",
     "StrategyStatus",
+    "TrainingServiceExecutionEngine",
+    "auto_label",
     "label_scope",
     "model_context",
     "nni",

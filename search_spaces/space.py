@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn, Self
 
 from numpy.random import RandomState
 from torch import Tensor, nn
 
 from search_spaces.errors import UserError
-from search_spaces.genotype import CONCAT, INPUTS, KINDS, NODES, OPERATIONS, Genotype
+from search_spaces.genotype import CONCAT, INPUTS, KINDS, LABELS, NODES, OPERATIONS, Genotype
 from search_spaces.geometry import MIN_LAYERS, CellGeometry, geometries
 from search_spaces.network import DartsNetwork, Stem
 from search_spaces.nni_api import (
@@ -19,24 +20,32 @@ from search_spaces.nni_api import (
     Constraint,
     ConstraintViolation,
     ModelSpace,
+    OneShotStrategy,
+    PathSamplingCell,
+    RandomOneShot,
     Sample,
     SampleValidationError,
+    auto_label,
     label_scope,
 )
 from search_spaces.operations import operation, preprocess
+
+
+class ConstraintUnsupported(UserError, NotImplementedError):
+    """A tuner cannot search a space with a constraint; NNI handles its `NotImplementedError` where it can."""
 
 
 class DistinctInputs(Constraint):  # type: ignore[misc]
     """Constraint that the two inputs of a node differ, which NNI's `Cell` does not have.
 
     Args:
-        kind: `normal` or `reduce`.
+        cell: label of the cell: `normal` or `reduce`, after any prefix.
         node: number of the node's state, 2 to 5.
     """
 
-    def __init__(self, kind: str, node: int) -> None:
-        self.label = f"{kind}/distinct_inputs_{node}"
-        with label_scope(kind):
+    def __init__(self, cell: str, node: int) -> None:
+        with label_scope(cell):
+            self.label = auto_label(f"distinct_inputs_{node}")
             self.inputs = [
                 CategoricalMultiple(range(node), n_chosen=1, label=f"input_{node}_{k}") for k in (0, 1)
             ]
@@ -74,6 +83,17 @@ class DistinctInputs(Constraint):  # type: ignore[misc]
             memo |= {choice.label: [int(state)] for choice, state in zip(self.inputs, pair, strict=True)}
         super().random(memo, random_state)
 
+    def as_legacy_dict(self) -> NoReturn:
+        """Refuse to be one independent parameter of a tuner, as NNI's `TPE` strategy asks for.
+
+        Raises:
+            ConstraintUnsupported: always.
+        """
+        raise ConstraintUnsupported(
+            "NNI's TPE and its other tuners cannot search DartsSpace: they draw the two inputs of a node, "
+            "which must differ, one by one; use NNI's RegularizedEvolution or strategies.create('evolution')"
+        )
+
 
 class CellInputs(nn.Module):
     """The two preprocessing blocks of a cell, in the form of NNI's `Cell`."""
@@ -103,6 +123,61 @@ class SpaceCell(Cell):  # type: ignore[misc]
             label=geometry.kind,
         )
         self.geometry = geometry
+
+
+class PathCell(PathSamplingCell):  # type: ignore[misc]
+    """The cell that NNI's `RandomOneShot` trains: one path a batch, whose nodes have two distinct inputs."""
+
+    @classmethod
+    def mutate(
+        cls, module: nn.Module, name: str, memo: dict[str, Any], mutate_kwargs: dict[str, Any]
+    ) -> Self | None:
+        """Replace a cell of the space; called by NNI for every module."""
+        if not isinstance(module, SpaceCell):
+            return None
+        cell = cls(
+            module.op_candidates_factory,
+            module.num_nodes,
+            module.num_ops_per_node,
+            module.num_predecessors,
+            module.preprocessor,
+            module.postprocessor,
+            module.concat_dim,
+            memo,
+            mutate_kwargs,
+            module.label,
+        )
+        cell.distinct = [DistinctInputs(module.label, node) for node in CONCAT]
+        return cell
+
+    def resample(self, memo: Sample) -> Sample:
+        """Draw a path where `memo` has none yet; returns what was drawn."""
+        state, inputs = RandomState(random.getrandbits(32)), dict(memo)
+        for constraint in self.distinct:
+            constraint.random(inputs, state)
+        drawn = {label: value for label, value in inputs.items() if label not in memo}
+        return drawn | super().resample(inputs)  # type: ignore[no-any-return]
+
+
+def label_prefix() -> str:
+    """What NNI puts before the labels of a module made here: nothing, or `NAME/` in a space with a prefix."""
+    with label_scope(KINDS[0]) as scope:
+        return str(scope.name).removesuffix(KINDS[0])
+
+
+def own_genotype(sample: Sample, prefix: str = "") -> Genotype:
+    """The genotype in the sample of a space that may have more choices.
+
+    Args:
+        sample: an NNI sample.
+        prefix: what stands before the labels of the genotype.
+
+    Raises:
+        UserError: a label is missing or does not fit.
+    """
+    return Genotype.from_sample(
+        {label: sample[prefix + label] for label in LABELS if prefix + label in sample}
+    )
 
 
 class DartsSpace(ModelSpace):  # type: ignore[misc]
@@ -143,6 +218,7 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
             "stem": stem,
             "auxiliary": auxiliary,
         }
+        self.label_prefix = label_prefix()
         plan = geometries(width, layers, stem)
         # Before the cells: NNI dry-runs mutables as they come, and the first pair of inputs must be distinct.
         for kind in KINDS:
@@ -163,17 +239,29 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
         stem: str = "cifar",
         auxiliary: bool = False,
     ) -> DartsNetwork:
-        """Build the final network of a sample; NNI calls this inside `model_context`."""
-        return DartsNetwork(Genotype.from_sample(sample), width, layers, num_classes, stem, auxiliary)
+        """Build the final network of a sample; NNI calls this inside `model_context`.
+
+        Labels of other choices in the sample, such as those of the evaluator, are left alone.
+        """
+        genotype = own_genotype(sample, label_prefix())
+        return DartsNetwork(genotype, width, layers, num_classes, stem, auxiliary)
 
     def freeze(self, sample: Sample) -> DartsNetwork:
         """Build the final network of an NNI sample, with new weights.
+
+        Args:
+            sample: an NNI sample of this space, or of one with more choices, whose labels are ignored.
 
         Raises:
             nni.mutable.SampleValidationError: the sample is not one of this space.
         """
         self.validate(sample)
-        return self.create_fixed_module(sample, **self.options)
+        return DartsNetwork(own_genotype(sample, self.label_prefix), **self.options)
+
+    @classmethod
+    def extra_oneshot_hooks(cls, strategy: OneShotStrategy) -> list[Any]:
+        """The search-time cell of a one-shot strategy of NNI; called by NNI. Ours name their own."""
+        return [PathCell.mutate] if isinstance(strategy, RandomOneShot) else []
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, num_classes]."""

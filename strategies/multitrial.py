@@ -1,11 +1,14 @@
 """Searching by training candidates: the frame that multi-trial strategies fill in, as an NNI strategy.
 
-In NNI's sequential engine a candidate is trained where the search runs; over a training service each is a
-trial. The proposer sees the scores in the order of proposal, whenever candidates finish.
+Candidates come from any NNI space whose choices list their values, and any NNI evaluator may train them, such
+as a `FunctionalEvaluator`. In NNI's sequential engine a candidate is trained where the search runs; over a
+training service each is a trial. The proposer sees the scores in the order of proposal, whenever candidates
+finish.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from abc import ABC, abstractmethod
@@ -13,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from search_spaces import Genotype
-from search_spaces.coding import Code, Coding
+from search_spaces.coding import Code, Coding, decoder
 from search_spaces.errors import UserError
 from search_spaces.nni_api import (
     Evaluator,
@@ -23,7 +26,9 @@ from search_spaces.nni_api import (
     ModelEventType,
     ModelStatus,
     Strategy,
+    TrainingServiceExecutionEngine,
 )
+from strategies.data_loaders import SilentRecorder
 from strategies.interfaces import Recorder, SearchContext
 from strategies.options import CandidateOptions
 from strategies.proposers import Evaluation, Proposer
@@ -62,11 +67,36 @@ class CandidateEvaluator(Evaluator):  # type: ignore[misc]
         return Genotype.from_sample(sample)
 
 
+class _OtherEvaluator(CandidateEvaluator):
+    """What a search has to know where NNI's evaluator is not one of ours; it trains nothing itself."""
+
+    training_images = 0
+
+    def __init__(self, strategy: MultiTrialStrategy[Any], space: ExecutableModelSpace) -> None:
+        engine = strategy.engine
+        self.context, self.recorder = strategy.context, strategy.recorder
+        if self.context.budget is not None:
+            raise UserError(
+                "a budget needs an evaluator that knows its training_images, a CandidateEvaluator; "
+                "set the number of candidates instead"
+            )
+        if isinstance(engine, TrainingServiceExecutionEngine):
+            self.workers = engine.nodejs_binding.config.trial_concurrency
+        self._decode = decoder(space.simplify())
+
+    def architecture(self, sample: dict[str, Any]) -> Any:
+        """The genotype of a sample of `DartsSpace`, with or without more choices; else the sample."""
+        return self._decode(sample)
+
+
 class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc]
     """Base of the strategies that train candidates; a subclass creates its proposer.
 
     Attributes:
         options: options of the strategy, which also say how many candidates it trains.
+        context: seed, limit and journal of the search. Set it before the experiment runs; a
+            `CandidateEvaluator` brings its own.
+        recorder: receives the metrics and genotypes of the search; likewise.
         result: result of the search so far.
         history: the candidates whose score is known, in the order of proposal.
     """
@@ -74,6 +104,8 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
     def __init__(self, options: OptionsT) -> None:
         super().__init__()
         self.options = options
+        self.context = SearchContext()
+        self.recorder: Recorder = SilentRecorder()
         self.result = SearchResult()
         self.history: list[Evaluation] = []
         self._running: dict[int, ExecutableModelSpace] = {}
@@ -88,11 +120,15 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
         evaluator = model_space.evaluator
-        if not isinstance(evaluator, CandidateEvaluator):
-            raise TypeError(
-                f"{type(self).__name__} needs a CandidateEvaluator, not {type(evaluator).__name__}"
+        if isinstance(evaluator, CandidateEvaluator):
+            self.evaluator: CandidateEvaluator = evaluator
+        elif isinstance(evaluator, Evaluator) and type(evaluator).evaluate is not Evaluator.evaluate:
+            self.evaluator = evaluator = _OtherEvaluator(self, model_space)
+        else:
+            raise UserError(
+                f"{type(self).__name__} trains candidates, and {type(evaluator).__name__} trains none; "
+                "give the experiment an evaluator such as NNI's FunctionalEvaluator"
             )
-        self.evaluator: CandidateEvaluator = evaluator
         self.proposer = self.make_proposer(
             Coding.of(model_space.simplify()),
             evaluator.context,
@@ -137,27 +173,23 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
             while self._may_propose(len(codes)):
                 index = len(codes)
                 codes[index] = proposer.propose(index, self.history[: proposer.needs(index)])
-                if index not in entries:
-                    self._submit(index, codes[index])
+                if index not in entries and not self._submit(index, codes[index]):
+                    break
             if len(self.history) in entries:
                 self._accept(codes[len(self.history)], entries[len(self.history)])
                 continue
-            index, status = self._next_end()
+            ended = self._next_end()
+            if ended is None:
+                break
+            index, status = ended
             if status is ModelStatus.Trained and index in self._metrics:
                 entries[index] = self._entry(index, codes[index])
                 self.evaluator.context.journal.append(entries[index])
                 continue
             failures[index] = failures.get(index, 0) + 1
-            if failures[index] == MAX_ATTEMPTS:
-                raise RuntimeError(
-                    f"candidate {index} failed {MAX_ATTEMPTS} times; the log of its trial says why "
-                    f"({proposer.architecture(codes[index])})"
-                )
+            self._check_failures(index, failures[index], status, codes[index])
             self._submit(index, codes[index])
-        if all(entries[index].get("diverged", False) for index in range(proposer.total)):
-            raise UserError(
-                f"the training of all {proposer.total} candidates has diverged; try a lower learning rate"
-            )
+        self._check_result(entries)
         self.result.front = proposer.members(self.history)
 
     def _may_propose(self, index: int) -> bool:
@@ -167,37 +199,79 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
             and len(self.history) >= self.proposer.needs(index)
         )
 
-    def _submit(self, index: int, code: Code) -> None:
-        while not self.engine.idle_worker_available():
+    def _submit(self, index: int, code: Code) -> bool:
+        """Have a candidate trained; False where the engine takes no more of them."""
+        while not self.engine.idle_worker_available() and self.engine.budget_available():
             time.sleep(0.1)
+        if not self.engine.budget_available():
+            return False
         model = self.model_space.freeze(self.proposer.coding.sample(code))
         self._running[index] = model
         self.engine.submit_models(model)
+        return True
 
-    def _next_end(self) -> tuple[int, ModelStatus]:
-        """Wait until a candidate has ended."""
-        while True:
+    def _next_end(self) -> tuple[int, ModelStatus] | None:
+        """Wait until a candidate has ended; None where the engine has stopped and none will."""
+        while self._running:
             try:
                 model, status = self._news.get(timeout=POLL_SECONDS)
             except queue.Empty:
-                if not self.engine.budget_available():
-                    raise RuntimeError("NNI's engine has stopped before the search was over") from None
+                if self.engine.budget_available():
+                    continue
+                self.engine.wait_models()  # those that were submitted may still be running
+                if self._news.empty():
+                    return None
                 continue
             index = next(index for index, running in self._running.items() if running is model)
             del self._running[index]
             return index, status
+        return None
+
+    def _check_failures(self, index: int, times: int, status: ModelStatus, code: Code) -> None:
+        """End the search where a candidate fails for good.
+
+        Raises:
+            UserError: says which candidate, and what to look at.
+        """
+        if status is ModelStatus.Trained and isinstance(self.evaluator, _OtherEvaluator):
+            raise UserError(
+                f"the evaluator has trained candidate {index} without reporting a result; "
+                "its last step must be nni.report_final_result(score)"
+            )
+        if times == MAX_ATTEMPTS:
+            raise UserError(
+                f"candidate {index} failed {MAX_ATTEMPTS} times; the log of its trial says why "
+                f"({self.proposer.architecture(code)})"
+            )
+
+    def _check_result(self, entries: dict[int, dict[str, Any]]) -> None:
+        """Check that the search has come to its end, or to that of the engine, with a result.
+
+        Raises:
+            UserError: NNI's engine has stopped too early, or no candidate has a result.
+        """
+        done, total = len(self.history), self.proposer.total
+        if done < total and (done == 0 or not isinstance(self.evaluator, _OtherEvaluator)):
+            raise UserError(
+                f"NNI's engine has stopped after {done} of {total} candidates; "
+                "start the search again, with a larger limit if the experiment sets one"
+            )
+        if all(entries[index].get("diverged", False) for index in range(done)):
+            raise UserError(f"the training of all {done} candidates has diverged; try a lower learning rate")
 
     def _entry(self, index: int, code: Code) -> dict[str, Any]:
         metric = self._metrics.pop(index)
         metrics = metric if isinstance(metric, dict) else {"default": metric}
+        top1 = float(metrics["default"])
+        diverged = bool(metrics.get("diverged")) or not math.isfinite(top1)
         entry = {
             "candidate": index,
             "sample": self.proposer.coding.sample(code),
-            "top1": float(metrics["default"]),
+            "top1": top1 if math.isfinite(top1) else -math.inf,
             "samples": int(metrics.get("samples", self.evaluator.training_images)),
             "seconds": float(metrics.get("seconds", 0.0)),
         }
-        return entry | ({"diverged": True} if metrics.get("diverged") else {})
+        return entry | ({"diverged": True} if diverged else {})
 
     def _accept(self, code: Code, entry: dict[str, Any]) -> None:
         """Add the next candidate in order to the history, and report it."""

@@ -4,7 +4,7 @@ from numpy.random import RandomState
 
 from search_spaces import OPERATIONS, DartsNetwork, DartsSpace, Genotype
 from search_spaces.errors import UserError
-from search_spaces.nni_api import NasExperiment, SampleValidationError, model_context, nni
+from search_spaces.nni_api import SampleValidationError, model_context
 from search_spaces.operations import operation
 from search_spaces.zoo import zoo
 
@@ -53,29 +53,6 @@ def test_a_repeated_input_is_outside_the_space():
     assert not space.contains(repeated)
     with pytest.raises(SampleValidationError, match="both inputs read state 1"):
         space.freeze(repeated)
-
-
-def test_nnis_own_multi_trial_strategy_searches_the_space(tmp_path):
-    from nni.nas.evaluator import FunctionalEvaluator
-    from nni.nas.experiment import NasExperimentConfig
-    from nni.nas.strategy import Random
-
-    class InProcess(NasExperiment):
-        _start_without_nni_manager = _stop_without_nni_manager = lambda self: None
-
-    def score(model):
-        assert isinstance(model, DartsNetwork)
-        nni.report_final_result(model.genotype.parameter_free_share)
-
-    space, evaluator, strategy = DartsSpace(width=2, layers=3), FunctionalEvaluator(score), Random(seed=0)
-    config = NasExperimentConfig("sequential", "raw")
-    config.execution_engine.max_model_count = 5
-    config.experiment_working_directory = str(tmp_path)
-    experiment = InProcess(space, evaluator, strategy, config)
-    experiment.run()
-    experiment.stop()
-    best = experiment.export_top_models(formatter="dict")[0]
-    assert Genotype.from_sample({label: best[label] for label in SAMPLE})
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_failed_candidate_is_trained_again_and_again_before_it_ends_the_search
         CANDIDATES[0], SearchContext(seed=1, journal=journal), records, Service(2, 0), failures=(1, 4)
     )
     assert codes(found) == codes(run(CANDIDATES[0], SearchContext(seed=1), type(records)()))
-    with pytest.raises(RuntimeError, match="failed 3 times"):
+    with pytest.raises(UserError, match="failed 3 times"):
         run(CANDIDATES[0], SearchContext(seed=1), type(records)(), Service(1, 0), failures=range(3))
 
 
