@@ -258,6 +258,8 @@ def match(wanted: hashing.Keys, available: hashing.Keys) -> tuple[hashing.Rows, 
     Returns:
         Positions in `available`, int64 [n], and whether each number was found, bool [n].
     """
+    if not len(available):
+        return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=bool)
     by_value = np.argsort(available, kind="stable")
     ordered = np.argsort(wanted, kind="stable")
     values = wanted[ordered]

@@ -100,8 +100,12 @@ def parse(text: str) -> ProxySpec:
 
 def is_manifest(proxy: str) -> bool:
     """Whether `proxy` is the path of a file rather than a short form."""
-    is_json = proxy.endswith(".json") and proxy.partition(":")[0] not in KINDS  # not images:like=a.json
-    return is_json or located(proxy).is_file()
+    if proxy.endswith(".json") and proxy.partition(":")[0] not in KINDS:  # not images:like=a.json
+        return True
+    try:
+        return located(proxy).is_file()
+    except UserError:  # longer than a path can be, such as a list of a hundred classes
+        return False
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:

@@ -242,3 +242,23 @@ def test_manifests_of_version_0_1_are_read_and_are_what_is_made_today(digits, tm
     manifests.write(made, chosen, tmp_path / "p.json")
     expected = VERSION_1.replace('"version": 1', '"version": 2').replace('"pixels"', '"img_size"')
     assert (tmp_path / "p.json").read_text() == expected
+
+
+def test_draws_that_ignore_the_seed_have_one_fingerprint(digits):
+    unequal = digits.select(
+        np.flatnonzero((digits.labels % 3 > 0) | (np.arange(len(digits)) % 5 > digits.labels / 3))
+    )
+    for text, draws in (
+        ("resolution:8", 1),
+        ("head:0.3", 1),
+        ("tail:0.2", 1),
+        ("classes:3,select=most", 1),
+        ("images:0.5", 3),
+    ):
+        found = {choose.make(unequal, spec.parse(text), seed)[1].fingerprint for seed in range(3)}
+        assert len(found) == draws, text
+
+
+def test_nothing_is_found_in_a_set_without_images():
+    rows, found = match(np.array([1, 2], dtype=np.uint64), np.array([], dtype=np.uint64))
+    assert len(rows) == 2 and not found.any()

@@ -75,3 +75,11 @@ def test_manifests_have_their_size_and_no_seed(tmp_path):
     assert proxy.size(images=10**6, classes=1000) == (len(manifest), 4)
     assert not proxy.depends_on_seed
     assert spec.parse(f"images:like={tmp_path / 'p.json'}").size(10**6, 1000) == (len(manifest), 1000)
+
+
+def test_a_list_of_classes_may_be_longer_than_a_path():
+    names = [f"n{number:08d}" for number in range(500)]
+    (step,) = spec.parse(f"classes:names={','.join(names)}").steps
+    assert step.names == tuple(names)
+    with pytest.raises(UserError, match="unknown kind of proxy"):
+        spec.parse("x" * 5000)
