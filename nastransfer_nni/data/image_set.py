@@ -59,17 +59,6 @@ class ImageSet:
         """Name of the source."""
         return self.source.name
 
-    @property
-    def summary(self) -> str:
-        """One line: number of images and classes, their size, and what was left out."""
-        size = "x".join(map(str, reversed(self.pixels))) + " px" if self.pixels else "images of many sizes"
-        rest = f"; left out: {self.left_out}" if self.left_out else ""
-        return (
-            f"{self.source.text or self.name} {self.split}: {len(self):,} images of "
-            f"{len(self.classes):,} classes, "
-            f"{size}{rest}"
-        )
-
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -180,3 +169,17 @@ class ImageSet:
         classes = sorted(self.classes, key=natural)
         relabelled = self.relabel(classes)
         return relabelled.select(np.lexsort((relabelled.keys, relabelled.labels)))
+
+
+def summary(*parts: ImageSet) -> str:
+    """One line about the parts of a set: images, classes, sizes and what was left out.
+
+    Args:
+        parts: image sets of one source; the classes are those of the first.
+    """
+    first = parts[0]
+    counts = " and ".join(f"{part.split} {len(part):,}" for part in parts)
+    sizes = {part.pixels for part in parts}
+    size = "many sizes" if None in sizes or len(sizes) > 1 else "{1}x{0} px".format(*sizes.pop() or ())
+    left_out = "".join(f"; left out of {part.split}: {part.left_out}" for part in parts if part.left_out)
+    return f"{first.source.text or first.name}: {counts} images of {len(first.classes):,} classes, {size}{left_out}"

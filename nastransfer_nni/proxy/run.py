@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nastransfer_nni.data import sources
-from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.data.image_set import ImageSet, summary
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import choose
@@ -42,6 +42,7 @@ def make(config: MakeConfig) -> None:
             raise UserError(f"{path} exists and has other images; --overwrite replaces it")
     with _writing(path):
         manifests.write(manifest, chosen, path)
+    _console.print(summary(images))
     _console.print(f"{path}: {_summary(manifest)}")
     _print_note(images.source)
 

@@ -7,6 +7,7 @@ from torchvision.datasets import ImageFolder
 
 from nastransfer_nni.data import loading
 from nastransfer_nni.data.class_names import timm_order
+from nastransfer_nni.data.image_set import summary
 from nastransfer_nni.data.sources import check
 from search_spaces.errors import UserError
 from tests.data.made_images import encoded, write_images
@@ -84,7 +85,7 @@ def test_what_is_no_image_is_left_out_and_said(tmp_path, caplog):
         "hidden files and folders (3)",
         "images outside the class folders (1)",
     ):
-        assert text in images.left_out and text in images.summary and text in caplog.text
+        assert text in images.left_out and text in summary(images) and text in caplog.text
     load(tmp_path)
     assert caplog.text.count("left out") == 1, "once is enough"
 

@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
+from nastransfer_nni.data.image_set import summary
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.sources import check
 from tests.data.made_images import write_folder
@@ -53,3 +54,15 @@ def test_workers_get_a_small_copy(images):
     assert np.array_equal(
         np.asarray(pickle.loads(pickle.dumps(digits)).image(3)), np.asarray(digits.image(3))
     )
+
+
+def test_a_set_is_summed_up_in_one_line(images, tmp_path):
+    write_folder(tmp_path / "set", "val", per_class=2, size=(20, 10))
+    (tmp_path / "set" / "val" / "b" / "notes.txt").write_text("")
+    parts = images, load(images.source, "validation")
+    assert summary(*parts) == (
+        f"{tmp_path / 'set'}: train 15 and validation 6 images of 3 classes, 10x20 px; "
+        "left out of validation: .txt files (1)"
+    )
+    other = load(check("digits")).resized(9)
+    assert summary(load(check("digits")), other).endswith("images of 10 classes, many sizes")
