@@ -182,4 +182,5 @@ def summary(*parts: ImageSet) -> str:
     sizes = {part.pixels for part in parts}
     size = "many sizes" if None in sizes or len(sizes) > 1 else "{1}x{0} px".format(*sizes.pop() or ())
     left_out = "".join(f"; left out of {part.split}: {part.left_out}" for part in parts if part.left_out)
-    return f"{first.source.text or first.name}: {counts} images of {len(first.classes):,} classes, {size}{left_out}"
+    classes = f"{len(first.classes):,} classes"
+    return f"{first.source.text or first.name}: {counts} images of {classes}, {size}{left_out}"
