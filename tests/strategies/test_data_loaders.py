@@ -1,10 +1,6 @@
 """Searches on ordinary DataLoaders, also inside an NNI experiment of one's own."""
 
 import io
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,8 +12,6 @@ from search_spaces.errors import UserError
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from strategies.data_loaders import LoaderBatches
 from strategies.supernet import Schedule, SupernetEvaluator
-
-ROOT = Path(__file__).parents[2]
 
 
 def loaders(seed=0):
@@ -73,19 +67,3 @@ def test_a_search_resumes_after_an_epoch_as_if_it_had_not_stopped():
 def test_a_loader_without_a_batch_size_is_refused():
     with pytest.raises(UserError, match="batch_size"):
         LoaderBatches(DataLoader(TensorDataset(torch.zeros(4)), batch_size=None), torch.device("cpu"))
-
-
-@pytest.mark.slow
-def test_the_script_of_the_docs_runs_in_nnis_own_experiment(tmp_path):
-    page = (ROOT / "docs" / "nni.md").read_text("utf-8")
-    (script,) = (block for block in page.split("```python\n")[1:] if "SupernetEvaluator(" in block)
-    (tmp_path / "search.py").write_text(script.partition("```")[0])
-    ran = subprocess.run(
-        [sys.executable, "search.py"],
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert "Genotype(normal=" in ran.stdout
