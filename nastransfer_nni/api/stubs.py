@@ -88,7 +88,7 @@ def _name(annotation: Any) -> str:
         return " | ".join(map(_name, get_args(annotation)))
     if origin is tuple:
         parts = ["..." if part is Ellipsis else _name(part) for part in get_args(annotation)]
-        return f"tuple[{', '.join(parts)}]"
+        return f"tuple[{', '.join(parts) or '()'}]"
     if annotation is type(None):
         return "None"
     return getattr(annotation, "__name__", str(annotation).rpartition(".")[2])
