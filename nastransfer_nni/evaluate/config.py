@@ -60,7 +60,7 @@ class EvaluateConfig(Config):
         "auto", description="cpu, cuda, cuda:N, mps or xpu; auto: a GPU where there is one"
     )
     workers: Annotated[int, Ge(0)] = Field(
-        4, description="data workers: processes that decode images above 64 px; 0: none"
+        4, description="data workers: processes that decode images above 64 px, at most one per core; 0: none"
     )
     amp: bool = Field(False, description="compute in bfloat16 instead of float32")
     out: str | None = Field(None, description="JSON file to write the result to; None: it is printed only")

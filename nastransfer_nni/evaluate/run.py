@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from nastransfer_nni.base.distributed import distributed_context, pick_device
+from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.base.files import pretty, write_json
 from nastransfer_nni.data import loading, sources
 from nastransfer_nni.data.class_names import timm_order
@@ -57,7 +58,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             pixels=input_options["img_size"],
             batch_size=config.batch_size,
             processes=processes,
-            workers=config.workers,
+            workers=min(config.workers, available_cores()),
             on_bad_image=config.on_bad_image,
             as_timm=as_timm,
         )

@@ -15,7 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from nastransfer_nni.architecture.file import Architecture
 from nastransfer_nni.base import cli, torch_io
 from nastransfer_nni.models.darts import DartsModel
-from nastransfer_nni.training.protocols import PRESETS
+from nastransfer_nni.training.protocols import PRESETS, resolve
+from nastransfer_nni.training.recipes import ADDED_OPTIONS
 from nastransfer_nni.training.target import Target
 from nastransfer_nni.transfer.__main__ import COMMAND
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
@@ -26,7 +27,8 @@ from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
 
 KILLS = int(os.environ.get("NASTRANSFER_KILLS", "3"))
-QUICK = {"epochs": 2, "width": 4, "layers": 3, "batch_size": 256, "device": "cpu"}
+QUICK_RECIPE = {"epochs": 2, "width": 4, "layers": 3, "batch_size": 256}
+QUICK = {**QUICK_RECIPE, "device": "cpu"}
 
 
 def config(**options):
@@ -172,6 +174,32 @@ def test_what_cannot_be_is_one_line_and_nothing_written(arguments, said, tmp_pat
     error = capsys.readouterr().err.strip()
     assert ended.value.code == 2 and error.startswith("error: ") and said in error and "\n" not in error
     assert [path for path in tmp_path.rglob("*") if path.name not in ("taken", "photo.jpg")] == []
+
+
+@pytest.mark.parametrize("out", [None, "run"])
+def test_an_unfinished_run_of_version_0_1_resumes_with_its_recipe(out, tmp_path, monkeypatch, capsys):
+    """The protocol was corrected since; the same command goes on as it began."""
+    monkeypatch.chdir(tmp_path)
+    small = {"protocol": "darts-cifar", "auxiliary_weight": 0, "drop_path": 0, "out": out}
+    begun = transfer(config(**small, drop_last=True)).path
+    file = begun / "config.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["options"] = {
+        n: v for n, v in content["options"].items() if n not in (*ADDED_OPTIONS, "val_seed")
+    }
+    content["compared"] = [name for name in content["compared"] if name in content["options"]]
+    old = {name: value for name, value in content.items() if name not in ("format", "version")}
+    file.write_text(yaml.safe_dump(old))
+    (begun / "status.json").write_text('{"status": "interrupted"}')
+    again = transfer(config(**small))
+    assert again.path == begun and "with the recipe that it started with" in capsys.readouterr().err
+    before = resolve("darts-cifar", {**QUICK_RECIPE, "auxiliary_weight": 0, "drop_path": 0}, version="0.1")
+    assert again.finished["protocol_hash"] == before.hash
+    if out is None:  # once it is complete, the command means the corrected protocol
+        assert transfer(config(**small)).path != begun
+    else:
+        with pytest.raises(UserError, match="drop_last: True there, False here"):
+            transfer(config(**small))
 
 
 def test_only_what_changes_the_result_names_the_folder():
