@@ -221,7 +221,7 @@ def two_way(studies: int, rng: np.random.Generator, *, effect: str, draws: int, 
                 values = of_draw[:, None] + np.sqrt(0.7) * rng.normal(size=(draws, searches))
                 units = values.mean(1) if draws > 1 else values[0]
                 of = of_values(name + units, DRAW if draws > 1 else SEARCH)
-                comparisons.append(_comparison(f"proxy {place}", f"s{name}", of))
+                comparisons.append(comparison(f"proxy {place}", f"s{name}", of))
         frame = effects(comparisons, OPTIONS)
         found.append((frame.loc[frame["effect"] == effect, "p_holm"] < OPTIONS.alpha).any())
     return Outcome(np.array(found), np.empty(0))
@@ -247,7 +247,7 @@ def rankings(studies: int, rng: np.random.Generator, *, spread: float) -> Outcom
     for _ in range(studies):
         true = spread * rng.normal(size=6)
         comparisons = [
-            _comparison(f"proxy {place}", f"s{name}", of_values(true[name] + rng.normal(size=8), SEARCH))
+            comparison(f"proxy {place}", f"s{name}", of_values(true[name] + rng.normal(size=8), SEARCH))
             for place in range(2)
             for name in range(6)
         ]
@@ -273,7 +273,8 @@ def of_values(values: Floats, level: str) -> Arm:
     )
 
 
-def _comparison(proxy: str, strategy: str, searched: Arm) -> Comparison:
+def comparison(proxy: str, strategy: str, searched: Arm) -> Comparison:
+    """A comparison of a given arm without random cells."""
     unknown = KnownMargin(Estimate(np.nan, np.nan, np.nan), np.nan, "no random cells are simulated")
     return Comparison(
         setting=Setting("t", "", ""),

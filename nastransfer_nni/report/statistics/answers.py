@@ -29,6 +29,8 @@ PROXY = "Does the proxy matter to the target: to mean accuracy, to the ranking o
 ALIKE = "Do strategies that look alike on the source differ on the target?"
 RANDOM = "Is random sampling a strong baseline, and what beats it?"
 UNDECIDED = Verdict.UNDECIDED.value
+STABLE_TAU = 0.6
+"""The ranking is called stable if tau's interval stays above this: four in five pairs of strategies agree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +141,12 @@ def _effect(effects: pd.DataFrame, effect: str, options: AnalysisOptions) -> tup
         f"the largest difference is {row['estimate']:+.2f} points, of {row['a']} against {row['b']} "
         f"({_interval(row['ci_low'], row['ci_high'])}, corrected p {_p(row['p_holm'])})"
     )
-    different = int((known["verdict"] == "differs").sum())
-    if different:
-        return (
-            "yes",
-            f"{different} of {_count(len(known), 'pair')} of proxies differ significantly; {largest}",
-        )
-    if (known["verdict"] == "equivalent").all() and len(known) == len(rows):
+    different = int((known["p_holm"] < options.alpha).sum())
+    pairs = _count(len(known), "pair")
+    if len(known) == len(rows) and (known["p_equivalent_holm"] < options.alpha).all():
         return "no", f"All proxies are equivalent within {options.margin}; {largest}"
+    if different:
+        return "yes", f"{different} of {pairs} of proxies differ significantly; {largest}"
     return UNDECIDED, (
         f"No two proxies differ significantly, but they are not shown to be equivalent within "
         f"{options.margin} either; {largest}"
@@ -184,7 +184,10 @@ def _proxy_rankings(effects: pd.DataFrame, moved: pd.DataFrame, options: Analysi
         parts.append("which the noise does not explain")
     elif not swaps and (known["strategies"] < MIN_RANKED).all():
         parts.append(f"under {MIN_RANKED} strategies no more is said of rankings")
-    return ("yes" if swaps or differs or len(changed) else UNDECIDED), ", and ".join(parts)
+    if swaps or differs or len(changed):
+        return "yes", ", and ".join(parts)
+    is_stable = (known["tau_low"] >= STABLE_TAU).all() and (known["strategies"] >= MIN_RANKED).all()
+    return ("no" if is_stable else UNDECIDED), ", and ".join(parts)
 
 
 def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:

@@ -112,7 +112,7 @@ def movements(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
             reliability: share of the variance of the strategies' means that is not noise.
             ceiling, ceiling_low: mean and 5% quantile of tau between two replications of the design that
                 share one vector of true means: the observed means of both proxies, shrunk towards their mean
-                by the reliability.
+                by the root of the reliability, so that they vary as the true means do.
             p_ceiling, p_ceiling_holm: share of those replications with a tau that is no larger than the
                 observed one, and Holm's correction of it over the pairs of proxies of the setting.
             differs: whether the rankings differ beyond noise (`p_ceiling_holm` below 0.05); None under
@@ -254,8 +254,12 @@ def _agreement(
     noise = np.mean([(x.se**2 + y.se**2) / 4 for x, y in zip(a, b, strict=True)])
     variance = middle.var(ddof=1)
     reliability = float(np.clip(1 - noise / variance, 0, 1)) if variance else 0.0
-    true = middle.mean() + reliability * (middle - middle.mean())
-    same = tau_rows(first - means[0] + true, second - means[1] + true)
+    true = middle.mean() + np.sqrt(reliability) * (middle - middle.mean())
+    errors = [
+        arm_replicates(arms, options.replicates, rng, is_normal=True) - mean
+        for arms, mean in zip((a, b), means, strict=True)
+    ]
+    same = tau_rows(true + errors[0], true + errors[1])
     return {
         "strategies": len(a),
         "tau": tau,

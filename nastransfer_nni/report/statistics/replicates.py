@@ -16,7 +16,9 @@ HALVES = 200
 """Random splits of the units in two."""
 
 
-def arm_replicates(arms: list[Arm], count: int, rng: np.random.Generator) -> Floats:
+def arm_replicates(
+    arms: list[Arm], count: int, rng: np.random.Generator, *, is_normal: bool = False
+) -> Floats:
     """Replicates of the means of arms on one proxy.
 
     An arm of its own is drawn from Student's t with the arm's standard error and degrees of freedom. Arms
@@ -29,6 +31,7 @@ def arm_replicates(arms: list[Arm], count: int, rng: np.random.Generator) -> Flo
         arms: the arms; each must have a standard error.
         count: number of replicates.
         rng: random stream.
+        is_normal: whether the standard errors count as known: normal errors in place of Student's.
 
     Returns:
         The replicates, [replicates, arms].
@@ -37,13 +40,15 @@ def arm_replicates(arms: list[Arm], count: int, rng: np.random.Generator) -> Flo
     shared: dict[tuple[str, ...], tuple[Floats, Floats]] = {}
     for index, arm in enumerate(arms):
         if not arm.names:
-            found[:, index] = arm.mean + arm.se * rng.standard_t(arm.df, count)
+            errors = rng.normal(size=count) if is_normal else rng.standard_t(arm.df, count)
+            found[:, index] = arm.mean + arm.se * errors
             continue
         order = np.argsort(arm.names)
         names = tuple(arm.names[i] for i in order)
         n = arm.units
         if names not in shared:
-            shared[names] = rng.normal(size=(count, n)), np.sqrt(rng.chisquare(n - 1, count) / (n - 1))
+            scales = np.ones(count) if is_normal else np.sqrt(rng.chisquare(n - 1, count) / (n - 1))
+            shared[names] = rng.normal(size=(count, n)), scales
         z, scale = shared[names]
         errors = z @ (arm.values[order] - arm.mean)
         norm = np.sqrt(((arm.values - arm.mean) ** 2).sum())

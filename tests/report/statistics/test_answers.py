@@ -5,12 +5,13 @@ import pytest
 from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.answers import ALIKE, PROXY, RANDOM
 from nastransfer_nni.report.statistics.findings import Findings
+from nastransfer_nni.report.statistics.margin import Margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from tests.report.statistics.studies import study
 
 
 def answers(frame, **options):
-    found = Findings(reading.check(frame)[0], AnalysisOptions(replicates=2000, **options))
+    found = Findings(reading.check(frame)[0], AnalysisOptions(**{"replicates": 1000} | options))
     return {each.question: each for each in found.answers}
 
 
@@ -21,7 +22,7 @@ def big(**options):
 
 
 def test_equivalent_proxies_are_recognised():
-    found = answers(big())[PROXY]
+    found = answers(big(), margin=Margin(0.5, "%"))[PROXY]
     assert found.verdict == "mean: no; ranking: no"
     assert "equivalent within 0.5%" in found.sentence
 
@@ -30,7 +31,7 @@ def test_different_proxies_are_recognised():
     proxies = {("s", "good"): 1.5, ("s", "bad"): 0.0}
     found = answers(big(proxies=proxies))[PROXY]
     assert found.verdict.startswith("mean: yes")
-    assert "+2.02%, of s / good against s / bad" in found.sentence
+    assert "+1.49 points, of s / good against s / bad" in found.sentence
 
 
 def test_a_ranking_that_changes_is_recognised():
@@ -47,11 +48,11 @@ def test_a_ranking_that_changes_is_recognised():
 def test_alike_on_the_source_and_different_on_the_target():
     frame = big(proxies={("s", "p"): 0.0})
     frame["source_top1"] = 95 + 0.01 * np.random.default_rng(0).normal(size=len(frame))
-    found = answers(frame)[ALIKE]
+    found = answers(frame, margin=Margin(0.5, "%"))[ALIKE]
     assert found.verdict == "yes"
     assert found.sentence.startswith("Of 10 pairs of strategies alike on the source")
     assert "evolution over enas" in found.sentence
-    assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "inconclusive"
+    assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "undecided"
 
 
 def test_what_beats_random_is_named_with_its_numbers():
@@ -64,14 +65,14 @@ def test_what_beats_random_is_named_with_its_numbers():
 
 
 @pytest.mark.parametrize("question", [PROXY, ALIKE, RANDOM])
-def test_few_runs_are_inconclusive(question):
-    assert answers(study(draws=3, searches=1, random_cells=3))[question].verdict == "inconclusive"
+def test_few_runs_are_undecided(question):
+    assert answers(study(draws=3, searches=1, random_cells=3))[question].verdict == "undecided"
 
 
-def test_a_bare_table_is_inconclusive():
+def test_a_bare_table_is_undecided():
     frame = pd.DataFrame({"target": "t", "strategy": "a", "top1": [90.0]})
     found = answers(frame)
-    assert {each.verdict for each in found.values()} == {"inconclusive"}
+    assert {each.verdict for each in found.values()} == {"undecided"}
     assert "no random cells" in found[RANDOM].sentence
 
 

@@ -1,35 +1,42 @@
 """A short run of benchmarks/coverage.py: enough to catch an interval that is wrong, not to certify one."""
 
+import numpy as np
 import pytest
 
-from benchmarks.coverage import DESIGNS, Design, family, run
+from benchmarks import coverage, simulated
 
 
-@pytest.mark.parametrize("design", [DESIGNS[0], DESIGNS[9]], ids=["8 and 8 runs", "3 draws of 3 searches"])
-def test_intervals_cover_and_tests_keep_their_level(design):
-    found = run(design, simulations=300, replicates=500, seed=1)
-    assert 0.92 < found["report"] < 0.985  # within three standard errors of 94 to 97%
-    assert found["type_1"] < 0.085
-    assert found["type_1_equivalence"] < 0.085
+@pytest.mark.parametrize(
+    ("draw", "options"),
+    [
+        (simulated.plain, {"n": 3, "random": 24}),
+        (simulated.plain, {"n": 8, "random": 8}),
+        (simulated.nested, {"draws": 2, "searches": 4, "share": 0.6}),
+        (simulated.looked_at, {"looks": 5, "arms": 6}),
+    ],
+    ids=lambda value: "-".join(f"{each}" for each in value.values()) if isinstance(value, dict) else "",
+)
+def test_tests_keep_their_level_and_intervals_cover(draw, options):
+    found = draw(2000, np.random.default_rng(1), **options)
+    assert found.found.mean() < 0.068  # 0.055 and three standard errors
+    assert not len(found.ratios) or (found.ratios <= 1).mean() > 0.93
 
 
-def test_a_percentile_bootstrap_would_not():
-    assert run(Design((1, 5, 1), (5, 1)), simulations=300, replicates=500, seed=0)["percentile"] < 0.91
+def test_searches_that_share_trainings_are_covered_and_rows_as_units_are_not():
+    found = simulated.shared_trainings(150, np.random.default_rng(0), cells=3, has_noise=False)
+    assert (found.ratios <= 1).mean() > 0.9
+    refused = simulated.shared_trainings(5, np.random.default_rng(0), cells=1)
+    assert len(refused.found) == 0
 
 
-@pytest.mark.slow
-def test_holm_keeps_the_error_of_the_family():
-    assert family(5, simulations=60, replicates=500, seed=0) < 0.14
+def test_a_setting_that_fails_is_named_after_holms_correction():
+    rows = [{"p_findings": 1e-5, "p_coverage": 0.3}, {"p_findings": 0.03}]
+    coverage.judge(rows)
+    assert [row["fails"] for row in rows] == [["findings"], []]
 
 
-def test_support_is_what_the_report_calls_sufficient():
-    assert [
-        Design(shape, random).is_supported
-        for shape, random in [
-            ((1, 8, 1), (8, 1)),
-            ((1, 7, 1), (8, 1)),
-            ((2, 4, 1), (8, 1)),
-            ((3, 3, 1), (8, 1)),
-            ((1, 2, 4), (8, 1)),
-        ]
-    ] == [True, False, False, True, False]
+def test_every_claim_has_its_settings():
+    groups = {group for group, *_ in coverage.settings()}
+    assert groups == {
+        "units", "arms", "tails", "spread", "draws", "looks", "margin", "two-way", "correlation", "rankings"
+    }  # fmt: skip
