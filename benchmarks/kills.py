@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 SIZE = ["--width", "2", "--layers", "3", "--batch-size", "32", "--device", "cpu"]
 SEARCHES = {
     "darts": ["darts", "--epochs", "3"],
-    "gumbel": ["gumbel", "--epochs", "3"],
+    "gumbel": ["darts:relaxation=gumbel", "--epochs", "3"],
     "random_ws": ["random_ws:candidates=60,finalists=10,batches=4", "--epochs", "4"],
     "enas": ["enas:controller_steps=8,candidates=10", "--epochs", "4"],
     "random": ["random:candidates=12", "--epochs", "2"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nastransfer_nni.architecture.__main__ import COMMANDS as ARCHITECTURE
 from nastransfer_nni.base.cli import Commands
-from nastransfer_nni.catalog.__main__ import EXAMPLES, LIST, LOOPBACK
+from nastransfer_nni.catalog.__main__ import EXAMPLES, LIST, LOOPBACK, STRATEGIES
 from nastransfer_nni.evaluate.__main__ import COMMAND as EVALUATE
 from nastransfer_nni.export.__main__ import COMMAND as EXPORT
 from nastransfer_nni.proxy.__main__ import COMMANDS as PROXY
@@ -23,6 +23,7 @@ COMMANDS: Commands = {
     "proxy": PROXY,
     "architecture": ARCHITECTURE,
     "list": LIST,
+    "strategies": STRATEGIES,
     "examples": EXAMPLES,
     "loopback": LOOPBACK,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from strategies.options import CandidateOptions, Options
+from strategies.presets import PRESETS
 from strategies.registry import STRATEGIES, StrategySpec, check, parse, register, upgrade, upgrade_options
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ __all__ = [
 ]
 
 register(
-    "darts", "strategies.builtin:DartsOptions", "softmax-weighted operations, alphas and weights in turn"
+    "darts", "strategies.composition:DartsOptions", "softmax-weighted operations, alphas and weights in turn"
 )
-register("gumbel", "strategies.builtin:GumbelOptions", "darts on Gumbel-softmax draws of the operations")
+for _name, _location, _summary in PRESETS:
+    register(_name, f"strategies.presets.{_location}", _summary)
 register(
     "enas", "strategies.builtin:EnasOptions", "an LSTM controller trained by REINFORCE on shared weights"
 )

@@ -1,4 +1,4 @@
-"""DARTS: differentiable architecture search (Liu, Simonyan, Yang, ICLR 2019)."""
+"""DARTS: differentiable architecture search (Liu, Simonyan, Yang, ICLR 2019), and what it is composed of."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from search_spaces import Genotype
-from search_spaces.cells.fast import FastCell
-from search_spaces.cells.mixed import MixedCell
+from search_spaces.cells.fast import FastCell, FastPartialCell
+from search_spaces.cells.mixed import MixedCell, SearchCell
 from search_spaces.cells.partial import PartialCell
 from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS
 from search_spaces.nni_api import no_default_hook
 from search_spaces.space import SpaceCell
-from strategies.builtin import DartsOptions
+from strategies.composition import DartsOptions
 from strategies.distributed import all_reduce_mean
 from strategies.mixture import Batch, Mixture, MixtureStrategy
+from strategies.parts import perturbation
+from strategies.parts.derivation import skips
+from strategies.parts.perturbation import Rows
+from strategies.parts.regularization import penalty
+from strategies.parts.relaxation import RELAXATIONS
 from strategies.supernet import Snapshot
 
 
 class Darts(MixtureStrategy[DartsOptions]):
-    """DARTS of first or second order.
+    """DARTS of first or second order, with a part of other methods in place of its own where options say so.
 
     Every step updates the alphas by the gradient of the validation loss, then the weights by the gradient of
     the training loss. First order takes the former at the current weights; second order takes it at the
     weights after one step of SGD, which depend on the alphas. The alphas start at 1e-3 times a standard
     normal draw.
 
-    Three options work against the collapse to skip connections. `frozen_epochs` trains the weights alone at
-    first. `stop_skips` stops the search once the normal cell has that many skips (DARTS+, Liang et al.,
-    2019); since fresh alphas may have them by chance, an epoch with fewer must come first. `partial_channels`
-    passes a part of the channels through the candidates and learns weights of edges (PC-DARTS, Xu et al.,
-    ICLR 2020).
-
     Attributes:
-        alphas: architecture parameters, [14, 8] per kind of cell; with partial channels also
+        alphas: architecture parameters, [14, 8] per kind of cell; with weights of edges also
             `normal/edges` and `reduce/edges`, [14] each.
+        kept: which candidates there are, bool [14, 8] per kind of cell; empty: all.
     """
 
+    former_names = ("Gumbel",)
+
     alphas: dict[str, nn.Parameter]
+    kept: dict[str, Tensor]
 
     def default_mutation_hooks(self) -> list[Any]:
         """The search-time cell of the options, and NNI's guard against cells that no hook has replaced."""
@@ -51,65 +53,141 @@ class Darts(MixtureStrategy[DartsOptions]):
     def _search_cell(
         self, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
     ) -> Any:
-        if self.options.partial_channels > 1:
-            if not isinstance(module, SpaceCell):
-                return None
-            return PartialCell(module.geometry, self.options.partial_channels)
-        if self.options.cell == "plain":
-            return MixedCell.mutate(module, name, memo, options)
-        cell = FastCell.mutate(module, name, memo, options)
-        if cell is not None:
+        if not isinstance(module, SpaceCell):
+            return None
+        is_plain, parts = self.options.cell == "plain", self.options.in_stage("partial_channels", 0)
+        cell: MixedCell
+        if parts > 1:
+            cell = (PartialCell if is_plain else FastPartialCell)(module.geometry, parts)
+        else:
+            cell = (MixedCell if is_plain else FastCell)(module.geometry)
+        if isinstance(cell, FastCell):
             cell.recompute = self.options.recompute
         return cell
 
     def setup(self) -> None:
         """Create the alphas, the weights of edges if there are any, and their Adam."""
-        self._had_fewer_skips = False
-        if self.options.cell == "fast":
+        options = self.options
+        self.max_skips = options.max_skips
+        self.relaxation = RELAXATIONS[options.relaxation](options)
+        self._had_fewer_skips, self._epoch_now = False, 0
+        self._generator: torch.Generator | None = None
+        if options.cell == "fast":
             self.supernet.stem.to(memory_format=torch.channels_last)
         device = self.evaluator.device
         self.alphas = {
-            kind: nn.Parameter(1e-3 * torch.randn(EDGES, len(CANDIDATES)).to(device)) for kind in KINDS
+            kind: nn.Parameter(options.alpha_scale * torch.randn(EDGES, len(CANDIDATES)).to(device))
+            for kind in KINDS
         }
-        if self.options.partial_channels > 1:
+        if options.has_edge_weights:
             self.alphas |= {
-                f"{kind}/edges": nn.Parameter(1e-3 * torch.randn(EDGES).to(device)) for kind in KINDS
+                f"{kind}/edges": nn.Parameter(options.alpha_scale * torch.randn(EDGES).to(device))
+                for kind in KINDS
             }
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas.values(),
-            self.options.alpha_lr,
-            betas=(0.5, 0.999),
-            weight_decay=self.options.alpha_weight_decay,
+            options.alpha_lr,
+            betas=(options.alpha_beta1, 0.999),
+            weight_decay=options.alpha_weight_decay,
         )
+        self.kept = {}
+        if not options.none:
+            allowed = torch.tensor([name != "none" for name in CANDIDATES], device=device)
+            self.kept = {kind: allowed.expand(EDGES, -1) for kind in KINDS}
+
+    def renew_optimizer(self, epochs: int, lr: float | None = None, nesterov: bool = False) -> None:
+        """Create the optimizer of the shared weights, with the momentum of the options, and its cosine."""
+        super().renew_optimizer(epochs, lr, nesterov or self.options.nesterov)
+
+    # The mixture
 
     def mixture(self) -> Mixture:
-        """Weights of the candidates, [14, 8] per kind of cell.
+        """Weights of the candidates, [14, 8] per kind of cell: drawn while training, else as they are."""
+        return self._mixture_of(self._rows())
 
-        With partial channels they are multiplied by the softmax of the edges' weights over the edges into a
-        node.
-        """
-        mixture = {kind: self.choice(self.alphas[kind]) for kind in KINDS}
-        if self.options.partial_channels > 1:
+    def _rows(self) -> Rows:
+        """Weights of the candidates, before those of edges."""
+        rows, generator = {}, self._generator
+        for kind in KINDS:
+            kept = self.kept.get(kind)
+            if generator is None:
+                rows[kind] = self.relaxation.expected(self.alphas[kind], kept)
+            else:
+                rows[kind] = self._dropped(self.relaxation.sample(self.alphas[kind], kept, generator))
+        return rows
+
+    def _dropped(self, row: Tensor) -> Tensor:
+        """Leave candidates out at random; the others keep the sum of an edge's weights."""
+        rate = self.options.operation_dropout
+        if not rate:
+            return row
+        stays = torch.empty(row.shape).bernoulli_(1 - rate, generator=self._generator).to(row)
+        left = (row * stays).sum(dim=-1, keepdim=True)
+        stays = torch.where(left > 0, stays, torch.ones_like(stays))
+        return (
+            row * stays * (row.sum(dim=-1, keepdim=True) / (row * stays).sum(dim=-1, keepdim=True)).detach()
+        )
+
+    def _mixture_of(self, rows: Rows) -> Mixture:
+        """The rows times the softmax of the edges' weights over the edges into a node, if there are any."""
+        mixture = dict(rows)
+        if self.options.has_edge_weights:
             for kind in KINDS:
                 nodes = torch.split(self.alphas[f"{kind}/edges"], list(CONCAT))
                 mixture[kind] = mixture[kind] * torch.cat([node.softmax(dim=0) for node in nodes])[:, None]
         return mixture
 
-    def choice(self, table: Tensor) -> Tensor:
-        """Weights of the candidates from a table of alphas, by softmax over each edge: [14, 8] -> [14, 8]."""
-        return table.softmax(dim=-1)
+    def validation_mixture(self, mixture: Mixture) -> Mixture:
+        """The weights with which the supernet is validated."""
+        return {kind: self.relaxation.validated(weights) for kind, weights in mixture.items()}
+
+    def set_mixture(self, mixture: Mixture) -> None:
+        """Set the weights that the supernet's cells use from now on, and which candidates they compute."""
+        super().set_mixture(mixture)
+        if self.options.is_sparse:
+            computed = {kind: (weights != 0).tolist() for kind, weights in mixture.items()}
+            for cell in cast(Iterable[SearchCell], self.supernet.cells):
+                cell.computed = computed[cell.geometry.kind]
+
+    # An epoch
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train alphas and weights in turn, batch by batch."""
-        meter = self.meter()
-        for training, validation in self.paired_batches(epoch):
-            if epoch >= self.options.frozen_epochs:
-                self.alpha_step(training, validation)
-            with torch.no_grad():
-                self.set_mixture(self.mixture())
-            loss, logits = self.weight_step(*training)
-            meter.add(loss, logits, training[1])
-        return meter.loss_and_top1()
+        options, meter = self.options, self.meter()
+        self._epoch_now = epoch
+        learns = not self._is_frozen(epoch)
+        seed = int(self.rng(epoch).integers(2**62))
+        self._generator = torch.Generator().manual_seed(seed)
+        extra = self._set_temperature(epoch)
+        try:
+            for training, validation in self.paired_batches(epoch):
+                if learns and not options.bilevel:
+                    meter.add(*self.joint_step(training), training[1])
+                    continue
+                if learns and not options.weights_first:
+                    self.alpha_step(training, validation)
+                with torch.no_grad():
+                    self.set_mixture(self._perturbed_mixture(training))
+                loss, logits = self.weight_step(*training)
+                meter.add(loss, logits, training[1])
+                if learns and options.weights_first:
+                    self.alpha_step(training, validation)
+        finally:
+            self._generator = None
+        return meter.loss_and_top1() | extra
+
+    def _is_frozen(self, epoch: int) -> bool:
+        return epoch < self.options.frozen_epochs
+
+    def _set_temperature(self, epoch: int) -> dict[str, float]:
+        """Set the temperature of an epoch; returns it as a metric where it matters."""
+        options = self.options
+        if not options.relaxation.startswith("gumbel"):
+            return {}
+        progress = epoch / max(1, self.epochs - 1)
+        temperature = options.temperature + progress * (options.temperature_min - options.temperature)
+        self.relaxation.temperature = temperature
+        return {"temperature": temperature}
 
     def alpha_step(self, training: Batch, validation: Batch) -> None:
         """One step of Adam on the alphas.
@@ -125,32 +203,103 @@ class Darts(MixtureStrategy[DartsOptions]):
             mixture_grads = self._mixture_grads(validation, leaves)
         else:
             mixture_grads = self._second_order_grads(training, validation, leaves)
-        tables = list(self.alphas.values())
-        alpha_grads = torch.autograd.grad(list(mixture.values()), tables, mixture_grads)
+        self._step_alphas(mixture, mixture_grads)
+
+    def joint_step(self, training: Batch) -> tuple[Tensor, Tensor]:
+        """One step of alphas and weights by the same loss (Xie et al., ICLR 2019).
+
+        Returns:
+            Mean loss [] and logits [B, num_classes] of this process's share of the batch.
+        """
+        mixture = self.mixture()
+        leaves = {kind: weights.detach().requires_grad_() for kind, weights in mixture.items()}
+        self.set_mixture(leaves)
+        images, labels = training
+        logits = self.supernet(images)
+        loss = cross_entropy(logits, labels)
+        tensors = [*leaves.values(), *self.supernet.parameters()]
+        own = torch.autograd.grad(loss, tensors, allow_unused=True)
+        grads = all_reduce_mean(own, self.evaluator.processes)
+        self.count_images(labels)
+        self._step_alphas(mixture, cast(list[Tensor], grads[: len(leaves)]))
+        self.step_weights(grads[len(leaves) :])
+        return loss.detach(), logits.detach()
+
+    def _step_alphas(self, mixture: Mixture, mixture_grads: list[Tensor]) -> None:
+        """A step of Adam by the gradients of the mixture and of the regularization."""
+        tables, options = list(self.alphas.values()), self.options
+        outputs, grads = list(mixture.values()), list(mixture_grads)
+        term = penalty(options, self.alphas, self.kept, self._epoch_now)
+        if term is not None:
+            outputs, grads = [*outputs, term], [*grads, torch.ones_like(term)]
+        alpha_grads = torch.autograd.grad(outputs, tables, grads)
         for table, grad in zip(tables, alpha_grads, strict=True):
             table.grad = grad
+        if options.alpha_clip_grad:
+            nn.utils.clip_grad_norm_(tables, options.alpha_clip_grad)
         self.alpha_optimizer.step()
 
-    def training_images(self, epoch: int) -> int:
-        """Images of both splits; of second order, three more passes over the weight split.
+    def _perturbed_mixture(self, training: Batch) -> Mixture:
+        """The mixture for a step of the weights."""
+        options, generator = self.options, self._generator
+        if options.perturbation == "none":
+            return self.mixture()
+        assert generator is not None, "weights are perturbed in training only"
+        size = perturbation.radius(self._epoch_now, self.epochs, options.radius_min, options.radius)
+        rows, kept = self._rows(), {kind: table.to(self.alphas[kind]) for kind, table in self.kept.items()}
+        if options.perturbation == "random":
+            return self._mixture_of(perturbation.random(rows, kept, size, generator))
+        self.supernet.eval()
+        found = perturbation.adversarial(
+            rows,
+            kept,
+            size,
+            generator,
+            loss=lambda other: self._attacked_loss(other, training),
+            gradient=lambda other: self._attack_gradient(other, training),
+        )
+        self.supernet.train()
+        return self._mixture_of(found)
 
-        While the alphas are frozen, images of the weight split alone.
+    def _attacked_loss(self, rows: Rows, batch: Batch) -> Tensor:
+        """Training loss with other weights of the candidates, over all processes, []."""
+        self.set_mixture(self._mixture_of(rows))
+        loss = cross_entropy(self.supernet(batch[0]), batch[1])
+        return cast(Tensor, all_reduce_mean([loss], self.evaluator.processes)[0])
+
+    @torch.enable_grad()
+    def _attack_gradient(self, rows: Rows, batch: Batch) -> Rows:
+        """Gradient of the training loss with respect to the weights of the candidates, [14, 8] per kind."""
+        leaves = {kind: row.detach().requires_grad_() for kind, row in rows.items()}
+        self.set_mixture(self._mixture_of(leaves))
+        with frozen(self.supernet.parameters()):
+            grads = self._grads(self._loss(batch), list(leaves.values()))
+        return dict(zip(leaves, grads, strict=True))
+
+    def training_images(self, epoch: int) -> int:
+        """Images of both splits; more passes over the weight split of second order (3) and of an attack (7).
+
+        While the alphas are frozen, those of the alpha split are left out.
         """
-        if epoch < self.options.frozen_epochs:
-            return self.evaluator.weights.samples
-        second_order = 3 * self.evaluator.weights.samples if self.options.order == 2 else 0
-        return super().training_images(epoch) + second_order
+        options, weights = self.options, self.evaluator.weights.samples
+        every = (
+            weights * (1 + perturbation.ATTACK_STEPS) if options.perturbation == "adversarial" else weights
+        )
+        if self._is_frozen(epoch):
+            return every
+        learning = super().training_images(epoch) - weights if options.bilevel else 0
+        return every + learning + (3 * weights if options.order == 2 else 0)
 
     def derive(self, epoch: int) -> Snapshot:
         """Derive the genotype, and note whether its normal cell has fewer skips than `stop_skips`."""
         snapshot = super().derive(epoch)
-        self._had_fewer_skips |= _skips(snapshot.genotype) < self.options.stop_skips
+        self._had_fewer_skips |= skips(snapshot.genotype) < self.options.stop_skips
         return snapshot
 
     def is_over(self) -> bool:
         """Whether the normal cell has reached `stop_skips` skips, after an epoch with fewer."""
         stop, genotype = self.options.stop_skips, self.result.genotype
-        return bool(stop and genotype and self._had_fewer_skips and _skips(genotype) >= stop)
+        return bool(stop and genotype and self._had_fewer_skips and skips(genotype) >= stop)
 
     def _loss(self, batch: Batch) -> Tensor:
         images, labels = batch
@@ -228,10 +377,6 @@ class Darts(MixtureStrategy[DartsOptions]):
             table.data.copy_(state["alphas"][kind])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
         self._had_fewer_skips = state["had_fewer_skips"]
-
-
-def _skips(genotype: Genotype) -> int:
-    return sum(name == "skip_connect" for name, _ in genotype.normal)
 
 
 @contextlib.contextmanager

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from search_spaces import Genotype
 from search_spaces.cells.mixed import MixedCell, SearchCell
 from search_spaces.genotype import KINDS
 from search_spaces.nni_api import no_default_hook
-from search_spaces.sizes import CellCosts
-from strategies.projection import project_to_limit
+from strategies.parts.derivation import derive
 from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
 
 Batch = tuple[Tensor, Tensor]
@@ -31,7 +29,12 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
 
     A limit on multiply-adds does not affect the search: the mixture is projected to it when a genotype is
     derived.
+
+    Attributes:
+        max_skips: largest number of skips in the normal cell of a derived genotype; None: any.
     """
+
+    max_skips: int | None = None
 
     @abstractmethod
     def mixture(self) -> Mixture:
@@ -55,15 +58,15 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
     def derive(self, epoch: int) -> Snapshot:
         """Validate the mixture and derive the genotype within the limit from it."""
         mixture = self.mixture()
-        self.set_mixture(mixture)
+        self.set_mixture(self.validation_mixture(mixture))
         metrics = self.validate()
         normal, reduce = (mixture[kind].cpu().numpy() for kind in KINDS)
-        genotype = Genotype.from_mixture(normal, reduce)
-        context = self.evaluator.context
-        if not context.fits(genotype):
-            assert isinstance(context.mult_adds, CellCosts) and context.max_mult_adds is not None
-            genotype = project_to_limit(normal, reduce, context.mult_adds, context.max_mult_adds)
+        genotype = derive(normal, reduce, self.evaluator.context, self.max_skips)
         return Snapshot(genotype, metrics, {kind: weights.tolist() for kind, weights in mixture.items()})
+
+    def validation_mixture(self, mixture: Mixture) -> Mixture:
+        """The weights with which the supernet is validated, from those that the genotype is derived from."""
+        return mixture
 
     def paired_batches(self, epoch: int) -> Iterator[tuple[Batch, Batch]]:
         """Each batch of the weight split with one of the alpha split, which restarts when it runs out."""

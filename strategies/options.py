@@ -27,11 +27,14 @@ class Options(BaseModel, ABC):
 
     Attributes:
         renamed: options of version 0.1 with what they are called now.
+        search: options of the search that belong to a published method, such as `batch_size`: the search's
+            defaults with this strategy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     renamed: ClassVar[Mapping[str, str]] = {}
+    search: ClassVar[Mapping[str, Any]] = {}
 
     @model_validator(mode="after")
     def _numbers_are_computable(self) -> Self:
@@ -45,6 +48,18 @@ class Options(BaseModel, ABC):
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults: they tell two uses of one strategy apart."""
         return self.model_dump(exclude_defaults=True)
+
+    def check_search(self, epochs: int, width: int, layers: int) -> None:
+        """Refuse a search that the options do not fit; most fit any.
+
+        Args:
+            epochs: number of epochs.
+            width: channels of the first cell's nodes.
+            layers: number of cells.
+
+        Raises:
+            UserError: says which option does not fit.
+        """
 
     @property
     def shares_weights(self) -> bool:

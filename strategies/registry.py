@@ -46,6 +46,9 @@ class Entry:
 STRATEGIES: dict[str, Entry] = {}
 """The registered strategies by name."""
 
+FORMER = {"gumbel": ("darts", {"relaxation": "gumbel"})}
+"""Names of version 0.1: the strategy, and the options with which it does the same."""
+
 
 def register(name: str, location: str, summary: str) -> None:
     """Make a strategy known by a name.
@@ -123,7 +126,8 @@ def _find(name: str) -> type[Options]:
     if name in STRATEGIES:
         return STRATEGIES[name].options
     if ":" not in name:
-        raise unknown("strategy", name, [*STRATEGIES, "package.module:Class"])
+        former = {old: f"{new}:{_joined(options)}" for old, (new, options) in FORMER.items()}
+        raise unknown("strategy", name, [*STRATEGIES, "package.module:Class"], former)
     return _load(name)
 
 
@@ -171,20 +175,25 @@ def _explained(error: ValidationError, name: str, model: type[Options]) -> UserE
 
 
 def upgrade(text: str) -> str:
-    """A strategy's text as version 0.1 wrote it, with the options' names of today."""
-    name, colon, rest = text.partition(":")
+    """A strategy's text as version 0.1 wrote it, with the names of today."""
+    name, _, rest = text.partition(":")
     pairs = dict(part.partition("=")[::2] for part in rest.split(",")) if rest else {}
-    return (
-        name + colon + ",".join(f"{option}={value}" for option, value in upgrade_options(name, pairs).items())
-    )
+    today, options = FORMER.get(name, (name, {}))
+    options = {**options, **upgrade_options(name, pairs)}
+    return f"{today}:{_joined(options)}" if options else today
+
+
+def _joined(options: Mapping[str, Any]) -> str:
+    return ",".join(f"{option}={value}" for option, value in options.items())
 
 
 def upgrade_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a strategy as version 0.1 called them, by their names of today.
 
     Args:
-        name: name of the strategy; one that is not registered keeps its options.
+        name: name of the strategy, then or today; one that is not registered keeps its options.
         options: values by name.
     """
-    renamed = STRATEGIES[name].options.renamed if name in STRATEGIES else {}
+    today = FORMER[name][0] if name in FORMER else name
+    renamed = STRATEGIES[today].options.renamed if today in STRATEGIES else {}
     return {renamed.get(option, option): value for option, value in options.items()}

@@ -23,13 +23,13 @@ not.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -64,11 +64,16 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         result: result of the search so far.
         evaluator: data, schedule and records of the search; set before `setup` is called.
         optimizer: SGD of the shared weights; set after `setup` was called.
-        epochs: number of epochs of the search; set before the first one.
+        scheduler: sets the optimizer's learning rate after every epoch.
+        epochs: number of epochs of the search; set before `setup` is called.
     """
+
+    former_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the class in older checkpoints."""
 
     evaluator: SupernetEvaluator
     optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
     epochs: int
 
     def __init__(self, options: OptionsT) -> None:
@@ -107,6 +112,12 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         Called under `torch.no_grad` after every epoch.
         """
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Change what the search changes between two epochs; called before each."""
+
+    def prepare_to_load(self, state: dict[str, Any]) -> None:
+        """Give the supernet the form that it had when `search_state_dict` returned `state`."""
+
     def is_over(self) -> bool:
         """Whether the search stops before its last epoch; called before each."""
         return False
@@ -128,10 +139,10 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         """Take over the evaluator: executing the supernet is running the search.
 
         Raises:
-            TypeError: it is not a `SupernetEvaluator`.
+            UserError: it is not a `SupernetEvaluator`.
         """
         if not isinstance(evaluator, SupernetEvaluator):
-            raise TypeError(
+            raise UserError(
                 f"{type(self).__name__} needs a SupernetEvaluator, not {type(evaluator).__name__}"
             )
         self.evaluator = evaluator
@@ -157,27 +168,39 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         Raises:
             UserError: the budget is smaller than one epoch, or the training loss is not finite.
         """
-        evaluator, schedule = self.evaluator, self.evaluator.schedule
+        evaluator = self.evaluator
         supernet.to(evaluator.device)
-        self.setup()
-        self.optimizer = torch.optim.SGD(
-            supernet.parameters(),
-            schedule.lr,
-            schedule.momentum,
-            weight_decay=schedule.weight_decay,
-        )
         self.epochs = self._epochs_within_budget()
+        self.setup()
         evaluator.recorder.expect(self.epochs)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, self.epochs, schedule.min_lr)
-        parts = {"supernet": supernet, "optimizer": self.optimizer, "scheduler": scheduler}
+        self.renew_optimizer(self.epochs)
         if evaluator.resume is not None:
-            self._load(evaluator.resume, parts)
+            self._load(evaluator.resume)
         while self.result.epochs < self.epochs and not self.is_over():
+            self.begin_epoch(self.result.epochs)
             self._epoch(self.result.epochs)
-            scheduler.step()
-            evaluator.save(self._state(parts))
+            self.scheduler.step()
+            evaluator.save(self._state())
         self.select_final()
         nni.report_final_result(self.result.score)
+
+    def renew_optimizer(self, epochs: int, lr: float | None = None, nesterov: bool = False) -> None:
+        """Create the optimizer of the shared weights and its cosine.
+
+        Args:
+            epochs: number of epochs in which the learning rate falls to its minimum.
+            lr: initial learning rate; None: that of the schedule.
+            nesterov: whether the momentum is Nesterov's.
+        """
+        schedule = self.evaluator.schedule
+        self.optimizer = torch.optim.SGD(
+            self.supernet.parameters(),
+            schedule.lr if lr is None else lr,
+            schedule.momentum,
+            weight_decay=schedule.weight_decay,
+            nesterov=nesterov,
+        )
+        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, epochs, schedule.min_lr)
 
     def rng(self, *purpose: int) -> np.random.Generator:
         """Random generator of one purpose, so that a resumed search draws what it would have drawn."""
@@ -193,16 +216,20 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         Returns:
             Mean loss [] and logits [B, num_classes] of this process's share of the batch.
         """
-        weights = list(self.supernet.parameters())
         logits = self.supernet(images)
         loss = cross_entropy(logits, labels)
-        grads = torch.autograd.grad(loss, weights, allow_unused=True)
-        for weight, grad in zip(weights, all_reduce_mean(grads, self.evaluator.processes), strict=True):
+        grads = torch.autograd.grad(loss, list(self.supernet.parameters()), allow_unused=True)
+        self.step_weights(all_reduce_mean(grads, self.evaluator.processes))
+        self.count_images(labels)
+        return loss.detach(), logits.detach()
+
+    def step_weights(self, grads: Sequence[Tensor | None]) -> None:
+        """Clip the gradients of the shared weights and take a step; a weight without one stays as it is."""
+        weights = list(self.supernet.parameters())
+        for weight, grad in zip(weights, grads, strict=True):
             weight.grad = grad
         nn.utils.clip_grad_norm_(weights, self.evaluator.schedule.clip_grad)
         self.optimizer.step()
-        self.count_images(labels)
-        return loss.detach(), logits.detach()
 
     def count_images(self, labels: Tensor) -> None:
         """Add a batch, of which `labels` [B] is this process's share, to the images backpropagated."""
@@ -217,11 +244,20 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         budget, world_size = self.evaluator.context.budget, self.evaluator.processes.world_size
         if budget is None:
             return self.evaluator.schedule.epochs
-        totals = itertools.accumulate(self.training_images(epoch) * world_size for epoch in itertools.count())
-        if epochs := sum(1 for _ in itertools.takewhile(lambda total: total <= budget, totals)):
-            return epochs
-        first = self.training_images(0) * world_size
-        raise UserError(f"a budget of {budget:,} images is less than one epoch ({first:,} images)")
+        first = self.planned_images(1) * world_size
+        if budget < first:
+            raise UserError(f"a budget of {budget:,} images is less than one epoch ({first:,} images)")
+        most = budget // (self.evaluator.weights.samples * world_size)
+        return (
+            bisect_right(
+                range(2, most + 2), budget, key=lambda epochs: self.planned_images(epochs) * world_size
+            )
+            + 1
+        )
+
+    def planned_images(self, epochs: int) -> int:
+        """Number of images that this process backpropagates in a search of so many epochs."""
+        return sum(self.training_images(epoch) for epoch in range(epochs))
 
     def _epoch(self, epoch: int) -> None:
         evaluator, result, start_time = self.evaluator, self.result, time.perf_counter()
@@ -260,20 +296,24 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
             for buffer, mean in zip(running, all_reduce_mean(running, self.evaluator.processes), strict=True):
                 buffer.copy_(mean)
 
-    def _state(self, parts: dict[str, Any]) -> dict[str, Any]:
+    def _parts(self) -> dict[str, Any]:
+        return {"supernet": self.supernet, "optimizer": self.optimizer, "scheduler": self.scheduler}
+
+    def _state(self) -> dict[str, Any]:
         assert self.result.genotype is not None
         return {
             "strategy": type(self).__name__,
             "result": self.result.state_dict(),
             "own": self.search_state_dict(),
-            **{name: part.state_dict() for name, part in parts.items()},
+            **{name: part.state_dict() for name, part in self._parts().items()},
         }
 
-    def _load(self, state: dict[str, Any], parts: dict[str, Any]) -> None:
-        assert state["strategy"] == type(self).__name__, "a run's options name its strategy"
+    def _load(self, state: dict[str, Any]) -> None:
+        assert state["strategy"] in (type(self).__name__, *self.former_names), "options name their strategy"
         self.result = SearchResult.from_state_dict(state["result"])
+        self.prepare_to_load(state["own"])
         self.load_search_state_dict(state["own"])
-        for name, part in parts.items():
+        for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
 

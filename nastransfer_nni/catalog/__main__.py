@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nastransfer_nni.base import cli
-from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackConfig
+from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackConfig, ShowConfig
 
 _RUN = "nastransfer_nni.catalog.run"
 
@@ -14,6 +14,16 @@ LIST: cli.Commands = {
         ("protocols", "List the training protocols.", "protocols"),
         ("strategies", "List the search strategies.", "list_strategies"),
         ("proxies", "List the kinds of proxy sets.", "proxies"),
+    )
+}
+
+STRATEGIES: cli.Commands = {
+    "show": cli.Command(
+        summary="Print a strategy with every option, and those of the search that belong to its method.",
+        config=ShowConfig,
+        target=f"{_RUN}:show_strategy",
+        positional=("strategy",),
+        examples=("nastransfer strategies show pc-darts", "nastransfer strategies show darts:order=2"),
     )
 }
 
@@ -32,4 +42,7 @@ LOOPBACK = cli.Command(
 )
 
 if __name__ == "__main__":
-    cli.main("python -m nastransfer_nni.catalog", {"list": LIST, "examples": EXAMPLES, "loopback": LOOPBACK})
+    cli.main(
+        "python -m nastransfer_nni.catalog",
+        {"list": LIST, "strategies": STRATEGIES, "examples": EXAMPLES, "loopback": LOOPBACK},
+    )

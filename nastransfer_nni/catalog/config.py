@@ -13,6 +13,12 @@ class ListConfig(Config):
     as_json: bool = Field(False, description="print JSON instead of a table")
 
 
+class ShowConfig(Config):
+    """Options of `strategies show`."""
+
+    strategy: str = Field(description="strategy, with options as in pc-darts:partial_channels=2")
+
+
 class ExamplesConfig(Config):
     """Options of `examples`."""
 

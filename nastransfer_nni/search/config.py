@@ -37,7 +37,7 @@ class SearchConfig(Config):
     proxy: Annotated[InstanceOf[ProxySpec], FromText(spec.parse)] = Field(
         "all",
         validate_default=True,
-        description=f"images that the search uses, as in classes:100 or images:0.1 ({', '.join(KINDS)}), or a "
+        description=f"images that the search uses, as in classes:100 or images:0.1: {', '.join(KINDS)}; or a "
         "manifest",
     )
     proxy_seed: int = Field(
@@ -119,6 +119,14 @@ class SearchConfig(Config):
     )
     overwrite: bool = Field(False, description="start anew where the folder holds another run")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_strategy_is_published(cls, values: Any) -> Any:
+        """Take the options that belong to the strategy's method as defaults."""
+        if not isinstance(values, dict) or not isinstance(values.get("strategy"), str):
+            return values
+        return {**strategies.parse(values["strategy"]).options.search, **values}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.weights_share + self.alphas_share > 1 + 1e-9:
@@ -134,6 +142,7 @@ class SearchConfig(Config):
         if self.final_protocol:
             protocols.resolve(self.final_protocol, {})
         geometries(self.width, self.layers, "cifar" if self.stem == "auto" else self.stem)
+        self.strategy.options.check_search(self.epochs, self.width, self.layers)
         return self
 
     @classmethod

@@ -14,14 +14,15 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm
+from torch.nn.functional import batch_norm, channel_shuffle
 from torch.utils.checkpoint import checkpoint
 
 from search_spaces.cells.compiled import cell as compiled_cell
 from search_spaces.cells.compiled import kernels
-from search_spaces.cells.compiled.layout import OUTGOING, Layers
-from search_spaces.cells.mixed import MixedCell, MixedOperation
-from search_spaces.genotype import CONCAT
+from search_spaces.cells.compiled.layout import OUTGOING, Layers, Outgoing
+from search_spaces.cells.mixed import SKIP, MixedCell
+from search_spaces.cells.partial import bypass, partial_edges
+from search_spaces.genotype import CANDIDATES, EDGES, INPUTS
 from search_spaces.geometry import CellGeometry
 from search_spaces.operations import FactorizedReduce
 
@@ -37,22 +38,39 @@ class FastCell(MixedCell):
 
     def __init__(self, geometry: CellGeometry) -> None:
         super().__init__(geometry)
-        self._layers = [Layers.of(*cast(MixedOperation, edge).candidates) for edge in self.edges]
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Take the layers of the edges, which may have been replaced."""
+        self._layers = [Layers.of(*mixed.candidates) for mixed in self.operations()]
         self._sees_batch_again = False
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         """The outputs of two cells -> [B, 4 * channels, H / stride, W / stride], channels last in memory."""
         x0 = self.preprocess0(s0.contiguous(memory_format=torch.channels_last))
         x1 = self.preprocess1(s1.contiguous(memory_format=torch.channels_last))
-        if kernels.usable(x0):
-            return compiled_cell.run(self._layers, x0, x1, self.weights, self.training, self.recompute)
+        masks = self.skip_masks(x0)
+        if self._runs_compiled(x0):
+            return compiled_cell.run(
+                self._layers,
+                x0,
+                x1,
+                self.weights,
+                training=self.training,
+                recompute=self.recompute,
+                computed=self.computed,
+                masks=masks if self.skip_dropout else None,
+            )
         if self.recompute and torch.is_grad_enabled():
             contexts = lambda: (contextlib.nullcontext(), self._again())  # noqa: E731
             result: Any = checkpoint(
-                self._run, x0, x1, self.weights, use_reentrant=False, context_fn=contexts
+                self._run, x0, x1, self.weights, masks, use_reentrant=False, context_fn=contexts
             )
             return result
-        return self._run(x0, x1, self.weights)
+        return self._run(x0, x1, self.weights, masks)
+
+    def _runs_compiled(self, x: Tensor) -> bool:
+        return kernels.usable(x)
 
     @contextlib.contextmanager
     def _again(self) -> Iterator[None]:
@@ -62,39 +80,54 @@ class FastCell(MixedCell):
         finally:
             self._sees_batch_again = False
 
-    def _run(self, s0: Tensor, s1: Tensor, weights: Tensor) -> Tensor:
-        states, candidates = [s0, s1], [cast(MixedOperation, edge).candidates for edge in self.edges]
+    def _run(self, s0: Tensor, s1: Tensor, weights: Tensor, masks: list[Tensor | None]) -> Tensor:
+        states = [s0, s1]
         nodes: dict[int, Tensor] = {}
         for state, outgoing in enumerate(OUTGOING):
-            x = states[state]
-            active = torch.relu(x)
-            pools = [cast(nn.Sequential, candidate)[0](x) for candidate in candidates[outgoing[0].edge][:2]]
-            for node, edge in outgoing:
-                _, *scales = weights[edge]
-                for term in self._terms(candidates[edge], x, active, pools, scales):
-                    nodes[node] = nodes[node].add_(term) if node in nodes else term
+            for node, term in self._from_state(states[state], outgoing, weights, masks):
+                nodes[node] = nodes[node].add_(term) if node in nodes else term
             if state > 0:
-                states.append(nodes[state + 1])
-        return torch.cat([nodes[node] for node in CONCAT], dim=1)
+                states.append(self._node(nodes, state + 1, states))
+        return torch.cat(states[INPUTS:], dim=1)
 
-    def _terms(
-        self, candidates: Any, x: Tensor, active: Tensor, pools: list[Tensor], scales: list[Tensor]
-    ) -> Iterator[Tensor]:
-        """The contributions of one edge's candidates to its node."""
-        for (_, norm), pool, scale in zip(candidates[:2], pools, scales[:2], strict=True):
-            yield self._norm(norm, pool, scale)
-        skip = candidates[2]
-        if isinstance(skip, FactorizedReduce):
-            yield self._norm(skip.bn, skip.convolve(x), scales[2])
-        else:
-            yield scales[2] * x
-        for candidate, scale in zip(candidates[3:], scales[3:], strict=True):
-            _, depthwise, pointwise, norm, *second = candidate
-            y = pointwise(depthwise(active))
-            if second:
-                _, depthwise, pointwise, last = second
-                norm, y = last, pointwise(depthwise(self._norm(norm, y).relu_()))
-            yield self._norm(norm, y, scale)
+    def _node(self, nodes: dict[int, Tensor], node: int, states: list[Tensor]) -> Tensor:
+        """The sum of a node's terms; without any it is zero."""
+        stride = self.operations()[0].stride
+        return nodes[node] if node in nodes else states[0][..., ::stride, ::stride] * 0
+
+    def _from_state(
+        self, x: Tensor, outgoing: list[Outgoing], weights: Tensor, masks: list[Tensor | None]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The terms that the edges from a state add to their nodes."""
+        operations, active = self.operations(), torch.relu(x)
+        computed = self.computed or [[True] * len(CANDIDATES)] * EDGES
+        pools = [
+            cast(nn.Sequential, operations[outgoing[0].edge].candidates[pool - 1])[0](x)
+            if any(computed[edge][pool] for _, edge in outgoing)
+            else None
+            for pool in (1, 2)
+        ]
+        for node, edge in outgoing:
+            candidates, scales = operations[edge].candidates, weights[edge]
+            for column in range(1, len(CANDIDATES)):
+                if computed[edge][column]:
+                    read = pools[column - 1] if column < SKIP else x if column == SKIP else active
+                    yield node, self._term(candidates[column - 1], column, read, scales[column], masks[edge])
+
+    def _term(self, candidate: Any, column: int, x: Any, scale: Tensor, mask: Tensor | None) -> Tensor:
+        """What a candidate adds to a node; a pooling gets the pooled state, a convolution the active one."""
+        if column < SKIP:
+            return self._norm(candidate[1], x, scale)
+        if column == SKIP:
+            if isinstance(candidate, FactorizedReduce):
+                return self._norm(candidate.bn, candidate.convolve(x), scale)
+            return scale * (x if mask is None else x * mask)
+        _, depthwise, pointwise, norm, *second = candidate
+        y = pointwise(depthwise(x))
+        if second:
+            _, depthwise, pointwise, last = second
+            norm, y = last, pointwise(depthwise(self._norm(norm, y).relu_()))
+        return self._norm(norm, y, scale)
 
     def _norm(self, norm: nn.BatchNorm2d, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """BatchNorm, multiplied by a scalar."""
@@ -107,3 +140,43 @@ class FastCell(MixedCell):
         return batch_norm(
             x, norm.running_mean, norm.running_var, factor, None, norm.training, momentum, norm.eps
         )
+
+
+class FastPartialCell(FastCell):
+    """`PartialCell` with the same state dict and the same results up to rounding.
+
+    The channels of a node are shuffled once, not those of each edge, and bypassed channels are pooled once a
+    state.
+
+    Args:
+        geometry: position of the cell in the network.
+        parts: one channel in `parts` is processed; must divide the channels of the cell.
+    """
+
+    def __init__(self, geometry: CellGeometry, parts: int) -> None:
+        super().__init__(geometry)
+        self.edges = partial_edges(geometry, parts)
+        self.prepare()
+
+    def _runs_compiled(self, x: Tensor) -> bool:
+        return False
+
+    def _run(self, s0: Tensor, s1: Tensor, weights: Tensor, masks: list[Tensor | None]) -> Tensor:
+        states, count = [s0, s1], self._computed_channels()
+        computed: dict[int, Tensor] = {}
+        rests: dict[int, Tensor] = {}
+        for state, outgoing in enumerate(OUTGOING):
+            x = states[state]
+            head = x[:, :count].contiguous(memory_format=torch.channels_last)
+            for node, term in self._from_state(head, outgoing, weights, masks):
+                computed[node] = computed[node].add_(term) if node in computed else term
+            rest = bypass(x[:, count:], self.operations()[outgoing[0].edge].stride)
+            for node, edge in outgoing:
+                term = weights[edge].sum() * rest
+                rests[node] = rests[node].add_(term) if node in rests else term
+            if state > 0:
+                node = state + 1
+                mixed = self._node(computed, node, [head])
+                joined = torch.cat([mixed, rests[node]], dim=1)
+                states.append(channel_shuffle(joined, joined.shape[1] // count))
+        return torch.cat(states[INPUTS:], dim=1)

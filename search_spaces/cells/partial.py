@@ -35,12 +35,26 @@ class PartialEdge(nn.Module):
         self.computed = channels // parts
         self.mixed = MixedOperation(self.computed, stride)
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        computed, rest = x[:, : self.computed], x[:, self.computed :]
-        if self.stride == 2:
-            rest = max_pool2d(rest, 2, ceil_mode=True)
-        joined = torch.cat([self.mixed(computed, weights), weights.sum() * rest], dim=1)
+    def forward(
+        self, x: Tensor, weights: Tensor, computed: list[bool] | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        mixed = self.mixed(x[:, : self.computed], weights, computed, mask)
+        joined = torch.cat([mixed, weights.sum() * bypass(x[:, self.computed :], self.stride)], dim=1)
         return channel_shuffle(joined, self.parts)
+
+
+def bypass(rest: Tensor, stride: int) -> Tensor:
+    """The channels that no candidate processes; at stride 2 they are max-pooled."""
+    return max_pool2d(rest, 2, ceil_mode=True) if stride == 2 else rest
+
+
+def partial_edges(geometry: CellGeometry, parts: int) -> nn.ModuleList:
+    """The partial edges of a cell, node by node, then by input state."""
+    return nn.ModuleList(
+        PartialEdge(geometry.channels, geometry.stride(state), parts)
+        for node in CONCAT
+        for state in range(node)
+    )
 
 
 class PartialCell(MixedCell):
@@ -53,8 +67,4 @@ class PartialCell(MixedCell):
 
     def __init__(self, geometry: CellGeometry, parts: int) -> None:
         super().__init__(geometry)
-        self.edges = nn.ModuleList(
-            PartialEdge(geometry.channels, geometry.stride(state), parts)
-            for node in CONCAT
-            for state in range(node)
-        )
+        self.edges = partial_edges(geometry, parts)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn.functional import max_pool2d
 
-import strategies
 from search_spaces.cells.partial import PartialEdge
 from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, KINDS
@@ -85,12 +84,6 @@ def test_edge_weights_are_learned(supernet):
     for kind in KINDS:
         assert found.strategy.alphas[f"{kind}/edges"].detach().std() > 0
     assert len(found.strategy.alpha_optimizer.param_groups[0]["params"]) == 4
-
-
-@pytest.mark.parametrize("other", ["cell=plain", "recompute=true"])
-def test_refuses_what_does_not_go_with_partial_channels(other):
-    with pytest.raises(UserError, match="leave cell and recompute alone"):
-        strategies.parse(f"darts:partial_channels=4,{other}")
 
 
 def test_refuses_parts_that_do_not_divide_the_width(supernet):

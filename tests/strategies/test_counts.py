@@ -11,7 +11,7 @@ LEARNED = [
     "darts:order=2",
     "darts:order=2,frozen_epochs=1",
     "darts:frozen_epochs=9",
-    "gumbel:order=2",
+    "darts:relaxation=gumbel,order=2",
 ]
 SIZES = [(24, 24), (20, 28), (44, 20)]
 """Images of the weight and of the alpha split, in batches of 8: equal, incomplete batches, two passes."""

@@ -12,7 +12,7 @@ import strategies
 from search_spaces import DartsSpace
 from search_spaces.errors import UserError
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
-from strategies.builtin import DartsOptions
+from strategies.composition import DartsOptions
 from strategies.darts import Darts
 from strategies.distributed import DistributedContext
 from strategies.interfaces import SearchContext

@@ -18,6 +18,7 @@ from search_spaces.cells.compiled.layout import (
     INTO_NODE,
     KERNELS,
     MAX,
+    MEAN,
     ON_STATE,
     OUTGOING,
     SECOND,
@@ -29,7 +30,7 @@ from search_spaces.cells.compiled.layout import (
     one,
     term,
 )
-from search_spaces.genotype import CONCAT, INPUTS
+from search_spaces.genotype import CONCAT, EDGES, INPUTS
 
 
 class Backward:
@@ -67,9 +68,20 @@ class Backward:
         for state in reversed(range(len(OUTGOING))):
             self._state(state)
         s0, s1 = (None if grad is None else grad.permute(0, 3, 1, 2) for grad in self.inputs)
-        count = len(self.arguments.convolutions) + len(self.arguments.skip_convs)
-        learned: list[Tensor | None] = [*self.learned] or [None] * count
-        return s0, s1, self.weights.to(dtype), *learned
+        return s0, s1, self.weights.to(dtype), *self._learned()
+
+    def _learned(self) -> list[Tensor | None]:
+        """The gradients of the convolutions; None where they are not required or nothing was computed."""
+        if not self.learns:
+            return [None] * (len(self.arguments.convolutions) + len(self.arguments.skip_convs))
+        computed = [
+            self.static.computes(edge, index) for edge in range(EDGES) for index in range(len(KERNELS))
+        ]
+        if self.arguments.skip_convs:
+            computed += [
+                self.static.computes(edge, SKIP) for outgoing in OUTGOING[:INPUTS] for _, edge in outgoing
+            ]
+        return [grad if computed[index // 2] else None for index, grad in enumerate(self.learned)]
 
     def _state(self, state: int) -> None:
         """Pass the gradients of the nodes that read `state` on to it, and to what its edges hold."""
@@ -84,14 +96,16 @@ class Backward:
         grad_x = self._through_skips(state, last[:, -1])
         self._through_pools(state, last[:, MAX - len(FIRST) : SKIP - len(FIRST)], grad_x)
         jobs = []
-        for index, (node, _) in enumerate(OUTGOING[state]):
+        for index, (node, edge) in enumerate(OUTGOING[state]):
             for convolution in ON_STATE:
                 if convolution in FIRST:
                     grad, epilogue = between[index, convolution], first[index, convolution]
                 else:
                     grad, epilogue = self.nodes[node], last[index, convolution - len(FIRST)]
-                jobs.append(self._job(state, index, convolution, grad, epilogue, grad_x))
-        call("backward", self.states[state], self._stride(state), jobs)
+                if self.static.computes(edge, convolution):
+                    jobs.append(self._job(state, index, convolution, grad, epilogue, grad_x))
+        if jobs:
+            call("backward", self.states[state], self._stride(state), jobs)
 
     def _stride(self, state: int) -> int:
         return self.static.stride if state < INPUTS else 1
@@ -100,11 +114,15 @@ class Backward:
         """Sums over pixels: of g * u for the maps that an edge adds to its node, of g; [edges, 8, C]."""
         maps, x = self.maps[state], self.states[state]
         constant = one(x)
-        sums = constant.new_empty(len(OUTGOING[state]), len(COLUMNS) + 1, x.shape[3])
-        for index, (node, _) in enumerate(OUTGOING[state]):
-            terms = maps.into_node(x, index, maps.norm[index, INTO_NODE])
-            grad = self.nodes[node]
-            call("dots", grad, 1, [*terms, Term(None, None, constant.data_ptr(), 0)], grad, sums[index])
+        sums = constant.new_zeros(len(OUTGOING[state]), len(COLUMNS) + 1, x.shape[3])
+        for index, (node, edge) in enumerate(OUTGOING[state]):
+            wanted, grad = self.static.into_node(edge), self.nodes[node]
+            terms = maps.into_node(x, index, maps.norm[index, INTO_NODE], wanted)
+            own = sums[index, : len(wanted) + 1]
+            call("dots", grad, 1, [*terms, Term(None, None, constant.data_ptr(), 0)], grad, own)
+            if len(wanted) < len(COLUMNS):
+                found, sums[index] = own.clone(), 0
+                sums[index, [*wanted, len(COLUMNS)]] = found
         return sums
 
     def _epilogue(self, scaled: Tensor, norm: Tensor, grads: Tensor, products: Tensor) -> Tensor:
@@ -130,17 +148,20 @@ class Backward:
         """
         maps = self.maps[state]
         between = torch.empty_like(maps.convolutions[:, : len(FIRST)])
-        sums = torch.empty_like(maps.norm[:, : len(FIRST)])
+        sums = torch.zeros_like(maps.norm[:, : len(FIRST)])
         jobs = []
-        for index, (node, _) in enumerate(OUTGOING[state]):
+        for index, (node, edge) in enumerate(OUTGOING[state]):
             for first, second in zip(FIRST, SECOND, strict=True):
+                if not self.static.computes(edge, first):
+                    continue
                 epilogue, to = last[index, second - len(FIRST)], between[index, first]
                 job = self._job(state, index, second, self.nodes[node], epilogue, to)
                 job.x = maps.convolutions[index, first].data_ptr()
                 job.prologue, job.sums = maps.norm[index, first].data_ptr(), sums[index, first].data_ptr()
                 job.accumulate = 0
                 jobs.append(job)
-        call("backward", between[0, 0], 1, jobs)
+        if jobs:
+            call("backward", between[0, 0], 1, jobs)
         norm = maps.norm[:, : len(FIRST)]
         return between, self._epilogue(norm[:, :, 0], norm, sums[:, :, 0], sums[:, :, 1])
 
@@ -175,6 +196,12 @@ class Backward:
             grad_x = self.nodes[state] if state >= INPUTS else torch.empty_like(x)
             terms = [term(grad, rows[0]) for grad, rows in zip(readers, last, strict=True)]
             call("combine", grad_x, 1, [*terms, term(grad_x)] if state >= INPUTS else terms, grad_x)
+        elif self._stride(state) == 1:
+            grad_x = self.nodes[state] if state >= INPUTS else torch.zeros_like(x)
+            assert self.static.masks is not None
+            for (_, edge), grad, rows in zip(OUTGOING[state], readers, last, strict=True):
+                mask = self.static.masks[edge]
+                grad_x += (grad if mask is None else grad * mask) * rows[0].to(grad.dtype)
         else:
             grad_x, grads = torch.zeros_like(x), torch.empty_like(skips)
             for grad, skip, rows, to in zip(readers, skips, last, grads, strict=True):
@@ -203,6 +230,8 @@ class Backward:
 
     def _through_pools(self, state: int, last: Tensor, grad_x: Tensor) -> None:
         """Back through both poolings; `last` holds their coefficients, [edges, 2, 3, C]."""
+        if not any(self.static.computes(edge, pool) for _, edge in OUTGOING[state] for pool in (MAX, MEAN)):
+            return
         maps, x = self.maps[state], self.states[state]
         grads, shared = torch.empty_like(maps.pools), last.sum(dim=0)
         for pool, grad in enumerate(grads):

@@ -10,17 +10,42 @@ from torch.autograd.function import once_differentiable
 
 from search_spaces.cells.compiled.backward import Backward
 from search_spaces.cells.compiled.forward import forward
-from search_spaces.cells.compiled.layout import OUTGOING, Arguments, Layers, Maps, Static, split
+from search_spaces.cells.compiled.layout import (
+    OUTGOING,
+    Arguments,
+    Computed,
+    Layers,
+    Maps,
+    Static,
+    split,
+)
 from search_spaces.genotype import INPUTS
 
 
 def run(
-    layers: list[Layers], s0: Tensor, s1: Tensor, weights: Tensor, training: bool, recompute: bool
+    layers: list[Layers],
+    s0: Tensor,
+    s1: Tensor,
+    weights: Tensor,
+    training: bool,
+    recompute: bool,
+    computed: Computed | None = None,
+    masks: list[Tensor | None] | None = None,
 ) -> Tensor:
-    """The output of a cell [B, 4 * C, H / stride, W / stride] for its preprocessed inputs [B, C, H, W].
+    """The output of a cell for its preprocessed inputs.
 
-    Running statistics are updated in training mode. With `recompute` only the inputs are kept for the
-    backward pass.
+    Args:
+        layers: the layers of every edge.
+        s0: state 0, [B, C, H, W].
+        s1: state 1, [B, C, H, W].
+        weights: weights of the candidates, [14, 8].
+        training: whether BatchNorm uses the statistics of the batch and updates the running ones.
+        recompute: whether only the inputs are kept for the backward pass.
+        computed: which candidates are computed; None: all.
+        masks: factors of the identity skips of every edge, [B, C, H, W]; None: 1.
+
+    Returns:
+        The four nodes, [B, 4 * C, H / stride, W / stride].
     """
     convolutions = [conv.weight for edge in layers for pair in edge.convolutions for conv in pair]
     skip_convs = [
@@ -29,7 +54,14 @@ def run(
         for _, edge in outgoing
         for conv in layers[edge].skip_convs
     ]
-    static = Static(2 if skip_convs else 1, [edge.norms for edge in layers], training, recompute)
+    static = Static(
+        stride=2 if skip_convs else 1,
+        norms=[edge.norms for edge in layers],
+        training=training,
+        recompute=recompute,
+        computed=computed,
+        masks=masks and [None if mask is None else mask.permute(0, 2, 3, 1) for mask in masks],
+    )
     result: Any = _Cell.apply(static, s0, s1, weights, *convolutions, *skip_convs)  # type: ignore[no-untyped-call]
     return result
 

@@ -6,6 +6,7 @@ where they are read: before the second convolution of a sep_conv, and where a no
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import torch
@@ -18,6 +19,7 @@ from search_spaces.cells.compiled.layout import (
     KERNELS,
     MAPS,
     MAX,
+    MEAN,
     ON_STATE,
     OUTGOING,
     SECOND,
@@ -46,13 +48,21 @@ def forward(static: Static, arguments: Arguments, updates: bool) -> tuple[Tensor
     for state, outgoing in enumerate(OUTGOING):
         x = states[state]
         if state >= INPUTS:
-            call("combine", x, 1, terms[state], x)
+            _sum_into(x, terms[state])
         maps.append(_edges_of(x, static, arguments, state, updates))
         coefficients.append(maps[-1].norm[:, INTO_NODE] * arguments.mixture(state)[..., None, None])
-        for index, (node, _) in enumerate(outgoing):
-            terms[node] += maps[-1].into_node(x, index, coefficients[-1][index])
-    call("combine", states[-1], 1, terms[CONCAT[-1]], states[-1])
+        for index, (node, edge) in enumerate(outgoing):
+            terms[node] += maps[-1].into_node(x, index, coefficients[-1][index], static.into_node(edge))
+    _sum_into(states[-1], terms[CONCAT[-1]])
     return out, maps
+
+
+def _sum_into(node: Tensor, terms: list[Term]) -> None:
+    """Set a node to the sum of its terms; without any it is zero."""
+    if terms:
+        call("combine", node, 1, terms, node)
+    else:
+        node.zero_()
 
 
 def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updates: bool) -> Maps:
@@ -64,7 +74,7 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
     norms = [static.norms[edge] for _, edge in outgoing]
     tracked = len(norms[0])
     convolutions, pools = x.new_empty(len(edges), len(KERNELS), *size), x.new_empty(2, *size)
-    sums = torch.empty(len(edges), MAPS, 2, channels, dtype=torch.float64)
+    sums = torch.zeros(len(edges), MAPS, 2, channels, dtype=torch.float64)
     norm = torch.zeros_like(sums)
     norm[:, SKIP, 0] = 1
     if not static.training:
@@ -82,24 +92,39 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
                 *KERNELS[index],
             )
             for edge, index, read, prologue in jobs
+            if static.computes(outgoing[edge].edge, index)
         ]
-        call("forward", source, stride, made)
+        if made:
+            call("forward", source, stride, made)
 
     convolve(x, stride, ((edge, index, x.data_ptr(), None) for edge in edges for index in ON_STATE))
     if static.training:
         norm[:, : len(FIRST)] = _from_batch(sums[:, : len(FIRST)], pixels, norms[0][0].eps)
     second = ((edge, SECOND[k], maps_at[edge][k], norm_at[edge][k]) for edge in edges for k in FIRST)
     convolve(convolutions[0, 0], 1, second)
-    pool_sums = sums.new_empty(2, 2, channels)
-    call("pool", x, stride, x, pools[0], pools[1], pool_sums)
-    sums[:, MAX:SKIP] = pool_sums
-    skips = _skips(x, arguments, state, sums) if stride == 2 else None
+    if any(static.computes(edge, pool) for _, edge in outgoing for pool in (MAX, MEAN)):
+        pool_sums = sums.new_empty(2, 2, channels)
+        call("pool", x, stride, x, pools[0], pools[1], pool_sums)
+        sums[:, MAX:SKIP] = pool_sums
+    skips: Tensor | None
+    if stride == 2:
+        skips = _skips(x, arguments, state, sums)
+    else:
+        skips = _masked(x, [static.masks[edge] for _, edge in outgoing]) if static.masks else None
     if static.training:
         rest = slice(len(FIRST), tracked)
         norm[:, rest] = _from_batch(sums[:, rest], pixels, norms[0][0].eps)
     if updates:
-        _update(norms, sums[:, :tracked], pixels)
+        wanted = [static.computes(edge, index) for _, edge in outgoing for index in range(tracked)]
+        fresh = sums[:, :tracked].flatten(0, 1)
+        chosen = fresh if all(wanted) else fresh[torch.tensor(wanted)]
+        _update(list(itertools.compress(itertools.chain(*norms), wanted)), chosen, pixels)
     return Maps(convolutions, pools, norm, skips)
+
+
+def _masked(x: Tensor, masks: list[Tensor | None]) -> Tensor:
+    """A state [B, H, W, C] times the mask of each of its edges, [edges, B, H, W, C]."""
+    return torch.stack([x if mask is None else x * mask for mask in masks])
 
 
 def _skips(x: Tensor, arguments: Arguments, state: int, sums: Tensor) -> Tensor:
@@ -143,15 +168,17 @@ def _batches(norm: nn.BatchNorm2d) -> Tensor:
     return norm.num_batches_tracked
 
 
-def _update(norms: list[list[nn.BatchNorm2d]], sums: Tensor, pixels: int) -> None:
-    """Running statistics after a batch: of means, and of unbiased variances."""
+def _update(norms: list[nn.BatchNorm2d], sums: Tensor, pixels: int) -> None:
+    """Running statistics after a batch, from sums [norms, 2, C]: of means, and of unbiased variances."""
+    if not norms:
+        return
     if pixels == 1:
         raise UserError("BatchNorm needs more than one value per channel when training")
-    mean, variance = _moments(sums.flatten(0, 1), pixels)
-    momentum = norms[0][0].momentum
+    mean, variance = _moments(sums, pixels)
+    momentum = norms[0].momentum
     assert momentum is not None, "search-time BatchNorm forgets exponentially"
     fresh = {"running_mean": mean, "running_var": variance * (pixels / (pixels - 1))}
     for name, values in fresh.items():
-        buffers = [getattr(norm, name) for row in norms for norm in row]
+        buffers = [getattr(norm, name) for norm in norms]
         torch._foreach_lerp_(buffers, list(values.to(buffers[0].dtype).unbind()), momentum)
-    torch._foreach_add_([_batches(norm) for row in norms for norm in row], 1)
+    torch._foreach_add_([_batches(norm) for norm in norms], 1)

@@ -67,13 +67,39 @@ class Layers(NamedTuple):
         return cls([(part[1], part[2]) for part in parts], norms, skip_convs)
 
 
+Computed = list[list[bool]]
+"""Whether each candidate of each edge is computed, [14][8]; one that is not has the weight 0."""
+
+CANDIDATE_OF_MAP = (4, 5, 4, 5, 6, 7, 1, 2, 3)
+"""Columns of the weights that the maps of an edge belong to."""
+
+
 class Static(NamedTuple):
-    """The arguments of a cell that are no tensors."""
+    """The arguments of a cell that need no gradient.
+
+    Attributes:
+        stride: stride of the edges that leave the inputs.
+        norms: BatchNorm of the maps, edge by edge.
+        training: whether BatchNorm uses the statistics of the batch.
+        recompute: whether only the inputs are kept for the backward pass.
+        computed: which candidates are computed; None: all.
+        masks: factors of the identity skips of every edge, [B, H, W, C]; None: 1.
+    """
 
     stride: int
     norms: list[list[nn.BatchNorm2d]]
     training: bool
     recompute: bool
+    computed: Computed | None = None
+    masks: list[Tensor | None] | None = None
+
+    def computes(self, edge: int, index: int) -> bool:
+        """Whether a map of an edge is computed."""
+        return self.computed is None or self.computed[edge][CANDIDATE_OF_MAP[index]]
+
+    def into_node(self, edge: int) -> list[int]:
+        """The maps of an edge that go into its node, counted from the first of them."""
+        return [index for index in range(len(COLUMNS)) if self.computes(edge, index + len(FIRST))]
 
 
 class Maps(NamedTuple):
@@ -83,7 +109,8 @@ class Maps(NamedTuple):
         convolutions: outputs of the convolutions before BatchNorm, [edges, 6, B, H', W', C].
         pools: maximum and mean before BatchNorm, [2, B, H', W', C].
         norm: scale and shift of BatchNorm, float64 [edges, 9, 2, C].
-        skips: outputs of skips of stride 2 before BatchNorm, [edges, B, H', W', C].
+        skips: outputs of skips of stride 2 before BatchNorm, or of those of stride 1 times their masks,
+            [edges, B, H', W', C]; None: the state itself.
     """
 
     convolutions: Tensor
@@ -91,19 +118,21 @@ class Maps(NamedTuple):
     norm: Tensor
     skips: Tensor | None
 
-    def into_node(self, x: Tensor, index: int, coefficients: Tensor) -> list[Term]:
+    def into_node(self, x: Tensor, index: int, coefficients: Tensor, wanted: list[int]) -> list[Term]:
         """The maps of the state's edge `index` that go into its node, in the order of `COLUMNS`.
 
         Args:
             x: the state.
             index: among the state's outgoing edges.
             coefficients: scales and shifts [7, 2, C], which must outlive the terms.
+            wanted: the maps that are computed, as `Static.into_node` counts them.
         """
         maps = addresses(self.convolutions[index])[len(FIRST) :] + addresses(self.pools)
         *rows, last = addresses2(coefficients)
         skip = x if self.skips is None else self.skips[index]
         terms = [Term(at, scale, shift, x.shape[3]) for at, (scale, shift) in zip(maps, rows, strict=True)]
-        return [*terms, Term(skip.data_ptr(), *last, skip.stride(2))]
+        terms.append(Term(skip.data_ptr(), *last, skip.stride(2)))
+        return [terms[index] for index in wanted]
 
 
 class Arguments(NamedTuple):

@@ -1,0 +1,1 @@
+"""Parts of differentiable search, from which `strategies.darts` is composed."""

@@ -1,0 +1,19 @@
+"""Published methods as presets: `darts` with a method's parts and its published hyper-parameters.
+
+Each is a file of its own: a subclass of `DartsOptions` with `published`, the options that make the method,
+and `search`, the options of the search that belong to it. A search uses both as defaults.
+"""
+
+from __future__ import annotations
+
+PRESETS = (
+    ("darts+", "darts_plus:DartsPlus", "darts that stops at two skips in the normal cell"),
+    ("pc-darts", "pc_darts:PcDarts", "darts on a quarter of the channels, with weights of edges"),
+    ("snas", "snas:Snas", "Gumbel-softmax samples; alphas and weights learn from the same loss"),
+    ("gdas", "gdas:Gdas", "one sampled operation an edge, with a straight-through gradient"),
+    ("fair-darts", "fair_darts:FairDarts", "sigmoids that do not compete, driven to 0 and 1"),
+    ("beta-darts", "beta_darts:BetaDarts", "darts with a growing penalty on large alphas"),
+    ("sdarts-rs", "sdarts:SdartsRs", "weights trained under randomly perturbed mixtures"),
+    ("sdarts-adv", "sdarts:SdartsAdv", "weights trained under adversarially perturbed mixtures"),
+)
+"""Name, class of the options, and what it does in one line."""

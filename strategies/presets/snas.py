@@ -1,0 +1,23 @@
+"""SNAS (Xie et al., ICLR 2019): sampled mixtures, one loss for alphas and weights."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from strategies.composition import DartsOptions
+
+
+class Snas(DartsOptions):
+    """Stochastic search on one level, without the penalty on resources (Xie et al., ICLR 2019).
+
+    Values: github.com/SNAS-Series/SNAS-Series, SNAS/train_search.py, lines 31 to 52, 74, 75 and 85.
+    """
+
+    published: ClassVar = {
+        "relaxation": "gumbel",
+        "bilevel": False,
+        "temperature": 1.0,
+        "temperature_min": 0.03,
+        "alpha_scale": 0.01,
+    }
+    search: ClassVar = {"epochs": 150}

@@ -1,0 +1,176 @@
+"""Parts of differentiable search put together: both cells agree, and what does not fit is refused."""
+
+import itertools
+
+import pytest
+import torch
+
+import strategies
+from search_spaces import DartsSpace
+from search_spaces.errors import UserError
+from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from strategies.composition import DartsOptions
+from strategies.interfaces import SearchContext
+from strategies.supernet import Schedule, SupernetEvaluator
+from tests.strategies.test_darts import Images, Silent, assert_same_search
+
+PARTS = {
+    "relaxation": ["softmax", "gumbel", "gumbel-hard", "dirichlet", "sigmoid"],
+    "regularization": ["none", "beta", "zero-one", "l2"],
+    "perturbation": ["none", "random", "adversarial"],
+    "partial_channels": ["1", "2"],
+    "edge_weights": ["false", "true"],
+    "none": ["true", "false"],
+    "order": ["1", "2"],
+    "bilevel": ["true", "false"],
+    "weights_first": ["false", "true"],
+    "skip_dropout": ["0", "0.5"],
+    "operation_dropout": ["0", "0.4"],
+    "max_skips": [None, "1"],
+    "recompute": ["false", "true"],
+}
+"""Values of every part; the first of each is that of DARTS."""
+
+
+def is_legal(composition):
+    try:
+        options_of(composition)
+    except UserError:
+        return False
+    return True
+
+
+def options_of(composition):
+    return strategies.check(
+        "darts", {name: value for name, value in composition.items() if value is not None}
+    )
+
+
+def covering():
+    """Compositions in which every legal pair of values meets at least once, each as full as it can be."""
+    values = [(name, value) for name, options in PARTS.items() for value in options[1:]]
+    open_pairs = {
+        (one, other)
+        for one, other in itertools.combinations(values, 2)
+        if one[0] != other[0] and is_legal(dict([one, other]))
+    }
+    while open_pairs:
+        composition = dict(min(open_pairs))
+        for name, value in values:
+            larger = composition | {name: value}
+            if name not in composition and is_legal(larger):
+                composition = larger
+        met = {pair for pair in open_pairs if set(pair) <= set(composition.items())}
+        assert met
+        open_pairs -= met
+        yield composition
+
+
+COVERING = list(covering())
+COVERING += [composition | {"partial_channels": "1"} for composition in COVERING]
+"""Without partial channels the fast cell runs compiled loops."""
+
+FEW = COVERING[1::9]
+
+
+@pytest.fixture
+def double():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def two_steps(options, width=2, layers=3):
+    """A search of one epoch of two steps; width 2, 8 px, batches of 4."""
+    torch.manual_seed(0)
+    labels = torch.arange(16) % 4
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(16, 3, 8, 8, generator=generator) + labels[:, None, None, None] / 3
+    weights, alphas = (Images(images[half], labels[half], 4) for half in (slice(8), slice(8, 16)))
+    strategy = options.create()
+    evaluator = SupernetEvaluator(
+        weights, alphas, alphas, Schedule(epochs=1), Silent(), context=SearchContext(seed=2)
+    )
+    strategy(RawFormatModelSpace(DartsSpace(width, layers, 4), evaluator), SequentialExecutionEngine())
+    return strategy
+
+
+def assert_cells_agree(composition):
+    fast = two_steps(options_of(composition | {"cell": "fast", "alpha_lr": 3e-2}))
+    plain = two_steps(options_of({**composition, "cell": "plain", "recompute": "false", "alpha_lr": 3e-2}))
+    assert_same_search(fast, plain)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("composition", FEW, ids=str)
+def test_both_cells_agree_on_pairs_of_parts(composition):
+    assert_cells_agree(composition)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("composition", [one for one in COVERING if one not in FEW], ids=str)
+def test_both_cells_agree_on_all_pairs_of_parts(composition):
+    assert_cells_agree(composition)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("relaxation=gumbel-hard,order=2", "order=2 differentiates .* gumbel-hard cannot"),
+        ("bilevel=false,order=2", "order=2 needs bilevel=true"),
+        ("temperature_min=2", "temperature_min=2 is above temperature=1"),
+        ("regularization=zero-one", "it needs relaxation=sigmoid"),
+        ("regularization=beta,relaxation=sigmoid", "about competing candidates"),
+        ("perturbation=random,relaxation=sigmoid", "relaxation=sigmoid has none"),
+        ("perturbation=adversarial,relaxation=gumbel-hard", "relaxation=gumbel-hard has none"),
+        ("perturbation=random,bilevel=false", "needs bilevel=true"),
+        ("freeze_below=0.4,order=2", "needs order=1"),
+        ("freeze_below=0.4,bilevel=false", "needs order=1, bilevel=true"),
+        ("operations=8/5,partial_channels=4/2/1", "different numbers of stages"),
+        ("operations=5/8", "cannot keep more"),
+        ("none=false,operations=8/4", "without none an edge has 7"),
+        ("add_layers=0/6", "needs restart=true"),
+        ("partial_channels=2/4", "without restart=true"),
+        ("derivation=projection,operations=8/4", "among all candidates"),
+        ("derivation=projection,max_skips=2", "max_skips is not supported"),
+        ("derivation=projection,stop_skips=2", "stop_skips is not supported"),
+        ("recompute=true,cell=plain", "not supported with cell=plain"),
+        ("relaxation=dirichlt", "did you mean 'dirichlet'"),
+        ("operations=1", "operations: .*greater than or equal to 2"),
+        ("operations=7/x", "operations: .*valid integer"),
+    ],
+)
+def test_refuses_what_does_not_go_together(text, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        strategies.parse(f"darts:{text}")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "message"),
+    [
+        ("add_layers=-1/0,restart=true", (8, 4, 3), "leaves 2 of 3 cells"),
+        ("operations=8/5/3,frozen_epochs=10", (30, 4, 5), "without a step of the alphas"),
+        ("operations=8/5/3", (2, 4, 5), "3 stages have 0 of 2 epochs"),
+        ("partial_channels=6/4", (8, 12, 5), None),
+        ("partial_channels=6/4", (8, 16, 5), "partial_channels = 6 does not divide"),
+        ("derivation=projection,frozen_epochs=8", (8, 4, 5), "needs alphas"),
+    ],
+)
+def test_refuses_a_search_that_the_stages_do_not_fit(text, size, message):
+    options = strategies.parse(f"darts:{text}").options
+    if message is None:
+        options.check_search(*size)
+    else:
+        with pytest.raises(UserError, match=message):
+            options.check_search(*size)
+
+
+def test_values_of_stages_are_read_and_written_alike():
+    options = strategies.parse("darts:operations=7/4,none=false").options
+    assert (options.operations, options.stages, options.in_stage("operations", 1)) == ((7, 4), 2, 4)
+    assert options.changed() == {"operations": "7/4", "none": False}
+    assert DartsOptions(**options.changed()) == options
+    assert strategies.check("darts", {"partial_channels": 4}).changed() == {"partial_channels": 4}
