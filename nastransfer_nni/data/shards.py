@@ -35,6 +35,7 @@ FOLDER = "folder"
 _RULE = 2
 """Version of the rules below; an index of another version is not used."""
 _KEY = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")
+_IMAGES = frozenset(IMAGE_SUFFIXES)
 _META = re.compile(r"__[^/]*__($|/)")
 _END = 1024
 """Bytes of the two blocks of zeros that close a tar file."""
@@ -68,7 +69,7 @@ class _Sample:
     @property
     def images(self) -> list[str]:
         """Extensions of its images."""
-        return [name for name in self.members if f".{name.rpartition('.')[2]}" in IMAGE_SUFFIXES]
+        return [name for name in self.members if f".{name.rpartition('.')[2]}" in _IMAGES]
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ def index(shards: Sequence[Path], image: str | None = None, label: str | None = 
 
 def key_and_extension(name: str) -> tuple[str, str] | None:
     """Key and lower-case extension of a member; None where WebDataset passes over it, as over `._a.jpg`."""
-    found = None if _META.match(name) else _KEY.fullmatch(name)
+    found = None if name.startswith("__") and _META.match(name) else _KEY.fullmatch(name)
     return (found[1], found[2].lower()) if found else None
 
 
@@ -137,6 +138,8 @@ def _read(shard: Path, image: str | None, label: str | None) -> _Shard:
             found.left_out["samples without an image"] += 1
             continue
         found.images.append((*sample.members[chosen], sample.label))
+        if len(sample.members) == 1 + (extension in sample.members):
+            continue
         for name in sample.members.keys() - {chosen, extension}:
             if name in sample.images:
                 found.left_out[f".{name} images beside the image of their sample"] += 1
@@ -157,7 +160,9 @@ def _image(shard: Path, sample: _Sample, wanted: list[str]) -> str | None:
     """Extension of the image of a sample: one that is wanted, else the only one without a second dot."""
     if wanted:
         return next((name for name in wanted if name in sample.members), None)
-    images = [name for name in sample.images if "." not in name] or sample.images
+    images = sample.images
+    if len(images) > 1:
+        images = [name for name in images if "." not in name] or images
     if len(images) > 1:
         raise UserError(
             f"{shard}: the sample {sample.key!r} has several images ({', '.join(sorted(images))}): add "
@@ -195,6 +200,9 @@ def _samples(shard: Path, label: str | None, left_out: Counter[str]) -> Iterator
             assert content is not None, "a regular file has content"
             current.label = _label(shard, member.name, content.read(), label)
     for key, parts in samples.items():
+        if len(parts) == 1:
+            yield parts[0]
+            continue
         names = [name for part in parts for name in part.members]
         if len(set(names)) == len(names):
             merged = {name: place for part in parts for name, place in part.members.items()}
