@@ -41,7 +41,7 @@ class Trained:
         weights: state dict of the final weights, of their average where the training kept one.
         training: options that the network was trained with, as far as they are known.
         result: accuracy, epoch and kind of the weights, as far as they are known.
-        origin: where `input` was found, in words.
+        origin: source of `input`, in words.
         numbering: how classes without names are numbered, as `weights.numbering` says; empty: unknown.
     """
 
@@ -87,7 +87,7 @@ def read(path: Path, which: str = "last", architecture: Architecture | None = No
 
     Args:
         path: a run's folder, a checkpoint of ours, a folder of timm's train.py, a checkpoint of it, also an
-            averaged or cleaned one, an exported folder, or its `model.safetensors` with `model.json` beside.
+            averaged or cleaned one, an exported folder, or its `model.safetensors` next to `model.json`.
         which: checkpoint of a folder, `last` or `best`.
         architecture: cells of the network, where the file does not say.
 
@@ -197,8 +197,8 @@ def _from_timm(
         model = timm.create_model("nastransfer_darts", architecture=architecture.genotype, **options)
     elif not name:
         raise UserError(
-            f"{path} does not say which network it holds, and no {ARGUMENTS} of timm's train.py lies beside "
-            "it; name its cell by --arch"
+            f"{path} does not say which network it holds, and there is no {ARGUMENTS} of timm's train.py in "
+            "the same folder; name its cell by --arch"
         )
     elif not name.startswith("nastransfer_") or not timm.is_model(name):
         raise UserError(f"{path} contains a {name}, which is not a network of this project")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from search_spaces.errors import UserError
 
 ARGUMENTS = "args.yaml"
-"""File in which timm's train.py leaves its arguments beside its checkpoints."""
+"""File in which timm's train.py leaves its arguments next to its checkpoints."""
 
 
 def plain_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -69,8 +69,8 @@ def _shown(names: Any) -> str:
 def timm_arguments(path: Path, state: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """The arguments of timm's train.py for a checkpoint, and where they were found.
 
-    They are in the checkpoint itself or, for averaged and cleaned weights, in `args.yaml` beside it. Without
-    any, both are empty.
+    They are in the checkpoint itself or, for averaged and cleaned weights, in `args.yaml` in the
+    same folder. Without any, both are empty.
 
     Raises:
         UserError: `args.yaml` is no mapping.

@@ -17,7 +17,7 @@ class PDartsSchedule(Scheduler):  # type: ignore[misc]
     multiplied by (epoch + 1) / warmup_epochs (lines 155-158).
 
     Args:
-        optimizer: its learning rates are those before any schedule.
+        optimizer: optimizer with the learning rates before any schedule.
         epochs: number of epochs; of at most twice `TAIL`, none belongs to the tail.
         warmup_epochs: epochs of warm-up.
         steps: optimizer steps per epoch, if the learning rate changes with every step; 0: every epoch.
