@@ -18,6 +18,8 @@ from nastransfer_nni.report.statistics.units import Arm, arm, clusters
 
 MIN_UNITS = 10
 """Units of each arm from which on the permutation form is not needed."""
+MIN_PERMUTED = 5
+"""Units of each arm from which on the permutation form keeps its level alone, where some searches collapse."""
 CHUNK = 2_000_000
 """Numbers that the permutations keep in memory at a time, times the size of the smaller arm."""
 ROUNDING = 1e-9
@@ -56,7 +58,8 @@ def superiority(
 
     At separation, where the error is 0, and with fewer than `MIN_UNITS` in an arm, the p-value is that of the
     studentized permutation form [2]: whole units change the arm. All divisions are enumerated if there are no
-    more than `options.replicates`, else so many are drawn. At separation the interval's inner limit is the
+    more than `options.replicates`, else so many are drawn. With fewer than `MIN_PERMUTED` units, the p-value is at least
+    that of the interval. At separation the interval's inner limit is the
     probability with which min(n, m) independent pairs would all be won with probability alpha / 2.
 
     Args:
@@ -83,9 +86,14 @@ def superiority(
     if probability.mean in (0, 1):
         low, high = _separated(wins.mean, min(sizes), options)
         return Superiority(wins.mean, low, high, least, least, "permutation")
-    low, high = _logit_interval(probability, options.confidence)
+    slope = probability.mean * (1 - probability.mean)
+    logit = Estimate(special.logit(probability.mean), probability.se / slope, probability.df)
+    low, high = map(float, special.expit(logit.interval(options.confidence)))
     if min(sizes) < MIN_UNITS:
-        return Superiority(wins.mean, low, high, permutation_p(*groups, options), least, "permutation")
+        p = permutation_p(*groups, options)
+        if min(sizes) < MIN_PERMUTED:
+            p = max(p, float(logit.p_value()))
+        return Superiority(wins.mean, low, high, p, least, "permutation")
     is_plain = (wins.units, losses.units) == (len(searched), len(random)) == sizes
     p = (
         float(stats.brunnermunzel(searched[column], random[column]).pvalue)
@@ -175,13 +183,6 @@ def _error(wins: Arm, losses: Arm) -> tuple[float, float]:
     """Standard error of the probability and its degrees of freedom."""
     difference = wins.estimate - losses.estimate
     return difference.se, difference.df
-
-
-def _logit_interval(probability: Estimate, confidence: float) -> tuple[float, float]:
-    slope = probability.mean * (1 - probability.mean)
-    logit = Estimate(special.logit(probability.mean), probability.se / slope, probability.df)
-    low, high = logit.interval(confidence)
-    return float(special.expit(low)), float(special.expit(high))
 
 
 def _separated(probability: float, pairs: int, options: AnalysisOptions) -> tuple[float, float]:
