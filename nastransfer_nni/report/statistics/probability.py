@@ -19,7 +19,7 @@ from nastransfer_nni.report.statistics.units import Arm, arm, clusters
 MIN_UNITS = 10
 """Units of each arm from which on the permutation form is not needed."""
 MIN_PERMUTED = 5
-"""Units of each arm from which on the permutation form keeps its level alone, where some searches collapse."""
+"""Units of each arm from which on the permutation form keeps its level where some searches collapse."""
 CHUNK = 2_000_000
 """Numbers that the permutations keep in memory at a time, times the size of the smaller arm."""
 ROUNDING = 1e-9
@@ -58,9 +58,9 @@ def superiority(
 
     At separation, where the error is 0, and with fewer than `MIN_UNITS` in an arm, the p-value is that of the
     studentized permutation form [2]: whole units change the arm. All divisions are enumerated if there are no
-    more than `options.replicates`, else so many are drawn. With fewer than `MIN_PERMUTED` units, the p-value is at least
-    that of the interval. At separation the interval's inner limit is the
-    probability with which min(n, m) independent pairs would all be won with probability alpha / 2.
+    more than `options.replicates`, else so many are drawn. With fewer than `MIN_PERMUTED` units, the p-value
+    is at least that of the interval. At separation the interval's inner limit is the probability with which
+    min(n, m) independent pairs would all be won with probability alpha / 2.
 
     Args:
         searched: rows of the searched arm.
