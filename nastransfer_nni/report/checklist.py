@@ -60,7 +60,7 @@ def checklist(findings: Findings, runs: Mapping[str, Mapping[str, Any]]) -> list
         Check(
             "Several runs with different seeds",
             _state(enough, len(compared)),
-            f"{enough} of {len(compared)} comparisons have enough runs in both arms",
+            f"{enough} of {len(compared)} comparisons could be tested",
         ),
         _filled(table, "Search seeds reported", ["search_seed"]),
         _filled(table, "Training seeds reported", ["train_seed"]),

@@ -27,6 +27,7 @@ from nastransfer_nni.report.run_provenance import provenance
 from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.fields import clean, writable
 from nastransfer_nni.report.statistics.table import BASELINE, COLUMNS
+from nastransfer_nni.report.study_plan import StudyPlan, read_plan
 from search_spaces.errors import UserError
 
 MAX_NAMED = 10
@@ -41,13 +42,17 @@ class Collected(NamedTuple):
         notes: sentences on what was left out or renamed.
         provenance: for each run of the table its command, time, host, commit, versions and fingerprints of
             its data.
-        missing: in words, how many runs are unfinished or damaged; empty if none is.
+        missing: in words, how many runs are unfinished, damaged or were never started; empty if none is.
+        plan: what the study in the folder fixed before it ran; None for other folders.
+        is_complete: whether every transfer of the plan is finished; True without a plan.
     """
 
     rows: pd.DataFrame
     notes: list[str]
     provenance: dict[str, dict[str, Any]]
     missing: str
+    plan: StudyPlan | None = None
+    is_complete: bool = True
 
 
 def collect(folder: Path) -> Collected:
@@ -81,9 +86,14 @@ def collect(folder: Path) -> Collected:
     names, wrong = dict(table["run"]), reading.problems(table)
     damaged |= {names[row]: f"summary.json, {why.partition(': ')[2] or why}" for row, why in wrong.items()}
     table = table.drop(index=list(wrong)).reset_index(drop=True)
+    plan = read_plan(folder)
     counts = [_count(*key, count) for key, count in sorted(unfinished.items())]
     if counts:
         notes.insert(0, f"Runs left out because they are not finished: {', '.join(counts)}.")
+    if plan and (never := plan.never_started(folder)):
+        jobs = ", ".join(_count(kind, "never started", count) for kind, count in sorted(never.items()))
+        notes.insert(0, f"Jobs of the study that are missing: {jobs}.")
+        counts.append(jobs)
     if damaged:
         named = [f"{clean(name)} ({why})" for name, why in sorted(damaged.items())]
         others = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
@@ -100,6 +110,8 @@ def collect(folder: Path) -> Collected:
         notes=[*notes, *more],
         provenance={name: content for name, content in origins.items() if name in kept},
         missing=missing,
+        plan=plan,
+        is_complete=plan is None or plan.is_complete(origins),
     )
 
 

@@ -1,146 +1,280 @@
-"""The figures of a report: which there are, their captions, and their files."""
+"""The figures of a report: which there are, what they show in words, and their files."""
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nastransfer_nni.architecture.drawing import draw_cell
-from nastransfer_nni.report import plots
+from nastransfer_nni.report.names import Names
+from nastransfer_nni.report.plots import intervals, rankings, scatter, style
+from nastransfer_nni.report.plots.inline import inline_svg
+from nastransfer_nni.report.statistics.answers import ALIKE, PROXY, RANDOM
 from nastransfer_nni.report.statistics.findings import Findings
-from nastransfer_nni.report.statistics.table import parse_options, place_name
+from nastransfer_nni.report.statistics.improvement import Verdict
+from nastransfer_nni.report.statistics.table import BASELINE, place_name
+from nastransfer_nni.report.statistics.units import networks
+from nastransfer_nni.report.tables.pairs import compute
 from nastransfer_nni.report.tables.text import p_value
-from search_spaces import Genotype
-from search_spaces.errors import UserError
 
-MAX_CELLS = 6
-"""Strategies whose best cell is drawn."""
+MAX_TOLD = 12
+"""Numbers that the text of a figure has for readers who cannot see it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReportFigure:
     """A figure of the report.
 
     Attributes:
         name: name of its files in the folder `figures`, without extension.
+        question: the question that it belongs to; empty for none.
         caption: one or two sentences on what it shows.
+        alt: the same with its numbers, for readers who cannot see it.
         svg: the figure as SVG.
         png: the figure as PNG.
     """
 
     name: str
+    question: str
     caption: str
+    alt: str
     svg: str
     png: bytes
 
     @property
     def inline(self) -> str:
         """The SVG as part of the page: it fills its column and has the colour of the page's text."""
-        return inline_svg(self.svg, self.caption)
+        return inline_svg(self.svg, self.alt)
 
 
-def inline_svg(svg: str, caption: str) -> str:
-    """Turn an SVG file into an element of a page, without size, and with `caption` for screen readers."""
-    text = svg[svg.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for attribute in ("height", "width"):
-        text = re.sub(rf'(<svg[^>]*?) {attribute}="[^"]*"', r"\1", text)
-    text = text.replace("<svg", f'<svg role="img" aria-label="{html.escape(caption)}"', 1)
-    return text.replace(plots.INK, "currentColor")
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure before it is written: `told` are the numbers that its text adds to the caption."""
+
+    name: str
+    question: str
+    caption: str
+    told: Collection[str]
+    figure: Figure
 
 
-def figures(findings: Findings, setting: str, prefix: str = "") -> list[ReportFigure]:
-    """Draw the figures of one setting.
+def figures(findings: Findings, setting: str, names: Names, prefix: str = "") -> list[ReportFigure]:
+    """Draw the figures of one setting; the first of a question is the picture of its answer.
 
     Args:
         findings: the statistics.
         setting: target with its protocol, one of `findings.settings`.
+        names: short names.
         prefix: start of the files' names.
     """
+    makers = (_improvement, _pairs, _networks, _proxies, _rankings, _correlations, _cost)
     return [
-        ReportFigure(f"{prefix}{name}", caption, plots.svg(figure), plots.png(figure))
-        for name, caption, figure in _figures(findings, setting)
+        ReportFigure(
+            name=f"{prefix}{drawn.name}",
+            question=drawn.question,
+            caption=drawn.caption,
+            alt=" ".join([drawn.caption, *([f"{'; '.join(drawn.told)}."] if drawn.told else [])]),
+            svg=style.svg(drawn.figure),
+            png=style.png(drawn.figure),
+        )
+        for maker in makers
+        for drawn in maker(findings, setting, names)
     ]
 
 
-def best_cells(summary: pd.DataFrame, pools: Collection[str] = ()) -> list[tuple[str, str, str]]:
-    """Draw the best cell of each strategy.
-
-    Args:
-        summary: rows of one setting, as `summarise` returns them.
-        pools: names of the pools of random cells, whose cells come last.
-
-    Returns:
-        For each of the `MAX_CELLS` best strategies its name, and the normal and reduction cell as inline SVG.
-    """
-    drawn = []
-    known = summary.assign(is_random=summary["strategy"].isin(list(pools)))
-    known = known[known["genotype"] != ""].sort_values(
-        ["is_random", "top1"], ascending=[True, False], kind="stable"
+def _improvement(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
+    rows = findings.improvement[findings.improvement["setting"] == setting]
+    known = rows[rows["relative_improvement"].notna()]
+    if known.empty:
+        return
+    few = f", the {intervals.MAX_ROWS} largest of {len(known)}" if len(known) > intervals.MAX_ROWS else ""
+    margins = known["margin_percent"].dropna()
+    band = f" The band is the margin of {findings.options.margin}." if len(margins) else ""
+    baseline = names.text(findings.options.baseline)
+    over = "random cells" if baseline == BASELINE else baseline
+    shown = names.frame(known)
+    told = [
+        f"{names.of(row)} {row['relative_improvement']:+.2f}%"
+        f"{_limits(row['ci_low'], row['ci_high'])}, {row['verdict'].text(findings.options.margin)}"
+        for row in known.sort_values("relative_improvement", ascending=False)
+        .head(MAX_TOLD)
+        .to_dict("records")
+    ]
+    yield Drawn(
+        name="improvement",
+        question=RANDOM,
+        caption=f"Relative improvement over {over}{few}.{band}",
+        told=told,
+        figure=style.styled(intervals.improvement_figure, shown, findings.options),
     )
-    for row in known.drop_duplicates("strategy").head(MAX_CELLS).to_dict("records"):
-        genotype = _read_genotype(row["genotype"])
-        if genotype is not None:
-            place = place_name(row["source"], row["proxy"])
-            name = f"{row['strategy']} on {place}" if place else row["strategy"]
-            normal, reduction = (
-                inline_svg(plots.svg(draw_cell(genotype, kind)), f"{kind} cell of {name}")
-                for kind in ("normal", "reduce")
-            )
-            drawn.append((name, normal, reduction))
-    return drawn
 
 
-def _figures(findings: Findings, setting: str) -> Iterator[tuple[str, str, Figure]]:
-    """Name, caption and drawing of each figure of a setting."""
-    options = findings.options
-    improvement = findings.improvement[findings.improvement["setting"] == setting]
-    if improvement["relative_improvement"].notna().any():
-        shown = f", the {plots.MAX_ROWS} largest of {len(improvement)}"
-        caption = (
-            f"Relative improvement over random cells{shown if len(improvement) > plots.MAX_ROWS else ''}. "
-            f"The band is the margin of {options.margin:g}%."
-            f"{'' if improvement['sufficient'].all() else ' Hollow dots have too few runs.'}"
+def _pairs(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
+    """The pairs of strategies, where there is nothing else that they are compared with."""
+    pairs = compute(findings)
+    if pairs.empty:
+        return
+    rows = pairs[pairs["setting"] == setting].rename(columns={"difference": "estimate"})
+    rows = rows.assign(place=[place_name(*pair) for pair in zip(rows["source"], rows["proxy"], strict=True)])
+    if len(rows):
+        yield Drawn(
+            name="pairs",
+            question=RANDOM,
+            caption=f"Differences between pairs of strategies{_largest(rows)}.",
+            told=_told_pairs(rows, names),
+            figure=style.styled(intervals.difference_figure, names.frame(rows), findings.options, 0.0),
         )
-        yield "improvement", caption, plots.styled(plots.improvement_figure, improvement, options)
-    rankings = [each for each in findings.rankings if str(each.setting) == setting]
-    count = f", for the first {plots.MAX_PANELS} of {len(rankings)} proxies"
-    shown = count if len(rankings) > plots.MAX_PANELS else ""
-    if rankings:
-        caption = f"Probability of each rank by {rankings[0].measure}, from the bootstrap{shown}."
-        yield "ranks", caption, plots.styled(plots.ranking_figure, rankings)
-    if len(rankings) > 1:
-        caption = f"Expected rank on each proxy{shown}."
-        yield "movement", caption, plots.styled(plots.movement_figure, rankings)
+
+
+def _proxies(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
+    effects = findings.two_way
+    if effects.empty:
+        return
+    rows = effects[(effects["setting"] == setting) & (effects["effect"] == "proxy")].assign(place="")
+    margins = findings.improvement.loc[findings.improvement["setting"] == setting, "margin_points"].dropna()
+    margin = float(margins.iloc[0]) if len(margins) else 0.0
+    if len(rows):
+        band = f" The band is the margin, {margin:.2f} points." if margin else ""
+        yield Drawn(
+            name="proxies",
+            question=PROXY,
+            caption=f"Differences between proxies in the mean over strategies{_largest(rows)}.{band}",
+            told=_told_pairs(rows, names),
+            figure=style.styled(intervals.difference_figure, names.frame(rows), findings.options, margin),
+        )
+
+
+def _networks(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
+    """Every network of the comparisons whose finding depends on the tail, and of their baselines."""
+    verdicts = findings.improvement["verdict"]
+    members = [
+        member
+        for member, verdict in zip(findings.comparisons, verdicts, strict=True)
+        if str(member.setting) == setting and verdict is Verdict.TAIL
+    ][: intervals.MAX_ROWS]
+    if not members:
+        return
+    baseline = findings.options.baseline or BASELINE
+    arms = [
+        (names.who(member.strategy, member.place), networks(member.rows)["top1"].to_numpy())
+        for member in members
+    ]
+    pools = {tuple(member.pool.index): member.pool for member in members}
+    arms += [
+        (names.text(baseline), networks(pool, is_random=True)["top1"].to_numpy()) for pool in pools.values()
+    ]
+    yield Drawn(
+        name="networks",
+        question=RANDOM,
+        caption="Every network of the comparisons whose finding depends on the tail, as a dot.",
+        told=[f"{name}: {top1.min():.2f} to {top1.max():.2f}%" for name, top1 in arms[:MAX_TOLD]],
+        figure=style.styled(scatter.networks_figure, arms),
+    )
+
+
+def _rankings(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
+    found = [
+        replace(
+            each,
+            place=names.text(each.place),
+            strategies=[names.strategies.get(name, name) for name in each.strategies],
+        )
+        for each in findings.rankings
+        if str(each.setting) == setting
+    ]
+    shown = (
+        f", for the first {rankings.MAX_PANELS} of {len(found)} proxies"
+        if len(found) > rankings.MAX_PANELS
+        else ""
+    )
+    if found:
+        told = [
+            f"{each.place + ': ' if each.place else ''}{each.strategies[0]} is first with "
+            f"{100 * each.probabilities[0, 0]:.0f}%"
+            for each in found[:MAX_TOLD]
+        ]
+        yield Drawn(
+            name="ranks",
+            question=PROXY,
+            caption=f"Probability of each rank by {found[0].measure}{shown}.",
+            told=told,
+            figure=style.styled(rankings.ranking_figure, found),
+        )
+    if len(found) > 1:
+        yield Drawn(
+            name="movement",
+            question=PROXY,
+            caption=f"Expected rank on each proxy{shown}.",
+            told=[f"first on {each.place}: {each.strategies[0]}" for each in found[:MAX_TOLD]],
+            figure=style.styled(rankings.movement_figure, found),
+        )
     for result in findings.critical_differences:
         if str(result.setting) == setting:
-            caption = (
-                f"Critical differences: mean ranks over {result.blocks} matched proxy draws. A bar joins "
-                f"strategies that do not differ significantly (Friedman's test: p {p_value(result.p_value)})."
+            result = replace(
+                result, strategies=[names.strategies.get(name, name) for name in result.strategies]
             )
-            figure = plots.styled(plots.critical_difference_figure, result, options)
-            yield "critical_difference", caption, figure
-    correlations = [each for each in findings.correlations if str(each.setting) == setting]
-    for number, correlation in enumerate(correlations, start=1):
-        caption = "Accuracy on the source against accuracy on the target, one dot per cell."
-        yield f"correlation_{number}", caption, plots.styled(plots.correlation_figure, correlation)
-    cost = findings.cost[findings.cost["setting"] == setting]
-    if len(cost):
-        caption = "Search cost against accuracy on the target. Filled dots are on the Pareto front."
-        yield "cost", caption, plots.styled(plots.cost_figure, cost)
+            yield Drawn(
+                name="critical_difference",
+                question=PROXY,
+                caption=(
+                    f"Critical differences: mean ranks over {result.blocks} matched proxy draws. A bar joins "
+                    "strategies that do not differ significantly (Friedman's test: p "
+                    f"{p_value(result.p_value)})."
+                ),
+                told=[
+                    f"{name} {rank:.2f}"
+                    for name, rank in zip(result.strategies, result.mean_ranks, strict=True)
+                ],
+                figure=style.styled(rankings.critical_difference_figure, result, findings.options),
+            )
 
 
-def _read_genotype(text: str) -> Genotype | None:
-    """The genotype in the text; None for a cell of another search space, which has no drawing."""
-    try:
-        if "Genotype(" in text:
-            return Genotype.from_text(text)
-        value = parse_options(text)
-        return Genotype.from_dict(value) if value is not None else None
-    except (UserError, RecursionError):
-        return None
+def _correlations(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
+    found = [each for each in findings.correlations if str(each.setting) == setting]
+    telling = sorted(enumerate(found, start=1), key=lambda each: -each[1].cells["strategy"].nunique())
+    for number, result in telling:
+        shown = replace(result, cells=names.frame(result.cells))
+        told = [
+            f"{name} {value:.2f}{_limits(low, high)}"
+            for name, (value, low, high) in result.coefficients.items()
+        ]
+        yield Drawn(
+            name=f"correlation_{number}",
+            question=ALIKE,
+            caption="Accuracy on the source against accuracy on the target, one dot per cell.",
+            told=told,
+            figure=style.styled(scatter.correlation_figure, shown),
+        )
+
+
+def _cost(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
+    rows = findings.cost[findings.cost["setting"] == setting] if len(findings.cost) else findings.cost
+    if len(rows):
+        front = rows[rows["on_front"]].sort_values("search_seconds")
+        yield Drawn(
+            name="cost",
+            question="",
+            caption="Search cost against accuracy on the target. Filled dots are on the Pareto front.",
+            told=[f"{names.of(row)} {row['top1']:.2f}%" for row in front.head(MAX_TOLD).to_dict("records")],
+            figure=style.styled(scatter.cost_figure, names.frame(rows)),
+        )
+
+
+def _largest(rows: pd.DataFrame) -> str:
+    count = int(rows["estimate"].notna().sum())
+    return f", the {intervals.MAX_PAIRS} largest of {count}" if count > intervals.MAX_PAIRS else ""
+
+
+def _told_pairs(rows: pd.DataFrame, names: Names) -> list[str]:
+    largest = rows.loc[rows["estimate"].abs().sort_values(ascending=False).index].head(MAX_TOLD)
+    return [
+        f"{names.text(row['a'])} − {names.text(row['b'])}: {row['estimate']:+.2f} points"
+        f"{_limits(row['ci_low'], row['ci_high'])}"
+        for row in largest.to_dict("records")
+    ]
+
+
+def _limits(low: float, high: float) -> str:
+    return f" ({low:.2f} to {high:.2f})" if pd.notna(low) else ""

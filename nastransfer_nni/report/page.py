@@ -14,20 +14,22 @@ import pandas as pd
 
 from nastransfer_nni.base.files import replacing, write_json, write_text
 from nastransfer_nni.report.checklist import checklist
-from nastransfer_nni.report.figures import ReportFigure, best_cells, figures
-from nastransfer_nni.report.limitations import limitations
+from nastransfer_nni.report.headline import headline
+from nastransfer_nni.report.limitations import EARLY, limitations
+from nastransfer_nni.report.names import names_of
+from nastransfer_nni.report.sections import section
 from nastransfer_nni.report.statistics import csv_file
 from nastransfer_nni.report.statistics.answers import by_question
 from nastransfer_nni.report.statistics.fields import clean
 from nastransfer_nni.report.statistics.findings import Findings
-from nastransfer_nni.report.statistics.improvement import random_pools
 from nastransfer_nni.report.tables import ReportTable, improvement
 from nastransfer_nni.report.tables.text import latex, markdown, markdown_code, markdown_text
 from search_spaces.errors import UserError
 
+PAGE = "index.html"
 FILES = (
     "provenance.json",
-    "index.html",
+    PAGE,
     "report.md",
     "results.csv",
     "relative_improvement.csv",
@@ -48,46 +50,14 @@ class TableSource:
         missing: in words, how many runs are missing from it.
         provenance: content of provenance.json: `input`, name of the file or folder; `sha256` of a file;
             `report`, command, time, commit and versions of the report; `runs`, the same for each run.
+        is_unfinished: whether it is a look at a study that is not complete and has planned no looks.
     """
 
     path: Path
     notes: Sequence[str]
     missing: str
     provenance: dict[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShownTable:
-    """A table of one setting, as it is shown.
-
-    Attributes:
-        name: name of its files, without extension.
-        title: heading above the table.
-        frame: the table as text.
-        note: explanation below the table; may be empty.
-    """
-
-    name: str
-    title: str
-    frame: pd.DataFrame
-    note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """One setting on the page.
-
-    Attributes:
-        title: target with its protocol.
-        tables: tables of the setting.
-        figures: figures of the setting.
-        cells: name, normal cell and reduction cell (inline SVG) of the best cells.
-    """
-
-    title: str
-    tables: list[ShownTable]
-    figures: list[ReportFigure]
-    cells: list[tuple[str, str, str]]
+    is_unfinished: bool = False
 
 
 def require_usable(out: Path, source: Path) -> None:
@@ -135,13 +105,18 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
         UserError: the folder cannot be written.
     """
     computed = [(table, table.compute(findings)) for table in tables]
-    sections = [_section(findings, setting, computed) for setting in findings.settings]
+    names = names_of(findings)
+    sections = [section(findings, setting, names, computed) for setting in findings.settings]
     content = {
         "title": clean(source.path.name),
         "overview": overview(findings, source),
-        "questions": by_question(findings.answers),
+        "early": EARLY if source.is_unfinished else "",
+        "names": names,
         "sections": sections,
-        "limitations": [*limitations(findings), *source.notes],
+        "limitations": [
+            *limitations(findings, names, is_unfinished=source.is_unfinished),
+            *source.notes,
+        ],
         "checks": checklist(findings, source.provenance["runs"]),
         "options": findings.options,
         "provenance": source.provenance,
@@ -149,22 +124,24 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
         "row_count": len(findings.table),
         "markdown": lambda frame: Raw(markdown(frame)),
         "code": lambda text: Raw(markdown_code(text)),
+        "raw": Raw,
+        "image": lambda figure: Raw(f"![{markdown_text(figure.alt)}](figures/{figure.name}.svg)"),
     }
-    page = out / "index.html"
+    page = out / PAGE
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
         write_json(out / "provenance.json", source.provenance)  # first: it marks the folder as a report's
         _write_csv(findings.table, out / "results.csv")
         for table, frame in computed:
-            if table.csv:
+            if table.csv and len(frame.columns):
                 columns = list(table.csv_columns or frame.columns)
                 _write_csv(frame[columns], out / table.csv, float_format="%.6g")
-        for section in sections:
-            for shown in section.tables:
+        for part in sections:
+            for shown in part.all_tables:
                 write_text(out / "tables" / f"{shown.name}.md", markdown(shown.frame))
                 write_text(out / "tables" / f"{shown.name}.tex", latex(shown.frame))
-            for figure in section.figures:
+            for figure in part.all_figures:
                 write_text(out / "figures" / f"{figure.name}.svg", figure.svg)
                 with replacing(out / "figures" / f"{figure.name}.png") as scratch:
                     scratch.write_bytes(figure.png)
@@ -184,45 +161,18 @@ def overview(findings: Findings, source: TableSource) -> str:
 
 
 def console_summary(findings: Findings) -> str:
-    """The relative improvements and the answers, as the command prints them."""
-    lines = []
+    """The headlines, relative improvements and answers, as the command prints them."""
+    names = names_of(findings)
+    computed = improvement.compute(findings)
+    lines = [headline(findings, setting, names) for setting in findings.settings]
     for setting in findings.settings:
-        rows = findings.improvement[findings.improvement["setting"] == setting]
-        text = improvement.text(rows, findings.options)
-        lines += [setting, text.to_string(index=False), ""]
+        rows = computed[computed["setting"] == setting]
+        text = improvement.text(names.frame(rows), findings.options)
+        lines += ["", setting, text.to_string(index=False)]
     for question, answers in by_question(findings.answers):
-        lines.append(question)
-        lines += [f"  {each.setting}: {each.verdict}. {each.sentence}" for each in answers]
+        lines += ["", question]
+        lines += [f"  {each.setting}: {each.verdict}. {names.text(each.sentence)}" for each in answers]
     return "\n".join(lines)
-
-
-def _section(
-    findings: Findings, setting: str, computed: Sequence[tuple[ReportTable, pd.DataFrame]]
-) -> Section:
-    settings = findings.settings
-    prefix = f"{settings.index(setting) + 1}_" if len(settings) > 1 else ""
-    shown = []
-    for table, frame in computed:
-        rows = frame[frame["setting"] == setting] if len(frame) else frame
-        if len(rows):
-            text = table.text(rows, findings.options)
-            shown.append(
-                ShownTable(
-                    name=f"{prefix}{table.name}",
-                    title=table.title,
-                    frame=text,
-                    note=table.note(list(text.columns), findings.options) if table.note else "",
-                )
-            )
-    return Section(
-        title=setting,
-        tables=shown,
-        figures=figures(findings, setting, prefix),
-        cells=best_cells(
-            findings.summary[findings.summary["setting"] == setting],
-            {name for name, _ in random_pools(findings.comparisons)},
-        ),
-    )
 
 
 def _links(table: pd.DataFrame, source: Path, out: Path) -> list[tuple[str, str]]:

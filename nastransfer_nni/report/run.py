@@ -7,28 +7,62 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
+import pandas as pd
+
+import strategies
 from nastransfer_nni.base import provenance
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.report import collect, page
 from nastransfer_nni.report.config import ReportConfig
 from nastransfer_nni.report.run_provenance import provenance_of
-from nastransfer_nni.report.statistics import reading
+from nastransfer_nni.report.statistics import baseline, column_names, reading
 from nastransfer_nni.report.statistics.fields import clean
 from nastransfer_nni.report.statistics.findings import Findings
+from nastransfer_nni.report.statistics.forms import ReadOptions
+from nastransfer_nni.report.statistics.looks import Looks
+from nastransfer_nni.report.statistics.margin import Margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.table import parse_options
+from nastransfer_nni.report.study_plan import StudyPlan
 from nastransfer_nni.report.tables import TABLES, ReportTable
+from search_spaces.errors import UserError
 
 PACKAGES = ("nastransfer-nni", "numpy", "scipy", "pandas", "statsmodels", "matplotlib")
 """Packages whose versions a report depends on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a report is made from.
+
+    Attributes:
+        rows: results table.
+        notes: sentences on what was left out of it.
+        meaning: in short, what it was taken for.
+        missing: in words, how many runs are missing.
+        runs: provenance of each run.
+        plan: what the study fixed before it ran; None for a file and for other folders.
+        is_complete: whether every transfer of that plan is finished.
+    """
+
+    rows: pd.DataFrame
+    notes: list[str]
+    meaning: list[str]
+    missing: str
+    runs: dict[str, dict[str, Any]]
+    plan: StudyPlan | None = None
+    is_complete: bool = True
+
+
 def report(config: ReportConfig, tables: Sequence[ReportTable] = TABLES) -> Path:
-    """Read the results, compute the statistics, write the report and print its summary.
+    """Read the results, say how they were understood, compute the statistics and write the report.
 
     Args:
-        config: options of the report.
+        config: options of the report; with `dry_run` nothing is written.
         tables: tables that the report shows, in order.
 
     Returns:
@@ -37,30 +71,88 @@ def report(config: ReportConfig, tables: Sequence[ReportTable] = TABLES) -> Path
     Raises:
         UserError: the input is no results table, or the report cannot be written.
     """
-    path, out = Path(config.input).expanduser(), Path(config.out).expanduser()
-    page.require_usable(out, path)
+    path, out = expanded(config.input), expanded(config.out)
+    if not config.dry_run:
+        page.require_usable(out, path)
+    read = _of_folder(path) if path.is_dir() else _of_file(path, config)
+    options = _options(config, read)
+    meaning = "; ".join([*read.meaning, baseline.describe(read.rows, options.baseline)])
+    print(_printable(" ".join([f"{clean(path.name)}: {meaning}.", *read.notes])))
+    if config.dry_run:
+        return out / page.PAGE
     origin = {"input": clean(path.name), "report": _provenance(config)}
-    if path.is_dir():
-        rows, notes, runs, missing = collect.collect(path)
-        missing = f"left out: {missing}" if missing else "no run is unfinished or damaged"
-    else:
-        rows, notes = reading.read(path)
-        runs = provenance_of(path)
-        no_top1 = [note for note in notes if note.startswith(reading.NO_TOP1)]
-        missing = no_top1[0].lower().rstrip(".") if no_top1 else "every row has a result"
+    if path.is_file():
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    options = AnalysisOptions(
-        margin=config.margin,
+    findings = Findings(read.rows, options)
+    source = page.TableSource(
+        path=path,
+        notes=[f"The input was understood as: {meaning}.", *read.notes],
+        missing=read.missing,
+        provenance=origin | {"runs": read.runs},
+        is_unfinished=not read.is_complete and options.looks is None,
+    )
+    written = page.write(findings, out, source, tables)
+    for line in (page.overview(findings, source), "", page.console_summary(findings), str(written)):
+        print(_printable(line))
+    return written
+
+
+def _of_folder(path: Path) -> Input:
+    found = collect.collect(path)
+    missing = f"left out: {found.missing}" if found.missing else "no run is unfinished or damaged"
+    return Input(
+        rows=found.rows,
+        notes=found.notes,
+        meaning=[f"{len(found.rows)} finished transfers"],
+        missing=missing,
+        runs=found.provenance,
+        plan=found.plan,
+        is_complete=found.is_complete,
+    )
+
+
+def _of_file(path: Path, config: ReportConfig) -> Input:
+    try:
+        columns = column_names.parse(config.columns)
+    except UserError as error:
+        raise UserError(f"--columns: {error}") from None
+    read = reading.understand(
+        path, ReadOptions(columns=columns, metric=config.metric, unit=config.unit, target=config.target)
+    )
+    no_top1 = [note for note in read.notes if note.startswith(reading.NO_TOP1)]
+    return Input(
+        rows=read.rows.assign(strategy_options=_upgraded(read.rows)),
+        notes=read.notes,
+        meaning=read.meaning,
+        missing=no_top1[0].lower().rstrip(".") if no_top1 else "every row has a result",
+        runs=provenance_of(path),
+    )
+
+
+def _upgraded(rows: pd.DataFrame) -> list[str]:
+    """The options of each row's strategy, as version 0.1 called them, by their names of today."""
+    known: dict[tuple[str, str], str] = {}
+    for strategy, text in rows[["strategy", "strategy_options"]].drop_duplicates().itertuples(index=False):
+        options = parse_options(text)
+        today = strategies.upgrade_options(strategy, options) if options else options
+        known[strategy, text] = reading.canonical(today) if today and today != options else text
+    return [known[key] for key in zip(rows["strategy"], rows["strategy_options"], strict=True)]
+
+
+def _options(config: ReportConfig, read: Input) -> AnalysisOptions:
+    """How the table is analysed: what the study fixed before it ran holds where no option says otherwise."""
+    plan = read.plan
+    margin = config.margin or (plan.margin if plan else "")
+    looks = Looks(plan.looks, plan.units, plan.random_units) if plan and plan.looks else None
+    return AnalysisOptions(
+        margin=Margin.parse(margin) if margin else AnalysisOptions.margin,
         replicates=config.replicates,
         seed=config.seed,
         confidence=config.confidence,
+        primary=cast(Literal["mean", "probability"], plan.primary) if plan else "mean",
+        looks=looks,
+        baseline=baseline.find_baseline(read.rows, config.baseline),
     )
-    findings = Findings(rows, options)
-    source = page.TableSource(path=path, notes=notes, missing=missing, provenance=origin | {"runs": runs})
-    written = page.write(findings, out, source, tables)
-    for line in (*notes, page.overview(findings, source), "", page.console_summary(findings), str(written)):
-        print(_printable(line))
-    return written
 
 
 def _provenance(config: ReportConfig) -> dict[str, Any]:
@@ -82,7 +174,7 @@ def _command(config: ReportConfig) -> str:
 
 def _relative(name: str) -> str:
     """The path from the working directory, in a form that no command takes for a flag or a number."""
-    path = os.path.relpath(Path(name).expanduser())
+    path = os.path.relpath(expanded(name))
     return path if path[0].isalpha() or path.startswith("..") else f"./{path}"
 
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from nastransfer_nni.architecture.file import Architecture, from_dict
+from nastransfer_nni.base.reading import parse_json, parse_yaml, read_object, read_text
 from nastransfer_nni.tracking import directory
 from search_spaces.errors import UserError
 
 SEARCH, COMMAND = "search", "transfer"
 METRICS = ("top1", "top5", "params", "mult_adds", "parameter_free_share", "train_seconds")
 SETTING = ("target", "protocol", "protocol_hash", "train_seed")
-FOUND_BY = ("strategy", "source", "proxy", "proxy_seed", "search_score", "source_top1", "search_seconds")
+FOUND_BY = (
+    "strategy",
+    "source",
+    "proxy",
+    "proxy_seed",
+    "proxy_fingerprint",
+    "search_score",
+    "source_top1",
+    "search_seconds",
+)
 MARKS = ("status.json", "summary.json", "metrics.jsonl", "architecture.json")
 """Files beside a config.yaml by which a run is known even if that is damaged."""
 
@@ -44,8 +51,8 @@ def read_config(path: Path) -> dict[str, Any]:
         DamagedError: it is no run's config.yaml, but other files say that there was a run.
     """
     try:
-        config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, RecursionError, ValueError):  # ValueError of PyYAML: a date 2024-02-31
+        config = parse_yaml(read_text(path / "config.yaml"))
+    except UserError:
         config = None
     if isinstance(config, dict) and config.get("command") in (SEARCH, COMMAND):
         return config
@@ -107,16 +114,7 @@ def _is_journal(path: Path) -> bool:
     if not path.exists():
         return True
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return all(isinstance(json.loads(line), dict) for line in lines if line.strip())
-    except (OSError, ValueError, RecursionError):  # of the json module and of decoding
+        lines = read_text(path).splitlines()
+        return all(isinstance(parse_json(line), dict) for line in lines if line.strip())
+    except UserError:
         return False
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None if the file is missing or holds something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # of the json module and of decoding
-        return None
-    return value if isinstance(value, dict) else None

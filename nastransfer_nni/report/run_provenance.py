@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nastransfer_nni.architecture.file import Architecture
-from nastransfer_nni.report.run_files import read_object
+from nastransfer_nni.base.reading import read_object
 from nastransfer_nni.report.statistics.fields import clean
 from search_spaces.errors import UserError
 

@@ -56,7 +56,7 @@ def test_finished_transfers_below_a_folder_become_rows(tmp_path):
     for name, command in (("search", "search"), ("hydra", "{}")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.yaml").write_text(f"command: {command}\n")
-    rows, notes, provenance, missing = collect.collect(tmp_path)
+    rows, notes, provenance, missing, *_ = collect.collect(tmp_path)
     assert missing == "1 search interrupted, 1 transfer failed"
     assert notes == [f"Runs left out because they are not finished: {missing}."]
     assert rows["run"].tolist() == ["a/one", "a/two"]
@@ -98,7 +98,6 @@ LONG_NUMBER = '{"status": %s}' % ("9" * 5000)
         ("status.json", LONG_NUMBER),
         ("config.yaml", ""),
         ("config.yaml", "command: ["),
-        ("config.yaml", "command: transfer\nat: 2024-02-31\n"),
         ("config.yaml", "[" * 10_000),
         ("config.yaml", "\xff"),
         ("config.yaml", None),
@@ -113,7 +112,7 @@ def test_a_damaged_run_is_named_and_left_out(tmp_path, file, content):
         (damaged / file).unlink()
     else:
         (damaged / file).write_text(content, encoding="latin-1")
-    rows, notes, provenance, missing = collect.collect(tmp_path)
+    rows, notes, provenance, missing, *_ = collect.collect(tmp_path)
     assert rows["run"].tolist() == list(provenance) == ["good"]
     assert missing == "1 damaged"
     assert len(notes) == 1
@@ -180,8 +179,8 @@ def test_no_damage_of_many_ends_the_report_of_others(data):
 
 def test_a_run_whose_options_are_damaged_is_called_by_its_folder(tmp_path):
     write_run(tmp_path, "odd")
-    (tmp_path / "odd" / "config.yaml").write_text("command: transfer\noptions: &a [*a]\nversions: 3\n")
-    rows, _, provenance, missing = collect.collect(tmp_path)
+    (tmp_path / "odd" / "config.yaml").write_text("command: transfer\noptions: [1]\nversions: 3\n")
+    rows, _, provenance, missing, *_ = collect.collect(tmp_path)
     assert rows["strategy"].tolist() == ["odd"]
     assert provenance == {"odd": {"fingerprints": []}}
     assert missing == ""
@@ -195,7 +194,7 @@ def test_cells_of_one_name_are_different_strategies_and_no_file_is_the_random_ba
         config = {"command": "transfer", "options": {"arch": f"/home/someone/{files[name]}"}}
         (folder / "config.yaml").write_text(json.dumps(config))
         Architecture(zoo()[cell].genotype, name).write(folder / "architecture.json")
-    rows, notes, _, _ = collect.collect(tmp_path)
+    rows, notes, *_ = collect.collect(tmp_path)
     assert rows["strategy"].tolist() == ["genotype"] * 3 + ["random"]
     options = dict(zip(rows["run"], rows["strategy_options"], strict=True))
     assert options["a"] == options["c"] != options["b"]
@@ -203,10 +202,14 @@ def test_cells_of_one_name_are_different_strategies_and_no_file_is_the_random_ba
     assert notes == ["Different cells have the name genotype, random; the option cell tells them apart."]
 
 
-def test_the_same_run_twice_is_refused_by_the_names_of_its_folders(tmp_path):
+def test_a_copied_run_counts_once_and_one_with_another_result_is_refused(tmp_path):
     for name in ("one", "copy"):
         write_run(tmp_path, name, found_by=FOUND_BY)
-    with pytest.raises(UserError, match="runs copy and one are the same run"):
+    rows, notes, *_ = collect.collect(tmp_path)
+    assert rows["run"].tolist() == ["copy"]
+    assert notes == ["Rows left out because they list a run again: 1."]
+    write_run(tmp_path, "other", found_by=FOUND_BY, top1=80.0)
+    with pytest.raises(UserError, match=r"runs copy and other are the same run .* with different results"):
         collect.collect(tmp_path)
 
 
@@ -290,3 +293,40 @@ def test_trainings_under_two_protocols_are_not_pooled():
         ("cifar10", "r", "darts", "cifar10", 0, 0, 80.0),
     )
     assert collect._source_top1(frame).isna().all()
+
+
+PLAN = {
+    "format": "nastransfer-study",
+    "version": 1,
+    "margin": "0.5%",
+    "primary": "mean",
+    "looks": [],
+    "units": 3,
+    "random_units": 8,
+    "jobs": [
+        {"name": "a", "kind": "search", "folder": "searches/a"},
+        {"name": "b", "kind": "transfer", "folder": "transfers/b"},
+        {"name": "c", "kind": "transfer", "folder": "transfers/c"},
+    ],
+}
+
+
+def test_jobs_of_a_study_that_never_started_are_missing(tmp_path):
+    write_run(tmp_path, "transfers/b")
+    (tmp_path / "study.json").write_text(json.dumps(PLAN))
+    found = collect.collect(tmp_path)
+    assert found.missing == "1 search never started, 1 transfer never started"
+    assert not found.is_complete
+    assert found.plan.margin == "0.5%"
+    write_run(tmp_path, "transfers/c", train_seed=1)
+    assert collect.collect(tmp_path).is_complete
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"format": "nastransfer-study"}', '{"format": "nastransfer-study", "jobs": 3}']
+)
+def test_a_damaged_plan_of_a_study_is_refused(tmp_path, content):
+    write_run(tmp_path, "transfers/b")
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(UserError, match=r"study.json is .*`study run` on the study's file writes it again"):
+        collect.collect(tmp_path)

@@ -3,7 +3,9 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from nastransfer_nni.report.plots import cost_figure, improvement_figure, styled, svg
+from nastransfer_nni.report.plots.intervals import improvement_figure
+from nastransfer_nni.report.plots.scatter import cost_figure
+from nastransfer_nni.report.plots.style import styled, svg
 from nastransfer_nni.report.statistics.improvement import Verdict
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 
@@ -24,15 +26,16 @@ def test_every_dot_is_on_the_line_of_its_strategy():
             "ci_low": number - 0.5,
             "ci_high": number + 0.5,
             "verdict": Verdict.BETTER,
+            "margin_percent": 0.5,
         }
         for number, (proxy, strategy) in enumerate(cells)
     )
-    axes = improvement_figure(rows, AnalysisOptions()).axes[0]
+    axes = styled(improvement_figure, rows, AnalysisOptions()).axes[0]
     heads = {text.get_text().removeprefix("cifar10 / "): text.get_position()[1] for text in axes.texts}
     names = dict(zip(axes.get_yticks(), (label.get_text() for label in axes.get_yticklabels()), strict=True))
     seen = {}
     for line in axes.lines:
-        if line.get_marker() == "o" and len(line.get_xdata()):  # the legend has dots without data
+        if line.get_marker() == "^" and len(line.get_xdata()):  # the legend has dots without data
             value, place = line.get_xdata()[0], line.get_ydata()[0]
             proxy = max((y, head) for head, y in heads.items() if y < place)[1]
             seen[proxy, names[place]] = value

@@ -61,6 +61,13 @@ def refused(capsys, *arguments):
         ("good.csv --margin 0", "--margin"),
         ("good.csv --margin 100", "--margin"),
         ("good.csv --margin nan", "--margin"),
+        ("good.csv --margin 2se", "--margin: write it as 0.5% or 0.5sd"),
+        ("good.csv --columns strategy", "--columns: write pairs such as"),
+        ("good.csv --columns top2=a", "--columns: unknown column of a results table 'top2'"),
+        ("good.csv --columns top1=b", "good.csv: unknown column 'b'"),
+        ("good.csv --baseline rando", "unknown strategy 'rando' (did you mean 'random'?)"),
+        ("good.csv --metric acc", "good.csv: the table has no column that names a metric"),
+        ("good.csv --unit percents", "--unit"),
         ("good.csv --confidence 95", "--confidence"),
         ("good.csv --replicates 10", "--replicates"),
         ("good.csv --replicates 1e9", "--replicates"),
@@ -94,7 +101,7 @@ def test_the_command_prints_findings_and_the_page(folder):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "+1.11" in done.stdout
-    assert "insufficient: too few runs" in done.stdout
+    assert "cannot be tested" in done.stdout
     assert done.stdout.splitlines()[-1] == "report/index.html"
     assert (
         "python -m nastransfer_nni.report good.csv --replicates 1000"
@@ -111,7 +118,7 @@ def test_a_screen_that_knows_ascii_only_gets_the_summary_too(folder):
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
     assert r"\u03b2" in done.stdout
-    assert "p beyond +-0.5%" in done.stdout
+    assert "p beyond +-0.5sd" in done.stdout
     assert "β" in (folder / "report" / "report.md").read_text(encoding="utf-8")
 
 
@@ -138,7 +145,7 @@ def test_the_recorded_command_makes_the_report_again_without_paths_of_the_machin
 def test_every_option_is_documented():
     text = (ROOT / "docs" / "report.md").read_text()
     for name in ReportConfig.model_fields:
-        assert name == "input" or f"`--{name}`" in text
+        assert name == "input" or f"`--{name.replace('_', '-')}`" in text
 
 
 def test_only_run_reads_the_command_line_the_clock_and_git():

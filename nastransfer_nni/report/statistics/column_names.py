@@ -21,7 +21,7 @@ _PARTS = ("test", "", "final", "eval", "val", "valid", "validation")
 
 
 def _measured(names: Iterable[str]) -> tuple[str, ...]:
-    """The names with each part of the data before or behind them, in the order in which they are preferred."""
+    """The names with each part of the data before and behind them, in the order of preference."""
     pairs = product(_PARTS, names)
     return tuple(dict.fromkeys(form for part, name in pairs for form in _forms(part, name)))
 

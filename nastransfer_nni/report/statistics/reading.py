@@ -72,7 +72,9 @@ def understand(path: Path, options: ReadOptions) -> Reading:
     try:
         raw, notes = csv_file.read(path, find, (*NUMBERS, ERROR, VALUE), (*PERCENT, ERROR))
         form = full_form(raw, options)
-        is_own = tuple(raw.columns) == COLUMNS  # a report has written it, in percent
+        is_own = set(COLUMNS) - {"proxy_fingerprint"} <= set(
+            raw.columns
+        )  # a report has written it, in percent
         table, more, unit = _checked(form, options.unit, may_be_fractions=not is_own)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

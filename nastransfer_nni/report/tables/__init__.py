@@ -3,15 +3,18 @@
 To add one, write a module with a `ReportTable` and add it to `TABLES`.
 """
 
-from nastransfer_nni.report.tables import correlation, cost, improvement, rankings, results
+from nastransfer_nni.report.tables import correlation, cost, improvement, pairs, rankings, results
 from nastransfer_nni.report.tables.base import ReportTable
 
 __all__ = ["TABLES", "ReportTable"]
 
 TABLES: tuple[ReportTable, ...] = (
     improvement.TABLE,
-    results.TABLE,
+    improvement.EVIDENCE,
+    pairs.TABLE,
+    pairs.EFFECTS,
     rankings.TABLE,
     correlation.TABLE,
+    results.TABLE,
     cost.TABLE,
 )

@@ -22,6 +22,7 @@ class ReportTable:
             belongs to; a section without rows has no such table.
         text: turns the rows of one setting into the text that readers see: a frame of strings whose column
             names are the headings.
+        question: the question that the table helps to answer, one of `statistics.answers`; empty for none.
         csv: path of the CSV file in the report's folder; empty for no CSV file.
         csv_columns: columns of the CSV file, in order; empty for all that `compute` returns.
         note: returns the explanation below the table, given the columns that it shows; None for no
@@ -32,6 +33,7 @@ class ReportTable:
     title: str
     compute: Callable[[Findings], pd.DataFrame]
     text: Callable[[pd.DataFrame, AnalysisOptions], pd.DataFrame]
+    question: str = ""
     csv: str = ""
     csv_columns: tuple[str, ...] = ()
     note: Callable[[Collection[str], AnalysisOptions], str] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -26,18 +27,19 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
             "Search": map(duration, rows["search_seconds"]),
             "Search images": numbers(rows["search_samples"], "{:,.0f}"),
             "Training": map(duration, rows["train_seconds"]),
-            "Runs": map(_runs, rows.to_dict("records")),
+            "Searches, trainings, cells": map(_runs, rows.to_dict("records")),
         }
     )
 
 
 def _runs(row: dict[Any, Any]) -> str:
-    parts = [str(row["n"])]
-    if row["searches"] != row["n"]:
-        parts.append(f"{row['searches']} searches")
-    if row["proxy_draws"] > 1:
-        parts.append(f"{row['proxy_draws']} proxy draws")
-    return ", ".join(parts) + ("" if row["sufficient"] else ": too few")
+    counts = [str(row[name]) for name in ("searches", "n", "cells")]
+    draws = f"; {row['proxy_draws']} proxy draws" if row["proxy_draws"] > 1 else ""
+    return ", ".join(counts) + draws
+
+
+def _note(columns: Collection[str], options: AnalysisOptions) -> str:
+    return "The last column counts searches, separately trained networks and distinct cells."
 
 
 TABLE = ReportTable(
@@ -46,4 +48,5 @@ TABLE = ReportTable(
     compute=lambda findings: findings.summary,
     text=text,
     csv="tables/summary.csv",
+    note=_note,
 )

@@ -1,0 +1,116 @@
+"""Short names of strategies and proxies: the page shows options once, in a legend."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from nastransfer_nni.report.statistics.findings import Findings
+from nastransfer_nni.report.statistics.table import BASELINE, is_baseline, place_name
+
+MAX_LENGTH = 26
+"""Letters that a short name may have with an option in it."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a report calls the strategies and proxies of its table.
+
+    Attributes:
+        strategies: short name of each strategy by its full name, which has its options.
+        places: short name of each proxy by its full name, which has its source.
+        source: the source of all proxies, where their short names lack it; else empty.
+    """
+
+    strategies: Mapping[str, str]
+    places: Mapping[str, str]
+    source: str
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Short name and options of each strategy whose short name lacks some."""
+        options = {name: name.partition(" (")[2].removesuffix(")") for name in self.strategies}
+        return [
+            (short, options[name])
+            for name, short in self.strategies.items()
+            if short != name and not short.endswith(f" {options[name]}")
+        ]
+
+    def text(self, text: str) -> str:
+        """The text with all full names replaced by the short ones."""
+        pairs = {**self.strategies, **self.places}
+        changed = sorted((name for name, short in pairs.items() if name != short), key=len, reverse=True)
+        if not changed:
+            return text
+        pattern = "|".join(map(re.escape, changed))
+        return re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda found: pairs[found[0]], text)
+
+    def who(self, strategy: str, place: str) -> str:
+        """A strategy and what it was run on, in short."""
+        short = self.strategies.get(strategy, strategy)
+        return f"{short} on {self.places.get(place, place)}" if place else short
+
+    def of(self, row: Mapping[Any, Any]) -> str:
+        """The strategy of a row and what it was run on, in short."""
+        return self.who(str(row["strategy"]), place_name(row.get("source", ""), row.get("proxy", "")))
+
+    def frame(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows with short names in every column of names."""
+        kinds: tuple[tuple[Mapping[str, str], tuple[str, ...]], ...] = (
+            (self.strategies, ("strategy", "a", "b")),
+            (self.places, ("place", "proxy_a", "proxy_b", "a", "b")),
+        )
+        shown = rows.copy()
+        for known, columns in kinds:
+            for column in (name for name in columns if name in shown.columns):
+                shown[column] = [known.get(value, value) for value in shown[column]]
+        if "source" not in shown.columns and "proxy" in shown.columns:  # the source is part of the name
+            shown["proxy"] = [self.places.get(value, value) for value in shown["proxy"]]
+        elif self.source and "proxy" in shown.columns:
+            shown["source"] = ""
+        if "swaps" in shown.columns:
+            shown["swaps"] = [[self.text(swap) for swap in swaps] for swaps in shown["swaps"]]
+        return shown
+
+
+def names_of(findings: Findings) -> Names:
+    """The short names of a report.
+
+    A strategy loses its options where no other strategy has its name, and keeps one that tells it apart where
+    that is short; others are numbered. A proxy loses its source where all proxies have the same.
+    """
+    full = list(dict.fromkeys(comparison.strategy for comparison in findings.comparisons))
+    searched = findings.table[~is_baseline(findings.table)]
+    sources = {source for source in searched["source"] if source}
+    has_proxies = bool((searched["proxy"] != "").all()) and len(searched) > 0
+    source = sources.pop() if len(sources) == 1 and has_proxies else ""
+    pairs = searched[["source", "proxy"]].drop_duplicates().itertuples(index=False)
+    places = {place_name(*pair): pair[1] if source else place_name(*pair) for pair in pairs}
+    return Names(strategies=_short(dict.fromkeys([*full, BASELINE])), places=places, source=source)
+
+
+def _short(full: Iterable[str]) -> dict[str, str]:
+    groups: dict[str, list[str]] = {}
+    for name in full:
+        groups.setdefault(name.partition(" (")[0], []).append(name)
+    short = {}
+    for base, members in groups.items():
+        options = {name: name.partition(" (")[2].removesuffix(")").split(", ") for name in members}
+        for number, name in enumerate(members, start=1):
+            others = {option for other in members if other != name for option in options[other]}
+            own = [f"{base} {option}" for option in options[name] if option and option not in others]
+            fitting = sorted((text for text in own if len(text) <= MAX_LENGTH), key=_telling)
+            if len(members) == 1 or name == base:
+                short[name] = base
+            else:
+                short[name] = fitting[0] if fitting else f"{base} {number}"
+    return short if len({*short.values()}) == len(short) else {name: name for name in short}
+
+
+def _telling(text: str) -> tuple[bool, int]:
+    """How little an option tells: a word more than a number, a short one more than a long one."""
+    return any(letter.isdigit() for letter in text.rpartition("=")[2][:1]), len(text)
