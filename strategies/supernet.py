@@ -275,6 +275,11 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         seconds = time.perf_counter() - start_time
         with torch.no_grad():
             snapshot = self.derive(epoch)
+        if math.isnan(snapshot.metrics.get("loss", 0.0)):  # the last step of the epoch has spoilt the weights
+            raise UserError(
+                f"the supernet's outputs are not numbers after epoch {epoch}: the search has diverged; "
+                "try a lower learning rate"
+            )
         result.genotype, result.score = snapshot.genotype, snapshot.metrics["top1"]
         result.seconds += time.perf_counter() - start_time
         result.epochs = epoch + 1

@@ -8,6 +8,7 @@ killed at any moment resumes bit for bit.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -194,6 +195,11 @@ class _Loop:
             channels_last=self.compute.channels_last,
             after_batch=self._stop_if_interrupted,
         )
+        if math.isnan(metrics.loss):  # the last step of the epoch has spoilt the weights
+            raise TrainingDiverged(
+                f"the network's outputs are not numbers after epoch {progress.epoch}; the last checkpoint is "
+                "from before; try a lower --lr or --clip-grad"
+            )
         seconds = time.perf_counter() - start_time - train_seconds
         self.observer.epoch_done(
             progress.epoch,

@@ -268,6 +268,14 @@ def test_a_loss_that_is_not_finite_names_its_images_and_keeps_the_checkpoint(pho
     assert all(value.isfinite().all() for value in state["state_dict"].values())
 
 
+def test_outputs_that_are_not_numbers_end_the_training(small_target, tmp_path):
+    """One step with a finite loss can spoil the weights, which only the evaluation shows."""
+    options = protocol(epochs=1, batch_size=30, lr=1e30, clip_grad=0)
+    with pytest.raises(TrainingDiverged, match="not numbers after epoch 0"):
+        train_once(options, small_target, tmp_path)
+    assert not (tmp_path / "last.pt").exists()
+
+
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("bce", [False, True])
 def test_the_loss_is_the_one_of_the_recipe(mixed, bce, small_target):
