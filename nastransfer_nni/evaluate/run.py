@@ -19,8 +19,9 @@ from nastransfer_nni.evaluate.config import EvaluateConfig
 from nastransfer_nni.models import saved
 from nastransfer_nni.models.saved import Trained
 from nastransfer_nni.training import evaluation
+from nastransfer_nni.training.loaders import evaluation_batches
 from nastransfer_nni.training.recipes import Recipe
-from nastransfer_nni.training.target import aligned, evaluation_batches, normalized, part_to_evaluate
+from nastransfer_nni.training.target import aligned, normalized, part_to_evaluate
 from search_spaces.errors import UserError
 
 

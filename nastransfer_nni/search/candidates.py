@@ -19,7 +19,7 @@ from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches, split_images
 from nastransfer_nni.training.loop import TrainingDiverged, train
 from nastransfer_nni.training.observer import Observer, Result
-from nastransfer_nni.training.target import Loaders
+from nastransfer_nni.training.loaders import Loaders
 from search_spaces import Genotype
 from search_spaces.nni_api import nni
 from strategies.multitrial import CandidateEvaluator

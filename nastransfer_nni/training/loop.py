@@ -26,11 +26,11 @@ from nastransfer_nni.data import hashing
 from nastransfer_nni.data.decoding_loader import seed_everything
 from nastransfer_nni.training.checkpoints import Checkpoints
 from nastransfer_nni.training.evaluation import evaluate
+from nastransfer_nni.training.loaders import Loaders
 from nastransfer_nni.training.objective import ModelWithLoss, mixup
 from nastransfer_nni.training.observer import Observer, Result
 from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.training.state import TrainingState
-from nastransfer_nni.training.target import Loaders
 from search_spaces.errors import UserError, unknown
 
 CHECK_STEPS = 20

@@ -9,7 +9,8 @@ import torch
 
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.models.saved import Trained
-from nastransfer_nni.training.target import Target, crops
+from nastransfer_nni.training.loaders import crops
+from nastransfer_nni.training.target import Target
 from nastransfer_nni.transfer.config import TransferConfig
 from search_spaces import sizes
 from search_spaces.errors import UserError

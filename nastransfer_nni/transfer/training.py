@@ -14,10 +14,11 @@ from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.training.checkpoints import Checkpoints
+from nastransfer_nni.training.loaders import loaders, share_of_batch
 from nastransfer_nni.training.loop import ComputeOptions, train
 from nastransfer_nni.training.objective import optimizer
 from nastransfer_nni.training.observer import Result
-from nastransfer_nni.training.target import Target, loaders, open_target, share_of_batch
+from nastransfer_nni.training.target import Target, open_target
 from nastransfer_nni.transfer.config import RECIPE_OPTIONS, TransferConfig
 from nastransfer_nni.transfer.network import auxiliary_note, build, card, fitting_width, measures
 from nastransfer_nni.transfer.recorder import Recorder

@@ -10,9 +10,10 @@ from torch import nn
 
 from nastransfer_nni.base.distributed import distributed_context
 from nastransfer_nni.training.checkpoints import Checkpoints
+from nastransfer_nni.training.loaders import loaders
 from nastransfer_nni.training.loop import train
 from nastransfer_nni.training.observer import Observer
-from nastransfer_nni.training.target import Target, loaders
+from nastransfer_nni.training.target import Target
 from tests.training.conftest import image_set, network, protocol
 
 

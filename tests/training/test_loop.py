@@ -9,11 +9,11 @@ from torch import nn
 from nastransfer_nni.base import torch_io as store
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.training.checkpoints import Checkpoints
+from nastransfer_nni.training.loaders import Loaders, loaders
 from nastransfer_nni.training.loop import ComputeOptions, TrainingDiverged, train
 from nastransfer_nni.training.objective import ModelWithLoss
 from nastransfer_nni.training.observer import Observer
 from nastransfer_nni.training.state import TrainingState
-from nastransfer_nni.training.target import Loaders, loaders
 from search_spaces.errors import UserError
 from tests.training.conftest import network, protocol
 

@@ -9,8 +9,9 @@ from PIL import Image
 
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.data import sources
+from nastransfer_nni.training.loaders import loaders
 from nastransfer_nni.training.loop import train
-from nastransfer_nni.training.target import loaders, normalized, open_target
+from nastransfer_nni.training.target import normalized, open_target
 from search_spaces.errors import UserError
 from tests.training.conftest import network, protocol
 
