@@ -39,18 +39,16 @@ def refuse_lookalikes(name: str, classes: Sequence[str]) -> None:
         classes: the names.
 
     Raises:
-        UserError: a name is empty or is not UTF-8, or two names differ only in blanks around them or in the
-            Unicode form of a letter.
+        UserError: a name is empty, is not UTF-8 or has control characters, or two names differ only in
+            blanks around them or in the Unicode form of a letter.
     """
     seen: dict[str, str] = {}
     for text in classes:
         look = unicodedata.normalize("NFC", text).strip()
         if not look:
             raise UserError(f"{name} has a class without a name")
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UserError(f"{name}: the name of the class {text!r} is not UTF-8") from None
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
+            raise UserError(f"{name}: the name of the class {text!a} is not UTF-8 or has control characters")
         if other := seen.get(look):
             raise UserError(
                 f"{name}: the classes {other!a} and {text!a} look alike; merge them, or rename one"

@@ -162,6 +162,10 @@ def test_names_of_any_bytes_are_read_but_make_no_class(tmp_path):
     write_images(tmp_path, "caf\udce9/0.png")
     with pytest.raises(UserError, match="is not UTF-8"):
         load(tmp_path)
+    write_images(tmp_path / "lines", "a/0.png", "b\nc/0.png")
+    with pytest.raises(UserError, match="control characters") as error:
+        load(tmp_path / "lines")
+    assert "\n" not in str(error.value)
 
 
 def test_a_file_that_cannot_be_opened_is_an_unreadable_image(tmp_path):
