@@ -61,6 +61,7 @@ def answer(
     improvement: pd.DataFrame,
     effects: pd.DataFrame,
     movements: pd.DataFrame,
+    pairs: pd.DataFrame,
     options: AnalysisOptions,
 ) -> list[Answer]:
     """Answer every question in every setting.
@@ -70,6 +71,7 @@ def answer(
         improvement: their table, as `relative_improvement` returns it.
         effects: main effects and interaction, as `pairs.two_way` returns them.
         movements: agreement of the rankings, as `ranking.movements` returns it.
+        pairs: every two strategies on one proxy, as `pairs.pairwise` returns them.
         options: how the table is analysed.
 
     Returns:
@@ -83,14 +85,14 @@ def answer(
     answers = []
     for setting, members in groupby(comparisons, key=lambda member: member.setting):
         name, group = str(setting), list(members)
-        rows, own, moved = (
+        rows, own, moved, paired = (
             frame[frame["setting"] == name] if len(frame) else frame
-            for frame in (improvement, effects, movements)
+            for frame in (improvement, effects, movements, pairs)
         )
         for question, (verdict, sentence, numbers) in (
             (PROXY, _proxy(group, own, moved, options)),
             (ALIKE, _alike(group, options)),
-            (RANDOM, _random(rows, options)),
+            (RANDOM, _random(rows, paired, options)),
         ):
             answers.append(
                 Answer(question=question, setting=name, verdict=verdict, sentence=sentence, numbers=numbers)
@@ -241,13 +243,13 @@ def _gap(a: Arm, b: Arm, ratio: float) -> Estimate:
     return difference(a, b, shares_draws=True, ratio=ratio)
 
 
-def _random(rows: pd.DataFrame, options: AnalysisOptions) -> Found:
+def _random(rows: pd.DataFrame, pairs: pd.DataFrame, options: AnalysisOptions) -> Found:
     """Whether searched cells are better than random ones, from the table of relative improvements."""
     compared = rows[rows["sufficient"]]
     baseline = "random cells" if options.baseline in ("", BASELINE) else options.baseline
     if compared.empty:
         if not (rows["n_random"] > 0).any():
-            return UNDECIDED, f"The table has no {baseline} to compare with.", {}
+            return UNDECIDED, f"The table has no {baseline} to compare with{_differing(pairs)}.", {}
         return UNDECIDED, f"No comparison can be tested: {rows['reason'].iloc[0]}.", {}
     counts = {verdict: int((compared["verdict"] == verdict).sum()) for verdict in Verdict}
     others = ", ".join(
@@ -273,6 +275,22 @@ def _random(rows: pd.DataFrame, options: AnalysisOptions) -> Found:
         f"({_interval(best['ci_low'], best['ci_high'])}, corrected p {_p(best['p_holm'])})."
     )
     return verdict, sentence, numbers | {"best": best.to_dict()}
+
+
+def _differing(pairs: pd.DataFrame) -> str:
+    """How many strategies differ from each other, as the end of a sentence; empty without pairs."""
+    known = pairs[pairs["p_holm"].notna()] if len(pairs) else pairs
+    if known.empty:
+        return ""
+    row = known.iloc[int(known["difference"].abs().argmax())]
+    better, worse = (row["a"], row["b"]) if row["difference"] > 0 else (row["b"], row["a"])
+    place = place_name(row["source"], row["proxy"])
+    found = int((~known["verdict"].isin(["undecided", "equivalent"])).sum())
+    return (
+        f"; {found} of {_count(len(known), 'pair')} of strategies differ significantly, and the largest "
+        f"difference is {abs(row['difference']):.2f} points of top-1, of {better} over {worse}"
+        f"{f' on {place}' if place else ''} (corrected p {_p(row['p_holm'])})"
+    )
 
 
 def _pair(row: Any) -> str:

@@ -94,4 +94,6 @@ class Findings:
     @cached_property
     def answers(self) -> list[Answer]:
         """The answers to the three questions in each setting."""
-        return answer(self.comparisons, self.improvement, self.two_way, self.movements, self.options)
+        return answer(
+            self.comparisons, self.improvement, self.two_way, self.movements, self.pairs, self.options
+        )

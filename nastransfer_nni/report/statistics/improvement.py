@@ -101,7 +101,9 @@ def relative_improvement(comparisons: list[Comparison], options: AnalysisOptions
     for _, family in frame[frame["sufficient"]].groupby("setting", sort=False):
         points = detectable(family["se"].to_numpy(), family["df"].to_numpy(), options.alpha / len(family))
         frame.loc[family.index, "detectable_points"] = points
-    frame["detectable"] = 100 * frame["detectable_points"] / frame["random_mean"]
+    frame["detectable"] = (
+        100 * frame["detectable_points"] / frame["random_mean"].where(frame["random_mean"] > 0)
+    )
     return _with_verdicts(frame.drop(columns="se"), comparisons, options)
 
 
@@ -119,6 +121,7 @@ def _row(comparison: Comparison, options: AnalysisOptions) -> dict[str, Any]:
     gap, margin = comparison.difference, comparison.margin
     low, high = comparison.interval(options.confidence)
     difference_low, difference_high = gap.interval(options.confidence)
+    random_mean = comparison.random.mean if comparison.random else NAN
     second = None if reason else superiority(comparison.rows, comparison.pool, options)
     return {
         "setting": str(comparison.setting),
@@ -138,7 +141,7 @@ def _row(comparison: Comparison, options: AnalysisOptions) -> dict[str, Any]:
         "p_value": NAN if reason else float(gap.p_value()),
         "p_equivalent": NAN if reason else margin.p_equivalent(comparison.gap),
         "margin_points": margin.points.mean,
-        "margin_percent": 100 * margin.points.mean / comparison.random.mean if comparison.random else NAN,
+        "margin_percent": 100 * margin.points.mean / random_mean if random_mean > 0 else NAN,
         "margin_se": margin.points.se,
         "equivalence": margin.reason,
         "tail": _tail(comparison),

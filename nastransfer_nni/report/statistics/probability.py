@@ -120,8 +120,8 @@ def permutation_p(searched: list[Floats], random: list[Floats], options: Analysi
         random: the same for the random cells.
         options: number of permutations and their seed.
     """
-    few = searched if len(searched) <= len(random) else random
-    units = [*few, *(random if few is searched else searched)]
+    few, many = sorted((_sorted(searched), _sorted(random)), key=len)
+    units = [*few, *many]
     wins = _pairs(units)
     observed = _studentized(wins, np.arange(len(few))[None])[0]
     count, size = len(units), len(few)
@@ -138,6 +138,11 @@ def permutation_p(searched: list[Floats], random: list[Floats], options: Analysi
     )
     above, below = int((t >= observed - ROUNDING).sum()), int((t <= observed + ROUNDING).sum())
     return min(1.0, 2 * (min(above, below) + extra) / (len(t) + extra))
+
+
+def _sorted(clusters: list[Floats]) -> list[Floats]:
+    """The clusters and their values in an order that does not depend on that of the rows."""
+    return sorted((np.sort(values) for values in clusters), key=lambda values: values.tolist())
 
 
 def _shares(values: Floats, others: Floats) -> Floats:
