@@ -91,7 +91,9 @@ def _improvement(findings: Findings, setting: str, names: Names) -> Iterator[Dra
         return
     few = f", the {intervals.MAX_ROWS} largest of {len(known)}" if len(known) > intervals.MAX_ROWS else ""
     margins = known["margin_percent"].dropna()
-    band = f" The band is the margin of {findings.options.margin}." if len(margins) else ""
+    band = (
+        f" The band is the margin of {findings.options.margin}, {margins.max():.2f}%." if len(margins) else ""
+    )
     baseline = names.text(findings.options.baseline)
     over = "random cells" if baseline == BASELINE else baseline
     shown = names.frame(known)
@@ -189,6 +191,8 @@ def _rankings(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]
         if len(found) > rankings.MAX_PANELS
         else ""
     )
+    most = max((len(each.strategies) for each in found), default=0)
+    few = f", the best {rankings.MAX_STRATEGIES} of {most}" if most > rankings.MAX_STRATEGIES else ""
     if found:
         told = [
             f"{each.place + ': ' if each.place else ''}{each.strategies[0]} is first with "
@@ -197,8 +201,8 @@ def _rankings(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]
         ]
         yield Drawn(
             name="ranks",
-            question=PROXY,
-            caption=f"Probability of each rank by {found[0].measure}{shown}.",
+            question=PROXY if len(found) > 1 else "",
+            caption=f"Probability of each rank by {found[0].measure}{shown}{few}.",
             told=told,
             figure=style.styled(rankings.ranking_figure, found),
         )

@@ -48,9 +48,9 @@ def _against_baseline(best: dict[Any, Any], baseline: str, findings: Findings, n
     change = f"{best['relative_improvement']:+.1f}%"
     known = pd.notna(best["ci_low"])
     interval = f" ({_interval(best['ci_low'], best['ci_high'])})" if known else ""
+    name = "Random" if baseline == BASELINE else names.text(baseline)
     return (
-        f"{_capital(names.text(baseline))} {best['random_mean']:.1f}% ({cells}). Best searched: "
-        f"{names.of(best)}, "
+        f"{name} {best['random_mean']:.1f}% ({cells}). Best searched: {names.of(best)}, "
         f"{best['mean']:.1f}%, {change}{interval}, {decision(best, findings)}."
     )
 
@@ -88,7 +88,3 @@ def _interval(low: float, high: float) -> str:
     """An interval in one decimal, or in two where one would show nothing."""
     form = "{:.1f} to {:.1f}" if max(abs(low), abs(high)) >= 0.2 else "{:.2f} to {:.2f}"
     return form.format(low, high)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -137,7 +137,7 @@ def _proxy(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names)
     own = effects[effects["setting"] == answer.setting] if len(effects) else effects
     known = own[(own["effect"] == "proxy") & own["p_value"].notna()] if len(own) else own
     if known.empty:
-        return [answer.sentence], ["nastransfer"]
+        return [answer.sentence], []
     crossed = own[(own["effect"] == "interaction") & own["p_value"].notna()]
     sentences = [
         "The proxies were compared by the mean top-1 over the strategies that were run on all of them, as "
@@ -171,7 +171,7 @@ def _proxy(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names)
 def _alike(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names) -> Written:
     numbers = answer.numbers
     if not numbers:
-        return [answer.sentence], ["nastransfer"]
+        return [answer.sentence], []
     sentences = [
         f"Two strategies are alike on the source if two one-sided tests show their mean accuracies there to "
         f"differ by less than {findings.options.margin}; whether they differ on the target is then tested "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.collections import PolyCollection
@@ -25,11 +26,13 @@ from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.ranking import CriticalDifference, Ranking
 
 MAX_PANELS = 8
+MAX_STRATEGIES = 12
+"""Strategies whose ranks are told apart."""
 
 
 def ranking_figure(rankings: Sequence[Ranking]) -> Figure:
-    """Plot the probabilities of ranks, one panel for each of the first `MAX_PANELS` proxies."""
-    shown = rankings[:MAX_PANELS]
+    """Plot the probabilities of the first ranks, one panel for each of the first `MAX_PANELS` proxies."""
+    shown = [_first(ranking) for ranking in rankings[:MAX_PANELS]]
     sizes = [len(ranking.strategies) for ranking in shown]
     row = max(0.26, pitch([name for ranking in shown for name in ranking.strategies]))
     figure = Figure(figsize=(WIDTH, 0.45 + sum(row * size + 0.62 for size in sizes)), layout="constrained")
@@ -57,6 +60,15 @@ def ranking_figure(rankings: Sequence[Ranking]) -> Figure:
             axes.set_title(ranking.place + ("" if ranking.sufficient else " (too few runs to test)"))
     panels[-1].set_xlabel("rank; probability in %")
     return figure
+
+
+def _first(ranking: Ranking) -> Ranking:
+    """The `MAX_STRATEGIES` best strategies and ranks of a ranking."""
+    return replace(
+        ranking,
+        strategies=ranking.strategies[:MAX_STRATEGIES],
+        probabilities=ranking.probabilities[:MAX_STRATEGIES, :MAX_STRATEGIES],
+    )
 
 
 def movement_figure(rankings: Sequence[Ranking]) -> Figure:

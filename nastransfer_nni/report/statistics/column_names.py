@@ -50,7 +50,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "protocol": ("training_protocol", "recipe"),
     "source": ("source_dataset", "search_dataset", "proxy_dataset"),
     "proxy": ("proxy_name", "subset"),
-    "proxy_seed": ("proxy_draw", "subset_seed"),
+    "proxy_seed": ("proxy_draw", "draw", "subset_seed"),
     "search_seed": ("seed", "run_id", "trial", "repetition", "repeat", "rep", "replicate"),
     "train_seed": ("training_seed", "retrain_seed", "evaluation_seed", "eval_seed"),
     "genotype": ("architecture", "arch", "arch_str", "cell"),
