@@ -43,6 +43,7 @@ class Source:
         splits: maps our names (train, validation, test) to the Hub's.
         image: column of images; None: the only one that can be meant.
         label: column of labels; None: the only one that can be meant.
+        images: number of images of each of our splits; empty: not known before the set is opened.
         classes: number of classes; None: not known before the set is opened.
         pixels: (height, width) of every image; None where images differ in size.
         mirrored: whether a mirror image still belongs to its class. It does not for digits; clothes and
@@ -72,6 +73,7 @@ class Source:
     splits: Mapping[str, str] = field(default_factory=dict, hash=False)
     image: str | None = None
     label: str | None = None
+    images: Mapping[str, int] = field(default_factory=dict, hash=False)
     classes: int | None = None
     pixels: tuple[int, int] | None = None
     mirrored: bool = True
@@ -109,6 +111,7 @@ SOURCES: Mapping[str, Source] = {
         Source(
             "digits",
             splits=_TRAIN_TEST,
+            images={"train": 1_437, "test": 360},
             classes=10,
             pixels=(8, 8),
             mirrored=False,
@@ -120,6 +123,7 @@ SOURCES: Mapping[str, Source] = {
             "fashion_mnist",
             hub="zalando-datasets/fashion_mnist",
             splits=_TRAIN_TEST,
+            images={"train": 60_000, "test": 10_000},
             classes=10,
             pixels=(28, 28),
             mean=(0.2860, 0.2860, 0.2860),
@@ -129,6 +133,7 @@ SOURCES: Mapping[str, Source] = {
             "cifar10",
             hub="uoft-cs/cifar10",
             splits=_TRAIN_TEST,
+            images={"train": 50_000, "test": 10_000},
             classes=10,
             pixels=(32, 32),
             mean=(0.4914, 0.4822, 0.4465),
@@ -138,6 +143,7 @@ SOURCES: Mapping[str, Source] = {
             "cifar100",
             hub="uoft-cs/cifar100",
             splits=_TRAIN_TEST,
+            images={"train": 50_000, "test": 10_000},
             classes=100,
             pixels=(32, 32),
             mean=(0.5071, 0.4865, 0.4409),
@@ -146,23 +152,38 @@ SOURCES: Mapping[str, Source] = {
         Source(
             "mit67",
             splits=_TRAIN_TEST,
+            images={"train": 5_360, "test": 1_340},
             classes=67,
             instructions="download it from https://web.mit.edu/torralba/www/indoor.html and lay it out as "
             "$NASTRANSFER_DATA/mit67/{train,test}/<class>/<image>.jpg",
         ),
-        Source("flowers102", hub="dpdl-benchmark/oxford_flowers102", splits=_ALL, classes=102),
+        Source(
+            "flowers102",
+            hub="dpdl-benchmark/oxford_flowers102",
+            splits=_ALL,
+            images={"train": 1_020, "validation": 1_020, "test": 6_149},
+            classes=102,
+        ),
         Source(
             "tiny_imagenet",
             hub="zh-plus/tiny-imagenet",
             splits={"train": "train", "validation": "valid"},
+            images={"train": 100_000, "validation": 10_000},
             classes=200,
             pixels=(64, 64),
         ),
-        Source("mini_imagenet", hub="timm/mini-imagenet", splits=_ALL, classes=100),
+        Source(
+            "mini_imagenet",
+            hub="timm/mini-imagenet",
+            splits=_ALL,
+            images={"train": 50_000, "validation": 10_000, "test": 5_000},
+            classes=100,
+        ),
         Source(
             "imagenet1k",
             hub="ILSVRC/imagenet-1k",
             splits={"train": "train", "validation": "validation"},  # the test images carry no labels
+            images={"train": 1_281_167, "validation": 50_000},
             classes=1000,
             gated=True,
             synsets="imagenet-1k",
@@ -172,6 +193,7 @@ SOURCES: Mapping[str, Source] = {
             "imagenet22k",
             hub="timm/imagenet-22k-wds",
             splits={"train": "train", "validation": "validation"},
+            images={"train": 13_673_551, "validation": 472_840},
             classes=21841,
             gated=True,
             synsets="imagenet-22k",

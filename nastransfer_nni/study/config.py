@@ -14,6 +14,9 @@ from nastransfer_nni.study.engines import ENGINES, EngineSettings
 from nastransfer_nni.tracking.run import runs_folder
 from search_spaces.errors import UserError, unknown
 
+DEVIATION = 0.23
+"""Standard deviation of top-1 between runs on CIFAR-10, in points."""
+
 
 class StudyConfig(Config):
     """Options of every study command."""
@@ -32,11 +35,32 @@ class PlanConfig(StudyConfig):
     images_per_second: float | None = Field(
         None, gt=0, description="assumed training speed in images/s, such as a GPU's; None: measured here"
     )
-    deviation: float = Field(
-        0.23,
+    pilot: str | None = Field(
+        None, description="folder of runs or results table that the standard deviations are taken from"
+    )
+    deviation: float | None = Field(
+        None,
         gt=0,
-        description="assumed standard deviation of top1 between runs, in points, for the power analysis; "
-        "0.23 was seen on CIFAR-10",
+        description="assumed standard deviation of top1 between networks of one strategy, in points; None: "
+        f"the pilot's, else {DEVIATION}, which was seen on CIFAR-10",
+    )
+    random_deviation: float | None = Field(
+        None,
+        gt=0,
+        description="standard deviation between random networks; None: the pilot's, else as between others",
+    )
+    draw_deviation: float | None = Field(
+        None, ge=0, description="standard deviation between draws of a proxy; None: the pilot's, else 0"
+    )
+    collapse_rate: float = Field(0.0, ge=0, lt=1, description="assumed share of searches that collapse")
+    collapse_depth: float = Field(
+        1.5, gt=0, description="points by which the network of a collapsed search is worse"
+    )
+    effect: float | None = Field(
+        None,
+        gt=0,
+        description="true difference to random cells, in points, whose power is shown; None: one standard "
+        "deviation of random networks",
     )
     jobs: bool = Field(False, description="list every job")
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from nastransfer_nni.data import loading
-from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import LARGE_PIXELS
-from nastransfer_nni.study.speed import NetworkSize, network_speed, supernet_speed
-from nastransfer_nni.training.target import part_to_evaluate
+from nastransfer_nni.study.overhead import ASSUMED, Overheads, measured
+from nastransfer_nni.study.sizes import SetSizes
+from nastransfer_nni.study.speed import NetworkSize, Speed, network_speed, supernet_speed
 from nastransfer_nni.transfer.config import TransferConfig
 
 FORWARD_SHARE = 1 / 3
-"""Cost of an image that is only scored, relative to one that is trained on: the backward pass costs twice the
-forward pass."""
+"""Cost of an image that is only scored, relative to one that is trained on, where the speed is assumed: the
+backward pass costs twice the forward pass."""
 
 
 @dataclass(frozen=True)
@@ -28,45 +27,49 @@ class JobCost:
         training_images: number of images that are backpropagated.
         scored_images: number of images that pass without a gradient.
         seconds: duration on the machine whose speed was measured or assumed.
+        scoring_seconds: seconds of them in which images are scored.
     """
 
     training_images: int = 0
     scored_images: int = 0
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _SetSize:
-    images: int
-    classes: int
-    img_size: int | None
+    scoring_seconds: float = 0.0
 
 
 class CostModel:
-    """Estimates the cost of searches and transfers; every image set is opened once.
+    """Estimates the cost of searches and transfers.
 
     Args:
         images_per_second: training speed in images/s; None: that of this machine, measured for each kind of
-            job.
+            job, as is what a job takes besides training and scoring.
     """
 
     def __init__(self, images_per_second: float | None = None) -> None:
-        self._images_per_second = images_per_second
-        self._sizes: dict[tuple[str, str], _SetSize] = {}
-        self._evaluated: dict[tuple[str, str, str, float], int] = {}
+        self._assumed: Speed | None = None
+        if images_per_second is not None:
+            self._assumed = Speed(images_per_second, images_per_second / FORWARD_SHARE)
+        self._sizes = SetSizes()
+        self._costs: dict[str, JobCost] = {}
 
     def cost(self, config: SearchConfig | TransferConfig) -> JobCost:
-        """Cost of one job with these options."""
-        if isinstance(config, SearchConfig):
-            return self._search_cost(config)
-        return self._transfer_cost(config)
+        """Cost of one job with these options; random seeds and the cell are taken not to matter."""
+        key = config.model_dump_json(exclude={"seed", "proxy_seed", "arch"})
+        if key not in self._costs:
+            if isinstance(config, SearchConfig):
+                self._costs[key] = self._search_cost(config)
+            else:
+                self._costs[key] = self._transfer_cost(config)
+        return self._costs[key]
+
+    def images_to_evaluate(self, config: TransferConfig) -> int:
+        """Number of images that a transfer evaluates on."""
+        return self._sizes.evaluated(config)
 
     def _transfer_cost(self, config: TransferConfig) -> JobCost:
         recipe = config.recipe
-        target = self._size(config.target, config.train_split)
-        steps = round(target.images * (1 - config.val_share)) // recipe.batch_size  # whole batches only
-        trained = recipe.epochs * steps * recipe.batch_size
-        scored = recipe.epochs * self._images_to_evaluate(config)
+        target = self._sizes.of(config.target, config.train_split)
+        images, evaluated = round(target.images * (1 - config.val_share)), self._sizes.evaluated(config)
+        steps = images // recipe.batch_size  # whole batches only
         img_size = recipe.img_size or target.img_size or LARGE_PIXELS
         network = NetworkSize(
             width=recipe.width,
@@ -75,13 +78,15 @@ class CostModel:
             classes=target.classes,
             img_size=img_size,
             batch_size=recipe.batch_size // recipe.grad_accum_steps,
-            auxiliary=recipe.auxiliary_weight > 0,
         )
-        return self._timed(trained, scored, self._images_per_second or network_speed(network))
+        trained, scored = recipe.epochs * steps * recipe.batch_size, recipe.epochs * evaluated
+        besides = self._overheads.transfer + recipe.epochs * self._overheads.epoch
+        besides += self._overheads.decoding(images + evaluated, trained + scored, img_size)
+        return _timed(trained, scored, self._assumed or network_speed(network, recipe), besides)
 
     def _search_cost(self, config: SearchConfig) -> JobCost:
         options = config.strategy.options
-        source = self._size(config.source, "train")
+        source = self._sizes.of(config.source, "train")
         proxy = config.proxy.size(source.images, source.classes)
         weights, alphas = (
             round(proxy.images * share) for share in (config.weights_share, config.alphas_share)
@@ -90,20 +95,24 @@ class CostModel:
         def training_images(epochs: int) -> int:
             return options.training_images(epochs, weights, alphas, config.batch_size)
 
+        records = epochs = config.epochs
         if config.budget is None:
-            trained = training_images(config.epochs)
-            scored = options.scored_images(config.epochs, config.batch_size, alphas)
+            trained = training_images(epochs)
+            scored = options.scored_images(epochs, config.batch_size, alphas)
         elif options.shares_weights:
-            epochs = bisect_right(range(1, config.budget + 1), config.budget, key=training_images)
+            records = epochs = bisect_right(range(1, config.budget + 1), config.budget, key=training_images)
             trained = training_images(epochs)
             scored = options.scored_images(epochs, config.batch_size, alphas)
         else:
-            candidates = config.budget // (config.epochs * weights)
-            trained = candidates * config.epochs * weights
-            scored = candidates * config.epochs * alphas
-        if not trained:
-            return JobCost()
+            records = config.budget // (epochs * weights)
+            trained = records * epochs * weights
+            scored = records * epochs * alphas
         img_size = config.img_size or _resized_to(config.proxy) or source.img_size or LARGE_PIXELS
+        besides = self._overheads.search
+        if not trained:
+            return JobCost(seconds=besides)
+        besides += records * self._overheads.record
+        besides += self._overheads.decoding(weights + alphas, trained + scored, img_size)
         network = NetworkSize(
             width=config.width,
             layers=config.layers,
@@ -112,35 +121,22 @@ class CostModel:
             img_size=img_size,
             batch_size=config.batch_size,
         )
-        if self._images_per_second is not None:
-            return self._timed(trained, scored, self._images_per_second)
-        probe = options.speed_probe()
-        speed = supernet_speed(probe, network) if options.shares_weights else network_speed(network)
-        return self._timed(trained, scored, speed)
+        return _timed(trained, scored, self._assumed or _search_speed(config, network), besides)
 
-    def _timed(self, trained: int, scored: int, images_per_second: float) -> JobCost:
-        return JobCost(trained, scored, (trained + scored * FORWARD_SHARE) / images_per_second)
+    @property
+    def _overheads(self) -> Overheads:
+        return ASSUMED if self._assumed else measured()
 
-    def _size(self, source: Source, split: str) -> _SetSize:
-        key = (source.text, split)
-        if key not in self._sizes:
-            images = loading.load(source, split)
-            pixels = max(images.pixels) if images.pixels else None
-            self._sizes[key] = _SetSize(len(images), len(images.classes), pixels)
-        return self._sizes[key]
 
-    def _images_to_evaluate(self, config: TransferConfig) -> int:
-        key = (config.target.text, config.val_split, config.train_split, config.val_share)
-        if key not in self._evaluated:
-            images = part_to_evaluate(
-                config.target,
-                split=config.val_split,
-                train_split=config.train_split,
-                share=config.val_share,
-                seed=0,
-            )
-            self._evaluated[key] = len(images)
-        return self._evaluated[key]
+def _search_speed(config: SearchConfig, network: NetworkSize) -> Speed:
+    if config.strategy.options.shares_weights:
+        return supernet_speed(config.strategy.options.speed_probe(), network)
+    return network_speed(network, config.candidate_recipe(network.img_size))
+
+
+def _timed(trained: int, scored: int, speed: Speed, besides: float) -> JobCost:
+    scoring = scored / speed.scoring
+    return JobCost(trained, scored, trained / speed.training + scoring + besides, scoring)
 
 
 def _resized_to(proxy: ProxySpec) -> int | None:

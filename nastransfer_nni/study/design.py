@@ -254,8 +254,16 @@ class Study(Config):
         Raises:
             UserError: an option does not fit.
         """
+        return self.replaced({**self.content, **options})
+
+    def replaced(self, content: Mapping[str, Any]) -> Self:
+        """A study of another content whose relative names are looked up in the same folder.
+
+        Raises:
+            UserError: an option does not fit.
+        """
         with names_from(self._folder):
-            return self.create({**self.content, **options})
+            return self.create(content)
 
     @property
     def content(self) -> dict[str, Any]:

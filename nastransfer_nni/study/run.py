@@ -13,14 +13,18 @@ from search_spaces.errors import UserError
 
 def plan(config: PlanConfig) -> str:
     """The jobs of a study, their cost and the differences that its design can detect, as text."""
-    study = Study.read(config.file)
+    study, root = _opened(config)
     from nastransfer_nni.study.plan import describe  # imports torch, which takes seconds
+    from nastransfer_nni.study.power import Pilot, assumed_spread
 
+    pilot = Pilot.read(config.pilot) if config.pilot else None
     return describe(
         study,
-        config.folder(study),
+        root,
         images_per_second=config.images_per_second,
-        deviation=config.deviation,
+        spread=assumed_spread(config, pilot),
+        pilot=pilot,
+        effect=config.effect,
         list_jobs=config.jobs,
     )
 

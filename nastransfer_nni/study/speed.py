@@ -6,6 +6,7 @@ each other: on a busy machine their speed would be that of the other programs.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,18 +20,34 @@ import torch
 
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment
+from nastransfer_nni.training.loaders import Loaders
+from nastransfer_nni.training.loop import train
+from nastransfer_nni.training.observer import Observer
+from nastransfer_nni.training.recipes import Recipe
 from search_spaces import DartsSpace, Genotype
+from search_spaces.geometry import SMALL_PIXELS
 from strategies import Options
 from strategies.interfaces import Tables
 from strategies.supernet import Schedule, SupernetEvaluator
 
 MAX_BATCH_SIZE = 32
-"""Images per measured step; in larger batches an image takes about as long."""
-MIN_PASSES, MAX_PASSES = 2, 10
-"""Number of measurements, of which the fastest counts: the first one also sets up kernels and memory, and
-other programs may disturb some."""
-MEASURING_SECONDS = 10.0
-"""Time after which `MIN_PASSES` are enough."""
+"""Images per measured step; in larger batches an image of more than `SMALL_PIXELS` takes about as long."""
+MIN_PASSES, MAX_PASSES = 2, 8
+"""Number of measured epochs of one batch, of which the fastest counts: the first one also sets up kernels and
+memory, and other programs may disturb some. Large images take long, so few passes have to do."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Speed of one core.
+
+    Attributes:
+        training: images per second, forward and backward.
+        scoring: images per second, forward only.
+    """
+
+    training: float
+    scoring: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +61,6 @@ class NetworkSize:
         classes: number of classes.
         img_size: height and width of the images in px.
         batch_size: images per step.
-        auxiliary: whether the network has an auxiliary head.
     """
 
     width: int
@@ -53,12 +69,16 @@ class NetworkSize:
     classes: int
     img_size: int
     batch_size: int
-    auxiliary: bool = False
 
     @property
     def measured_batch_size(self) -> int:
-        """Images per measured step."""
-        return min(MAX_BATCH_SIZE, self.batch_size)
+        """Images per measured step; a step on few small images takes as long as one on some more."""
+        return self.batch_size if self.img_size <= SMALL_PIXELS else min(MAX_BATCH_SIZE, self.batch_size)
+
+    @property
+    def passes(self) -> int:
+        """Measured epochs."""
+        return MAX_PASSES if self.img_size <= SMALL_PIXELS else MIN_PASSES
 
 
 @contextmanager
@@ -73,35 +93,40 @@ def _one_core() -> Iterator[None]:
 
 @cache
 @_one_core()
-def network_speed(size: NetworkSize) -> float:
-    """Images per second, forward and backward, of a network with a random cell."""
+def network_speed(size: NetworkSize, recipe: Recipe) -> Speed:
+    """Speed of a network with a random cell, in the training loop of transfers and candidates.
+
+    Args:
+        size: size of the network and of its batches.
+        recipe: how it is trained.
+    """
     network = DartsModel(
         Genotype.random(np.random.default_rng(0)),
         width=size.width,
         layers=size.layers,
         num_classes=size.classes,
         stem=size.stem,
-        auxiliary=size.auxiliary,
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = torch.randn(size.measured_batch_size, 3, size.img_size, size.img_size)
-    images = images.to(memory_format=torch.channels_last)
-    seconds: list[float] = []
-    while len(seconds) < MIN_PASSES or (len(seconds) < MAX_PASSES and sum(seconds) < MEASURING_SECONDS):
-        start_time = time.perf_counter()
-        outputs = network(images)
-        logits = outputs if isinstance(outputs, tuple) else (outputs,)
-        torch.autograd.backward([tensor.sum() for tensor in logits])
-        seconds.append(time.perf_counter() - start_time)
-    return size.measured_batch_size / min(seconds)
+        auxiliary=recipe.auxiliary_weight > 0,
+    )
+    batch = _RandomBatch(size.measured_batch_size, size.classes, size.img_size)
+    changes = {
+        "epochs": size.passes,
+        "warmup_epochs": 0,
+        "batch_size": size.measured_batch_size,
+        "grad_accum_steps": 1,
+    }
+    times = _EpochTimes()
+    train(network, Loaders(batch, batch), recipe.model_copy(update=changes), observer=times)
+    return Speed(size.measured_batch_size / times.training, size.measured_batch_size / times.scoring)
 
 
 @cache
 @_one_core()
-def supernet_speed(options: Options, size: NetworkSize) -> float:
-    """Images per second in the training steps of a search on shared weights.
+def supernet_speed(options: Options, size: NetworkSize) -> Speed:
+    """Speed of a search on shared weights.
 
     Args:
-        options: options of the strategy; its search takes `MIN_PASSES` epochs of one batch.
+        options: options of the strategy; its search takes a few epochs of one batch.
         size: size of the supernet.
     """
     batches = _RandomBatch(size.measured_batch_size, size.classes, size.img_size)
@@ -110,13 +135,16 @@ def supernet_speed(options: Options, size: NetworkSize) -> float:
         weights=batches,
         alphas=batches,
         validation=batches,
-        schedule=Schedule(epochs=MIN_PASSES),
+        schedule=Schedule(epochs=size.passes),
         recorder=recorder,
     )
     space = DartsSpace(size.width, size.layers, size.classes, size.stem)
     with tempfile.TemporaryDirectory() as folder:
         InProcessExperiment(space, evaluator, options.create(), Path(folder)).search()
-    return recorder.images_per_second
+    per_epoch = (
+        options.scored_images(epochs, size.measured_batch_size, size.measured_batch_size) for epochs in (2, 1)
+    )
+    return Speed(recorder.images_per_second, int.__sub__(*per_epoch) / recorder.scoring_seconds)
 
 
 @dataclass
@@ -131,7 +159,10 @@ class _RandomBatch:
     def samples(self) -> int:
         return self.batch_size
 
-    def set_epoch(self, epoch: int) -> None: ...
+    def set_epoch(self, epoch: int, start: int = 0) -> None: ...
+
+    def rows(self, number: int) -> list[int]:
+        return []
 
     def __len__(self) -> int:
         return 1
@@ -142,16 +173,34 @@ class _RandomBatch:
         yield images, torch.randint(self.classes, (self.batch_size,), generator=generator)
 
 
+class _EpochTimes(Observer):
+    """Keeps the seconds of the fastest epoch."""
+
+    training = scoring = math.inf
+
+    def epoch_done(
+        self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
+    ) -> None:
+        self.training = min(self.training, train["seconds"])
+        self.scoring = min(self.scoring, validation["seconds"])
+
+
 class _SpeedRecorder:
-    """Keeps the training speed of the fastest epoch."""
+    """Keeps the training speed of the fastest epoch, and the seconds of the fastest scoring after one."""
 
     images_per_second = 0.0
+    scoring_seconds = math.inf
+    _trained = 0.0
 
     def expect(self, total: int) -> None: ...
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
-        self.images_per_second = max(self.images_per_second, values.get("images_per_second", 0.0))
+        if "images_per_second" in values:
+            self.images_per_second = max(self.images_per_second, values["images_per_second"])
+            scoring = time.perf_counter() - self._trained
+            self.scoring_seconds = min(self.scoring_seconds, scoring)
 
     def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None: ...
 
-    def advance(self, epoch: int, done: int, total: int) -> None: ...
+    def advance(self, epoch: int, done: int, total: int) -> None:
+        self._trained = time.perf_counter()

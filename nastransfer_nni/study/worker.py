@@ -18,11 +18,7 @@ from nastransfer_nni.study.jobs import Job
 from nastransfer_nni.transfer.run import transfer
 from search_spaces.errors import UserError
 
-PRELOADED_MODULES = (
-    "nastransfer_nni.search.experiment",
-    "nastransfer_nni.transfer.training",
-    "nastransfer_nni.study.worker",
-)
+PRELOADED_MODULES = ("nastransfer_nni.study.warm", "nastransfer_nni.study.worker")
 """Modules that the server imports once, before worker processes are forked from it."""
 
 

@@ -24,7 +24,7 @@ GRACE_SECONDS = 30.0
 
 
 @dataclass
-class _Worker:
+class Worker:
     """A job's process, and our end of the pipe that tells it whether we are alive."""
 
     job: Job
@@ -44,11 +44,9 @@ class LocalEngine:
         """Run what is left of the study."""
         variables = thread_variables(settings.concurrency)
         schedule = Schedule(study, root)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(worker.PRELOADED_MODULES))
         # the variables must be set before the fork server imports torch
         with changed_environment(variables), Display(study, schedule) as display:
-            _run_all(context, schedule, display, root, settings.concurrency, variables)
+            _run_all(fork_server(), schedule, display, root, settings.concurrency, variables)
         return study_status(study, root)
 
 
@@ -60,11 +58,11 @@ def _run_all(
     concurrency: int,
     variables: dict[str, str],
 ) -> None:
-    workers: dict[Any, _Worker] = {}
+    workers: dict[Any, Worker] = {}
     try:
         while schedule.pending or workers:
             while len(workers) < concurrency and (job := schedule.take()):
-                started = _start(context, job, root, variables)
+                started = start(context, job, root, variables)
                 workers[started.process.sentinel] = started
             display.show([item.job for item in workers.values()])
             if not workers:
@@ -81,15 +79,23 @@ def _run_all(
         raise
 
 
-def _start(context: Any, job: Job, root: Path, variables: dict[str, str]) -> _Worker:
+def fork_server() -> Any:
+    """The server that worker processes are forked from; it has imported what they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(worker.PRELOADED_MODULES))
+    return context
+
+
+def start(context: Any, job: Job, root: Path, variables: dict[str, str]) -> Worker:
+    """Start a job in a process of its own, forked from `context`."""
     our_end, their_end = context.Pipe()
     process = context.Process(target=worker.work, args=(job, root, variables, their_end), name=job.name)
     process.start()
     their_end.close()
-    return _Worker(job, process, our_end)
+    return Worker(job, process, our_end)
 
 
-def _stop(workers: list[_Worker]) -> None:
+def _stop(workers: list[Worker]) -> None:
     """Interrupt the workers, so that they save their state, and wait for them."""
     for item in workers:
         item.process.terminate()
