@@ -16,7 +16,7 @@ from nastransfer_nni.data import hub, image_folder, labels, library, parts, shar
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.layout import Layout, Part, find
 from nastransfer_nni.data.library import Description
-from nastransfer_nni.data.sources import Source, local_folder
+from nastransfer_nni.data.sources import Source, check, local_folder
 from nastransfer_nni.data.splits import split as stratified_split
 from nastransfer_nni.data.stores.base import IMAGE_SUFFIXES, stamp_of
 from nastransfer_nni.data.stores.memory import MemoryStore
@@ -25,17 +25,18 @@ from search_spaces.errors import UserError
 _log = logging.getLogger(__name__)
 
 
-def load(source: Source, split: str = "train") -> ImageSet:
+def load(source: Source | str, split: str = "train") -> ImageSet:
     """Open one split of an image set.
 
     Args:
-        source: the set, from `sources.check`.
+        source: the set, from `sources.check`, or its name.
         split: train, validation or test, whatever the set itself calls it.
 
     Raises:
         UserError: the set, the split or a column does not exist, or the set can be read in two ways; the
             message says what does exist, or how to get the set.
     """
+    source = check(source) if isinstance(source, str) else source
     folder = local_folder(source)
     if folder is not None:
         images = _from_folder(source, folder, split)

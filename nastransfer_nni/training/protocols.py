@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from nastransfer_nni.data.sources import SOURCES, Source
+from nastransfer_nni.data.sources import SOURCES, Source, local_folder
 from nastransfer_nni.training.recipes import Recipe
 from search_spaces.errors import UserError, unknown
 from search_spaces.geometry import SMALL_PIXELS
@@ -170,12 +170,24 @@ _DEFAULTS = {
 @cache
 def largest_image(source: Source) -> tuple[int, int] | None:
     """(height, width) of the largest of some images of a set; None where they cannot be seen yet."""
+    if source.hub is None and local_folder(source) is None:
+        return None
     from nastransfer_nni.data import loading  # opens the set, which no other option needs
 
     try:
         return loading.load(source, "train").largest_pixels
     except (UserError, OSError):  # training opens the set again, and says what is wrong
         return None
+
+
+def default_changes(source: Source) -> dict[str, Any]:
+    """What a default protocol changes for images that are smaller than those it was published for.
+
+    A square of 16 px blanks most of an image of 16 px, and all of one of 8: it becomes half the image.
+    """
+    pixels = None if source.pixels or source.name in SOURCES else largest_image(source)
+    cutout = PRESETS[default_for(source)].cutout
+    return {"cutout": max(pixels) // 2} if pixels and 2 * cutout > max(pixels) else {}
 
 
 def resolve(name: str, changes: Mapping[str, Any], version: str = "") -> Recipe:

@@ -71,9 +71,10 @@ def open_target(
     if val_share:
         train = train.select(_hold_out(train, val_share, seed)[0])
     train, validation = _fetched(train), _fetched(aligned(validation, train.classes))
-    if len(train.classes) < 2:
+    trained = [name for name, count in train.counts.items() if count]
+    if len(trained) < 2:
         raise UserError(
-            f"{source.text} has one class ({train.classes[0]}), so there is nothing to learn; is it the "
+            f"{source.text} has images of one class ({trained[0]}), so there is nothing to learn; is it the "
             "folder that holds a folder per class?"
         )
     train, validation = normalized(train, recipe), normalized(validation, recipe)
@@ -96,6 +97,8 @@ def open_target(
         _log.warning(
             "%s: %d of %d classes have no images to evaluate on", source.text, missing, len(train.classes)
         )
+    if recipe.cutout >= pixels and not recipe.no_aug:
+        _log.warning("%s: --cutout %d blanks most of an image of %d px", source.text, recipe.cutout, pixels)
     return Target(train, validation, pixels)
 
 

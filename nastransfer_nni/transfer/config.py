@@ -136,7 +136,10 @@ class TransferConfig(_WithRecipe):
     @cached_property
     def recipe(self) -> Recipe:
         """The training protocol with this transfer's changes."""
-        return protocols.resolve(self.protocol or protocols.default_for(self.target), self._changes)
+        if self.protocol:
+            return protocols.resolve(self.protocol, self._changes)
+        changes = {**protocols.default_changes(self.target), **self._changes}
+        return protocols.resolve(protocols.default_for(self.target), changes)
 
     @property
     def _changes(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 from timm.data import ImageDataset, create_transform
 
-from nastransfer_nni.data import loading, sources
+from nastransfer_nni.data import loading
 from nastransfer_nni.evaluate.config import EvaluateConfig
 from nastransfer_nni.evaluate.run import evaluate
 from nastransfer_nni.models import saved
@@ -34,7 +34,7 @@ def digits(tmp_path_factory):
     root = tmp_path_factory.mktemp("digits")
     options = {"epochs": 2, "width": 4, "layers": 3, "batch_size": 64, "device": "cpu"}
     transfer(TransferConfig.create({"arch": "PDARTS", "out": str(root / "run"), **options}))
-    images = loading.load(sources.check("digits"), "test")
+    images = loading.load("digits", "test")
     for row in range(len(images)):
         path = root / "images" / "test" / images.classes[images.labels[row]] / f"{row}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

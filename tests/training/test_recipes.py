@@ -213,6 +213,8 @@ def test_a_set_of_ones_own_gets_the_protocol_of_its_images(sizes, name, tmp_path
     assert default_for(source, version="0.1") == "yang-224"
     chosen = TransferConfig.create({"arch": "DARTS_V2", "target": source})
     assert chosen.recipe.protocol == name
+    assert chosen.recipe.cutout == (8 if sizes == [16] else 16)
+    assert TransferConfig.create({"arch": "DARTS_V2", "target": source, "cutout": 3}).recipe.cutout == 3
 
 
 def test_the_hash_depends_on_the_training_and_not_on_the_name():

@@ -30,7 +30,7 @@ def folders(root, sizes, classes="ab"):
 
 
 def test_a_target_of_one_class_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"has one class \(a\), so there is nothing to learn"):
+    with pytest.raises(UserError, match=r"has images of one class \(a\), so there is nothing to learn"):
         open_target(folders(tmp_path, [8], "a"), protocol())
 
 
