@@ -8,30 +8,14 @@
 Functions have the options of the commands of the same name. Nothing is imported before it is used.
 """
 
-import sys
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
+
+from nastransfer_nni.base import start
 
 __version__ = "0.2.0"
 
-
-def _refuse_namesakes() -> None:
-    """Refuse to go on where a file or folder of the user hides a package that belongs to this one."""
-    for name in ("search_spaces", "strategies"):
-        spec = find_spec(name)
-        places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else [None]
-        found = Path(next((place for place in places if place), "nowhere")).resolve()
-        if Path(__file__).resolve().parent.parent not in found.parents:
-            message = f"{found} hides the package {name} of nastransfer_nni; rename it, or run elsewhere"
-            if sys.argv[0] == "-m" or Path(sys.argv[0]).name == "nastransfer":  # a command, not Python code
-                print(f"error: {message}", file=sys.stderr)
-                sys.exit(2)
-            raise ImportError(message)
-
-
-_refuse_namesakes()
+start.prepare()
 
 _CALLABLE_PACKAGES = ("search", "transfer", "evaluate", "export", "report")
 _LAZY = {

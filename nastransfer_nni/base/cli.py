@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from nastransfer_nni import __version__
+from nastransfer_nni.base import start
 from nastransfer_nni.base.config import Config
 from nastransfer_nni.base.launch import is_first_to_report
 from nastransfer_nni.base.machine_errors import fixable
@@ -66,6 +67,7 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
         if isinstance(stream, io.TextIOWrapper):  # a terminal or file that cannot show every character
             stream.reconfigure(errors="backslashreplace")
     try:
+        start.interrupt_at_signals()
         while not isinstance(command, Command):
             if not arguments or arguments[0] in ("-h", "--help", "help"):
                 print(_overview(program, command))
@@ -85,9 +87,10 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
     except UserError as error:
         _refuse(str(error))
     except KeyboardInterrupt:
+        start.end_at_signals()  # a second one must not show in the clean-up of libraries
         if is_first_to_report():
             print("interrupted; the same command resumes from here", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(start.INTERRUPTED)
     except BrokenPipeError:  # stdout was closed by its reader, for example `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

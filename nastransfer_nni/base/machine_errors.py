@@ -26,6 +26,8 @@ def fixable(error: Exception) -> str | None:
             "this machine has too little memory for these options; a smaller batch size, width or image size "
             "needs less"
         )
+    if isinstance(error, OverflowError):  # sizes and counts that an integer of the libraries does not hold
+        return "one of the numbers among the options, such as a size of images, is too large"
     if isinstance(error, ImportError | AttributeError) and (file := _shadowing_file()):
         return f"{file} hides the module {file.stem} that this command needs; rename it, or run elsewhere"
     return None

@@ -130,13 +130,13 @@ class Run:
                 else:  # again: the run may have appeared before the lock was taken
                     _refuse_other_options(path, command, compared, upgrade)
                 run = cls._prepare(path, command, options, compared)
+                if run.finished is None:
+                    stack.enter_context(run._tracked(made))
             except OSError as error:
                 with contextlib.suppress(OSError):
                     if path in made:  # leave nothing of a run that could not start, for want of room, say
                         directory.remove(path, made)
                 raise UserError(f"cannot write to the folder {path}: {error.strerror or error}") from None
-            if run.finished is None:
-                stack.enter_context(run._tracked(made))
             yield run
 
     @classmethod

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def ended(error, monkeypatch):
         (OSError(errno.ENAMETOOLONG, "File name too long", "a"), "File name too long"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied"),
         (MemoryError(), "too little memory"),
+        (OverflowError("signed integer is greater than maximum"), "too large"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "too little memory"),
     ],
 )  # fmt: skip
@@ -72,3 +74,16 @@ def test_a_file_that_hides_a_module_is_named(name, tmp_path):
 def test_output_that_takes_ascii_only_shows_the_rest_escaped(tmp_path):
     done = run_in(tmp_path, "search", "--source", "Réseau", PYTHONIOENCODING="ascii")
     assert done.returncode == 2 and "R\\xe9seau" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_command_starts_leaves_no_traceback(number):
+    code = f"import sys; sys.argv[0] = '-m'; import nastransfer_nni, os; os.kill(os.getpid(), {int(number)})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_python_code_that_imports_us_keeps_its_signals():
+    code = "import signal, nastransfer_nni; print(signal.getsignal(signal.SIGINT).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "default_int_handler"
