@@ -40,6 +40,11 @@ register("random_ws", "strategies.builtin:RandomWsOptions", "random search with 
 register(
     "evolution", "strategies.builtin:EvolutionOptions", "regularized evolution, or NSGA-Net's, of candidates"
 )
+register(
+    "score",
+    "strategies.scores.options:ScoreOptions",
+    "the best of many cells by scores of untrained networks",
+)
 register("random", "strategies.builtin:RandomOptions", "a uniform draw, or the best of several once trained")
 
 

@@ -146,7 +146,9 @@ class SearchContext:
         )
 
     def units_within_budget(self, images: int, unit: str) -> int | None:
-        """Number of units of `images` backpropagated images each within the budget; None without a budget.
+        """Number of units of `images` backpropagated images each within the budget.
+
+        None without a budget, and for units that backpropagate no image.
 
         Args:
             images: images per unit.
@@ -155,7 +157,7 @@ class SearchContext:
         Raises:
             UserError: the budget is less than one unit.
         """
-        if self.budget is None:
+        if self.budget is None or images == 0:
             return None
         if self.budget < images:
             raise UserError(f"a budget of {self.budget:,} images is less than one {unit} ({images:,} images)")

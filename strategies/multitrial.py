@@ -262,12 +262,12 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
     def _entry(self, index: int, code: Code) -> dict[str, Any]:
         metric = self._metrics.pop(index)
         metrics = metric if isinstance(metric, dict) else {"default": metric}
-        top1 = float(metrics["default"])
-        diverged = bool(metrics.get("diverged")) or not math.isfinite(top1)
+        score = float(metrics["default"])
+        diverged = bool(metrics.get("diverged")) or not math.isfinite(score)
         entry = {
             "candidate": index,
             "sample": self.proposer.coding.sample(code),
-            "top1": top1 if math.isfinite(top1) else -math.inf,
+            self.options.metric: score if math.isfinite(score) else -math.inf,
             "samples": int(metrics.get("samples", self.evaluator.training_images)),
             "seconds": float(metrics.get("seconds", 0.0)),
         }
@@ -276,21 +276,22 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
     def _accept(self, code: Code, entry: dict[str, Any]) -> None:
         """Add the next candidate in order to the history, and report it."""
         assert entry["sample"] == self.proposer.coding.sample(code), "the journal is of another search"
-        self.history.append(Evaluation(code, entry["top1"]))
+        metric = self.options.metric
+        self.history.append(Evaluation(code, entry[metric]))
         result, recorder, context = self.result, self.evaluator.recorder, self.evaluator.context
         number = len(self.history) - 1
         result.training_images += entry["samples"]
         result.seconds += entry["seconds"]
         result.candidates = len(self.history)
         self.set_incumbent()
-        metrics = {"top1": entry["top1"], "best_top1": result.score, "seconds": entry["seconds"]}
+        metrics = {metric: entry[metric], f"best_{metric}": result.score, "seconds": entry["seconds"]}
         if context.mult_adds is not None:
             metrics["mult_adds"] = context.cost(self.proposer.architecture(code))
         if entry.get("diverged"):
             metrics["diverged"] = 1.0
         recorder.log("validation", result.training_images, number, **metrics)
         if result.genotype is not None:
-            recorder.record(number, result.genotype, {}, result.score)
+            recorder.record(number, result.genotype, {}, result.score if metric == "top1" else math.nan)
         recorder.advance(number, 1, 1)
 
     def set_incumbent(self) -> None:

@@ -29,12 +29,14 @@ class Options(BaseModel, ABC):
         renamed: options of version 0.1 with what they are called now.
         search: options of the search that belong to a published method, such as `batch_size`: the search's
             defaults with this strategy.
+        metric: name of what the strategy maximises, in metrics and summaries.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     renamed: ClassVar[Mapping[str, str]] = {}
     search: ClassVar[Mapping[str, Any]] = {}
+    metric: ClassVar[str] = "top1"
 
     @model_validator(mode="after")
     def _numbers_are_computable(self) -> Self:

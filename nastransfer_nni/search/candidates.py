@@ -17,9 +17,9 @@ from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.proxy.choose import resolve
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches, split_images
+from nastransfer_nni.training.loaders import Loaders
 from nastransfer_nni.training.loop import TrainingDiverged, train
 from nastransfer_nni.training.observer import Observer, Result
-from nastransfer_nni.training.loaders import Loaders
 from search_spaces import Genotype
 from search_spaces.nni_api import nni
 from strategies.multitrial import CandidateEvaluator
@@ -83,22 +83,24 @@ class ScratchEvaluator(CandidateEvaluator):
         Raises:
             TrainingDiverged: the loss is not finite.
         """
-        config, size = self.config, image_size(self._images, self.config)
-        torch.manual_seed(config.seed)
-        network = DartsModel(
-            genotype,
-            width=config.width,
-            layers=config.layers,
-            num_classes=len(self._images.classes),
-            stem=config.stem_for(size),
-        )
         return train(
-            network.to(self._processes.device),
+            self.network(genotype).to(self._processes.device),
             self._loaders,
-            config.candidate_recipe(size),
-            seed=config.seed,
+            self.config.candidate_recipe(image_size(self._images, self.config)),
+            seed=self.config.seed,
             processes=self._processes,
             observer=observer,
+        )
+
+    def network(self, genotype: Genotype) -> DartsModel:
+        """The untrained network of a genotype; all start from the seed of the search."""
+        torch.manual_seed(self.config.seed)
+        return DartsModel(
+            genotype,
+            width=self.config.width,
+            layers=self.config.layers,
+            num_classes=len(self._images.classes),
+            stem=self.config.stem_for(image_size(self._images, self.config)),
         )
 
     @cached_property

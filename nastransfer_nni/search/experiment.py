@@ -29,6 +29,7 @@ from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches
 from nastransfer_nni.search.introduction import introduction
 from nastransfer_nni.search.recorder import SearchRecorder
+from nastransfer_nni.search.scoring import ScoreEvaluator
 from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
@@ -40,6 +41,7 @@ from search_spaces.sizes import CellCosts
 from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator
 from strategies.result import SearchResult
+from strategies.scores.options import ScoreOptions
 from strategies.supernet import Schedule, SupernetEvaluator
 
 STATE_FILE = "search.pt"
@@ -146,7 +148,8 @@ def _candidate_evaluator(
     with Tracker(run) as tracker, EpochProgress(_title(config), 1, unit="candidate") as progress:
         done = len(list(context.journal))
         progress.line(introduction(config, run, images, processes, done))
-        evaluator = ScratchEvaluator(config, images, processes)
+        kind = ScoreEvaluator if isinstance(config.strategy.options, ScoreOptions) else ScratchEvaluator
+        evaluator = kind(config, images, processes)
         evaluator.context = context
         evaluator.recorder = SearchRecorder(run, tracker, progress, 0)
         yield evaluator, evaluator.recorder
@@ -179,6 +182,7 @@ def _export(
     """Write the search's result into the run's folder; returns the summary."""
     assert result.genotype is not None
     score = result.score if math.isfinite(result.score) else None  # NaN: nothing was trained
+    metric = config.strategy.options.metric
     found_by = {
         "strategy": config.strategy.name,
         "source": config.source.text,
@@ -206,9 +210,9 @@ def _export(
         epochs=config.epochs,
     )
     share = result.genotype.parameter_free_share
-    tracker.final(**({} if score is None else {"top1": score}), parameter_free_share=share)
+    tracker.final(**({} if score is None else {metric: score}), parameter_free_share=share)
     summary = {
-        "top1": score,
+        metric: score,
         "epochs": result.epochs,
         "candidates": result.candidates,
         "search_seconds": round(result.seconds, 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 
 from nastransfer_nni.architecture import drawing
@@ -55,7 +56,7 @@ class SearchRecorder:
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         """Write the metrics of a split at the end of `epoch`, after `step` steps in all."""
         self.tracker.log(split, step, epoch, **values)
-        shown = [name for name in ("loss", "top1", "best_top1") if name in values]
+        shown = [name for name in ("loss", "top1", "best_top1", "score", "best_score") if name in values]
         self._shown |= {f"{split}_{name}": values[name] for name in shown}
 
     def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
@@ -64,7 +65,7 @@ class SearchRecorder:
             return
         line = {
             "epoch": epoch,
-            "validation_top1": top1,
+            "validation_top1": top1 if math.isfinite(top1) else None,
             "parameter_free_share": genotype.parameter_free_share,
             "genotype": genotype.to_dict(),
             "mixture": mixture,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from strategies.scores.base import Batch, Sees, score
+Batch = tuple[Tensor, Tensor]
 
 
 class _Signs(TorchFunctionMode):
@@ -35,7 +35,6 @@ def _signs(network: nn.Module, images: Tensor) -> list[Tensor]:
     return mode.signs
 
 
-@score("nwot", "log-determinant of the kernel of activation patterns (Mellor et al., ICML 2021)", Sees.IMAGES)
 def nwot(network: nn.Module, batches: Sequence[Batch]) -> float:
     """Mean over batches of log |K|, with K[i, j] the number of ReLUs that images i and j switch alike."""
     values = []
@@ -49,7 +48,6 @@ def nwot(network: nn.Module, batches: Sequence[Batch]) -> float:
     return float(torch.stack(values).mean())
 
 
-@score("swap", "number of distinct sample-wise activation patterns (Peng et al., ICLR 2024)", Sees.IMAGES)
 def swap(network: nn.Module, batches: Sequence[Batch]) -> float:
     """Mean over batches of the number of different columns of signs: a column is one ReLU's, over images."""
     counts = []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from strategies.scores.base import Batch, Sees, score
+Batch = tuple[Tensor, Tensor]
 
 
 def _weights(network: nn.Module) -> list[Tensor]:
@@ -22,7 +22,6 @@ def _gradients(network: nn.Module, weights: Sequence[Tensor], batch: Batch) -> l
     return list(torch.autograd.grad(loss, weights, materialize_grads=True))
 
 
-@score("grad_norm", "norm of the weights' gradients (Abdelfattah et al., ICLR 2021)", Sees.LABELS, True)
 def grad_norm(network: nn.Module, batches: Sequence[Batch]) -> float:
     """Sum over layers of the norm of the gradient, mean over batches."""
     weights = _weights(network)
@@ -30,7 +29,6 @@ def grad_norm(network: nn.Module, batches: Sequence[Batch]) -> float:
     return sum(norms) / len(norms)
 
 
-@score("snip", "sensitivity of the loss to the weights (Lee, Ajanthan, Torr, ICLR 2019)", Sees.LABELS, True)
 def snip(network: nn.Module, batches: Sequence[Batch]) -> float:
     """Sum of |weight * gradient| over all weights, mean over batches."""
     weights = _weights(network)
@@ -41,7 +39,6 @@ def snip(network: nn.Module, batches: Sequence[Batch]) -> float:
     return sum(sums) / len(sums)
 
 
-@score("zico", "mean over deviation of gradients across batches (Li et al., ICLR 2023)", Sees.LABELS, True)
 def zico(network: nn.Module, batches: Sequence[Batch]) -> float:
     """Sum over layers of log sum (mean |gradient| / deviation), both over batches.
 
@@ -63,7 +60,6 @@ def zico(network: nn.Module, batches: Sequence[Batch]) -> float:
     return total
 
 
-@score("jacov", "correlation of the images' Jacobians (Mellor et al., 2020)", Sees.IMAGES, True)
 def jacov(network: nn.Module, batches: Sequence[Batch]) -> float:
     """-sum (log(v + k) + 1 / (v + k)), v the eigenvalues of the correlation of d(sum of logits) / d(image).
 
@@ -81,9 +77,6 @@ def jacov(network: nn.Module, batches: Sequence[Batch]) -> float:
     return sum(values) / len(values)
 
 
-@score(
-    "synflow", "product of absolute weights over all paths (Tanaka et al., NeurIPS 2020)", Sees.NOTHING, True
-)
 def synflow(network: nn.Module, batches: Sequence[Batch]) -> float:
     """The logarithm of sum |weight * gradient|, for absolute weights and an image of ones.
 

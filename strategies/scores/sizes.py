@@ -4,38 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from search_spaces import Genotype
 from search_spaces.errors import UserError
 from search_spaces.sizes import mult_adds, parameters
-from strategies.scores.base import Batch, Sees, score
 
-FAMILIES = ("sep_conv", "dil_conv", "skip_connect", "max_pool", "avg_pool")
+Batches = Sequence[tuple[Tensor, Tensor]]
 
 
-@score("params", "number of parameters", Sees.NOTHING)
-def count_parameters(network: nn.Module, batches: Sequence[Batch]) -> float:
+def count_parameters(network: nn.Module, batches: Batches) -> float:
     """Number of parameters of the scored network."""
-    return float(parameters(network))
+    return parameters(network)
 
 
-@score("mult_adds", "multiply-adds per image", Sees.NOTHING)
-def count_mult_adds(network: nn.Module, batches: Sequence[Batch]) -> float:
+def count_mult_adds(network: nn.Module, batches: Batches) -> float:
     """Multiply-adds of the scored network for one image of the batches' size."""
-    return float(mult_adds(network, batches[0][0].shape[-1]))
+    return mult_adds(network, batches[0][0].shape[-1])
 
 
-def _register_count(family: str) -> None:
-    @score(f"count_{family}", f"number of {family} operations in the normal cell", Sees.NOTHING)
-    def count(network: nn.Module, batches: Sequence[Batch]) -> float:
-        genotype = getattr(network, "genotype", None)
-        if not isinstance(genotype, Genotype):
-            raise UserError(
-                f"count_{family} is a score of cells, and {type(network).__name__} has no genotype"
-            )
-        return float(sum(operation.startswith(family) for operation, _ in genotype.normal))
+def count_sep_conv(network: nn.Module, batches: Batches) -> float:
+    """Number of separable convolutions in the normal cell."""
+    return _count(network, "sep_conv")
 
 
-for _family in FAMILIES:
-    _register_count(_family)
+def count_dil_conv(network: nn.Module, batches: Batches) -> float:
+    """Number of dilated convolutions in the normal cell."""
+    return _count(network, "dil_conv")
+
+
+def count_skip_connect(network: nn.Module, batches: Batches) -> float:
+    """Number of skips in the normal cell."""
+    return _count(network, "skip_connect")
+
+
+def count_max_pool(network: nn.Module, batches: Batches) -> float:
+    """Number of max poolings in the normal cell."""
+    return _count(network, "max_pool")
+
+
+def count_avg_pool(network: nn.Module, batches: Batches) -> float:
+    """Number of average poolings in the normal cell."""
+    return _count(network, "avg_pool")
+
+
+def _count(network: nn.Module, family: str) -> int:
+    genotype = getattr(network, "genotype", None)
+    if not isinstance(genotype, Genotype):
+        raise UserError(f"count_{family} is a score of cells, and {type(network).__name__} has no genotype")
+    return sum(name.startswith(family) for name, _ in genotype.normal)

@@ -32,9 +32,12 @@ class Judge(CandidateEvaluator):
         if call in self.failures:
             raise RuntimeError("out of memory")
         if call in self.diverging:
-            nni.report_final_result({"default": 0.0, "samples": 100, "seconds": 0.0, "diverged": True})
+            result = {"default": 0.0, "samples": 100, "seconds": 0.0, "diverged": True}
+            nni.report_final_result(result | {"scores": {"nwot": 0.0, "params": 0.0}})
             return
-        nni.report_final_result({"default": score(model.sample), "samples": 100, "seconds": 2.0})
+        value = score(model.sample)
+        scores = {"nwot": value, "params": -abs(value - 10)}
+        nni.report_final_result({"default": value, "samples": 100, "seconds": 2.0, "scores": scores})
 
 
 class Service(SequentialExecutionEngine):

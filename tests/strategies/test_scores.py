@@ -5,11 +5,20 @@ import pytest
 import torch
 from torch import nn
 
+import strategies
 from search_spaces import Genotype
 from search_spaces.errors import UserError
 from search_spaces.network import DartsNetwork
 from search_spaces.zoo import zoo
-from strategies.scores import SCORES, Sees, find
+from strategies.scores import SCORES, Sees
+from strategies.scores import find as find_all
+from strategies.scores.search import combined
+
+
+def find(name):
+    (score,) = find_all(name)
+    return score
+
 
 CELL = zoo()["DARTS_V2"].genotype
 
@@ -196,3 +205,32 @@ def test_scores_agree_with_published_accuracies_as_in_the_literature(real_data):
     for name, expected in published.items():
         tau = stats.kendalltau(values[name], table["final_top1"]).statistic
         assert tau == pytest.approx(expected, abs=0.12), name
+
+
+def test_ranks_are_combined_as_in_az_nas():
+    scores = [[3.0, 10.0], [1.0, 30.0], [2.0, 20.0], [0.0, 10.0]]
+    ranks = [[4, 1.5], [2, 4], [3, 3], [1, 1.5]]
+    expected = [sum(np.log(rank / 4) for rank in row) for row in ranks]
+    assert combined(scores) == pytest.approx(expected)
+    assert max(range(4), key=combined(scores).__getitem__) == 2  # good at both rather than best at one
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("score:by=nwto", "nwot"),
+        ("score:by=nwot+nwot", "names a score twice"),
+        ("score:by=nwot+", "unknown score"),
+        ("score:population=5", "not supported with selection=random"),
+        ("score:selection=evolution,population=5,tournament=6", "tournament=6 is larger"),
+    ],
+)
+def test_searches_that_make_no_sense_are_refused(text, message):
+    with pytest.raises(UserError, match=message):
+        strategies.parse(text)
+
+
+def test_only_scores_that_need_gradients_backpropagate_images():
+    options = strategies.parse("score:by=nwot+snip+zico,candidates=10,batches=2").options
+    assert options.training_images(epochs=50, weight_images=1000, alpha_images=1000, batch_size=16) == 640
+    assert options.scored_images(epochs=50, batch_size=16, validation_images=20) == 200

@@ -1,0 +1,59 @@
+"""How a search without training evaluates a candidate: by scores of its untrained network."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from nastransfer_nni.search.candidates import ScratchEvaluator
+from nastransfer_nni.search.data import make_batches
+from search_spaces import Genotype
+from search_spaces.nni_api import nni
+from strategies.scores.options import ScoreOptions
+
+
+class ScoreEvaluator(ScratchEvaluator):
+    """Scores the network of a candidate on the first batches of the weight split; nothing is trained.
+
+    All candidates start from the same seed and see the same batches.
+    """
+
+    @property
+    def training_images(self) -> int:  # type: ignore[override]
+        """Images that are backpropagated when one candidate is scored."""
+        passes = sum(score.backpropagates for score in self._options.scores)
+        return passes * sum(len(images) for images, _ in self.batches)
+
+    def evaluate(self, model: Any) -> None:
+        """Score NNI's current candidate: the first score is its result, and all are reported by name."""
+        started = time.perf_counter()
+        scores = self.scores(Genotype.from_sample(nni.get_current_parameter().sample))
+        metrics = {
+            "default": scores[self._options.scores[0].name],
+            "scores": scores,
+            "samples": self.training_images,
+            "seconds": time.perf_counter() - started,
+        }
+        nni.report_final_result(metrics)
+
+    def scores(self, genotype: Genotype) -> dict[str, float]:
+        """The scores of a genotype's untrained network, by name."""
+        network = self.network(genotype).to(self._processes.device)
+        return {score.name: score(network, self.batches) for score in self._options.scores}
+
+    @cached_property
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
+        """The batches that every candidate is scored on."""
+        stream = make_batches(self._images, self.config, self._processes).weights
+        stream.set_epoch(0)
+        return list(itertools.islice(stream, self._options.batches))
+
+    @property
+    def _options(self) -> ScoreOptions:
+        options = self.config.strategy.options
+        assert isinstance(options, ScoreOptions)
+        return options
