@@ -2,17 +2,20 @@
 
     NASTRANSFER_DATA=data python -m benchmarks.tabular_study              # 200 seeds, minutes
     NASTRANSFER_DATA=data python -m benchmarks.tabular_study --seeds 20
+    python -m benchmarks.tabular_study --report                           # only the report, from the stored searches
 
 Random search, regularized evolution and nsga2 search on CIFAR-10 and on CIFAR-100 by validation accuracy, 300
 evaluations each; what they find is looked up on ImageNet16-120, beside cells drawn without search. The table
 has one training of 12 epochs a cell, so all spread is between searches. Writes the results table and its
-report to benchmarks/results/tabular_study/.
+report to benchmarks/results/tabular_study/. Searches that found the same cell share its training, so that they
+are one measurement in the report's statistics.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +54,7 @@ def _row(text: str, source: str, seed: int, strategy: Any, seconds: float) -> di
         "target": TARGET,
         "protocol": "nas-bench-201",
         "strategy": name,
-        "strategy_options": "" if text == "random" else _json(options.changed()),
+        "strategy_options": "" if text == "random" else json.dumps(options.changed(), sort_keys=True),
         "source": "" if text == "random" else source,
         "proxy": "" if text == "random" else "all",
         "search_seed": seed,
@@ -65,23 +68,20 @@ def _row(text: str, source: str, seed: int, strategy: Any, seconds: float) -> di
     }
 
 
-def _json(value: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(value, sort_keys=True)
-
-
 def main() -> None:
     """Search, look up and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--report", action="store_true", help="only the report, from the stored searches")
+    arguments = parser.parse_args()
     folder = RESULTS / "tabular_study"
     folder.mkdir(parents=True, exist_ok=True)
-    made = list(rows(parser.parse_args().seeds))
-    with (folder / "searches.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, made[0].keys())
-        writer.writeheader()
-        writer.writerows(made)
+    if not arguments.report:
+        made = list(rows(arguments.seeds))
+        with (folder / "searches.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, made[0].keys())
+            writer.writeheader()
+            writer.writerows(made)
     report(ReportConfig(input=str(folder / "searches.csv"), out=str(folder)))
 
 

@@ -26,7 +26,6 @@ from nastransfer_nni.report.statistics.forms import ReadOptions
 from nastransfer_nni.report.statistics.looks import Looks
 from nastransfer_nni.report.statistics.margin import Margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
-from nastransfer_nni.report.statistics.table import parse_options
 from nastransfer_nni.report.study_plan import StudyPlan
 from nastransfer_nni.report.tables import TABLES, ReportTable
 from search_spaces.errors import UserError
@@ -117,26 +116,23 @@ def _of_file(path: Path, config: ReportConfig) -> Input:
     except UserError as error:
         raise UserError(f"--columns: {error}") from None
     read = reading.understand(
-        path, ReadOptions(columns=columns, metric=config.metric, unit=config.unit, target=config.target)
+        path,
+        ReadOptions(
+            columns=columns,
+            metric=config.metric,
+            unit=config.unit,
+            target=config.target,
+            upgrade=strategies.upgrade_options,
+        ),
     )
     no_top1 = [note for note in read.notes if note.startswith(reading.NO_TOP1)]
     return Input(
-        rows=read.rows.assign(strategy_options=_upgraded(read.rows)),
+        rows=read.rows,
         notes=read.notes,
         meaning=read.meaning,
         missing=no_top1[0].lower().rstrip(".") if no_top1 else "every row has a result",
         runs=provenance_of(path),
     )
-
-
-def _upgraded(rows: pd.DataFrame) -> list[str]:
-    """The options of each row's strategy, as version 0.1 called them, by their names of today."""
-    known: dict[tuple[str, str], str] = {}
-    for strategy, text in rows[["strategy", "strategy_options"]].drop_duplicates().itertuples(index=False):
-        options = parse_options(text)
-        today = strategies.upgrade_options(strategy, options) if options else options
-        known[strategy, text] = reading.canonical(today) if today and today != options else text
-    return [known[key] for key in zip(rows["strategy"], rows["strategy_options"], strict=True)]
 
 
 def _options(config: ReportConfig, read: Input) -> AnalysisOptions:

@@ -7,9 +7,9 @@ random networks of its own search space: those become the strategy `random` with
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -34,12 +34,15 @@ class ReadOptions:
         metric: the metric to read, where each row of a file names one.
         unit: the unit of all accuracies.
         target: the target of a table without a column for it.
+        upgrade: returns the options of a strategy, as an earlier version called them, by their names of
+            today; None to keep them.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     metric: str = ""
     unit: Unit = "found"
     target: str = ""
+    upgrade: Callable[[str, Mapping[str, Any]], dict[str, Any]] | None = None
 
 
 class FullForm(NamedTuple):

@@ -8,7 +8,7 @@ accuracies in percent or as fractions, or errors (`percent`).
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,18 @@ def understand(path: Path, options: ReadOptions) -> Reading:
         table, more, unit = _checked(form, options.unit, may_be_fractions=not is_own)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    if options.upgrade:
+        table = table.assign(strategy_options=_upgraded(table, options.upgrade))
     return Reading(table, [*notes, *form.notes, *more], [*_meaning(table, form, unit)])
+
+
+def _upgraded(table: pd.DataFrame, upgrade: Callable[[str, Mapping[str, Any]], dict[str, Any]]) -> list[str]:
+    """The options of each row's strategy by their names of today."""
+    known: dict[tuple[str, str], str] = {}
+    for strategy, text in table[["strategy", "strategy_options"]].drop_duplicates().itertuples(index=False):
+        options = parse_options(text)
+        known[strategy, text] = canonical(upgrade(strategy, options)) if options else text
+    return [known[key] for key in zip(table["strategy"], table["strategy_options"], strict=True)]
 
 
 def _meaning(table: pd.DataFrame, form: FullForm, unit: str) -> Iterator[str]:

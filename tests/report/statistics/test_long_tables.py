@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+import strategies
 from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.baseline import NONE, describe, find_baseline
 from nastransfer_nni.report.statistics.column_names import ALIASES, MEANINGS, meanings, parse
@@ -80,6 +81,12 @@ def test_what_cannot_be_understood_is_refused(understand, text, options, message
         understand(text, **options)
 
 
+def test_options_of_an_earlier_version_get_their_names_of_today(understand):
+    text = 'target,strategy,strategy_options,top1\nt,random,"{""samples"": 300}",97\nt,random,,96\n'
+    rows = understand(text, upgrade=strategies.upgrade_options).rows
+    assert rows["strategy_options"].tolist() == ['{"candidates":300}', ""]
+
+
 @pytest.mark.parametrize("text", ["strategy", "strategy=", "=acc"])
 def test_columns_are_pairs(text):
     with pytest.raises(UserError, match="give pairs"):
@@ -103,7 +110,7 @@ def test_a_test_accuracy_comes_before_others_and_a_column_of_our_own_before_all(
 
 
 @pytest.mark.parametrize(
-    ("strategies", "name", "baseline"),
+    ("names", "name", "baseline"),
     [
         (["darts", "random"], "", "random"),
         (["darts", "Random"], "", "Random"),
@@ -113,8 +120,8 @@ def test_a_test_accuracy_comes_before_others_and_a_column_of_our_own_before_all(
         (["darts", "random"], "random", "random"),
     ],
 )
-def test_the_baseline_is_found_or_named(strategies, name, baseline):
-    rows, _ = reading.check(pd.DataFrame({"target": "t", "strategy": strategies, "top1": [90.0, 91.0]}))
+def test_the_baseline_is_found_or_named(names, name, baseline):
+    rows, _ = reading.check(pd.DataFrame({"target": "t", "strategy": names, "top1": [90.0, 91.0]}))
     assert find_baseline(rows, name) == baseline
 
 
