@@ -2,13 +2,13 @@
 
     NASTRANSFER_DATA=data python -m benchmarks.tabular_study              # 200 seeds, minutes
     NASTRANSFER_DATA=data python -m benchmarks.tabular_study --seeds 20
-    python -m benchmarks.tabular_study --report                           # only the report, from the stored searches
+    python -m benchmarks.tabular_study --report                     # only the report of stored searches
 
 Random search, regularized evolution and nsga2 search on CIFAR-10 and on CIFAR-100 by validation accuracy, 300
 evaluations each; what they find is looked up on ImageNet16-120, beside cells drawn without search. The table
-has one training of 12 epochs a cell, so all spread is between searches. Writes the results table and its
-report to benchmarks/results/tabular_study/. Searches that found the same cell share its training, so that they
-are one measurement in the report's statistics.
+has one training of 12 epochs a cell: searches that found the same cell share its training, so that they are
+one measurement in the report's statistics. Writes the results table and its report to
+benchmarks/results/tabular_study/.
 """
 
 from __future__ import annotations
