@@ -51,7 +51,7 @@ class AnsweredQuestion:
 
     Attributes:
         question: the question.
-        verdict: its answer in a word, or one word per half of it.
+        verdict: the answer in a word, or in one word per half of the question.
         brief: the answer in a sentence.
         sentence: the answer with all its numbers.
         picture: the figure that shows it; None if there is nothing to show.
