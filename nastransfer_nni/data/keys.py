@@ -7,6 +7,7 @@ same image, and of the file for lossy formats, whose pixels depend on the decode
 
 from __future__ import annotations
 
+import contextlib
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -57,9 +58,9 @@ def store_keys(store: Store, identifier: str | None) -> hashing.Keys:
     if store.known_keys is not None:
         return store.known_keys
     kept = cache_folder("keys") / f"{hashing.key_of(f'{store.stamp}:{identifier}'):016x}.npy"
-    if kept.is_file():
+    with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged
         known = np.load(kept, allow_pickle=False)
-        if len(known) == len(store):  # else they are of a release that found other images in the files
+        if known.shape == (len(store),):  # else they are of a release that found other images in the files
             return known  # type: ignore[no-any-return]
 
     def piece(start: int) -> list[int]:

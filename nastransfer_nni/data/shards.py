@@ -10,6 +10,8 @@ import contextlib
 import json
 import re
 import tarfile
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,27 +98,38 @@ def index(shards: Sequence[Path], image: str | None = None, label: str | None = 
             no label.
     """
     kept = cache_folder("shards") / f"{digest([stamp_of(shards), image, label, _RULE], 16)}.npz"
-    if not kept.is_file():
-        with ThreadPoolExecutor() as pool:
-            read = list(pool.map(partial(_read, image=image, label=label), shards))
-        labels = _labels(read, shards[0].parent, label)
-        rows = [(number, *row[:3]) for number, shard in enumerate(read) for row in shard.images]
-        columns = list(zip(*rows, strict=True)) or [()] * 4
-        with replacing(kept) as scratch, scratch.open("wb") as file:
-            np.savez_compressed(
-                file,
-                shard=np.array(columns[0], dtype=np.int32),
-                offset=np.array(columns[1], dtype=np.int64),
-                size=np.array(columns[2], dtype=np.int64),
-                names=np.array(columns[3], dtype=np.str_),
-                labels=np.array(labels, dtype=np.str_),
-                left_out=np.array(json.dumps(sum((shard.left_out for shard in read), Counter()))),
-            )
-    with np.load(kept, allow_pickle=False) as saved:
-        store = TarStore(
-            shards, saved["shard"], saved["offset"], saved["size"], saved["names"], choice=image or ""
+    if (known := _kept(kept, shards, image)) is not None:
+        return known
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(partial(_read, image=image, label=label), shards))
+    labels = _labels(read, shards[0].parent, label)
+    rows = [(number, *row[:3]) for number, shard in enumerate(read) for row in shard.images]
+    columns = list(zip(*rows, strict=True)) or [()] * 4
+    with replacing(kept) as scratch, scratch.open("wb") as file:
+        np.savez_compressed(
+            file,
+            shard=np.array(columns[0], dtype=np.int32),
+            offset=np.array(columns[1], dtype=np.int64),
+            size=np.array(columns[2], dtype=np.int64),
+            names=np.array(columns[3], dtype=np.str_),
+            labels=np.array(labels, dtype=np.str_),
+            left_out=np.array(json.dumps(sum((shard.left_out for shard in read), Counter()))),
         )
-        return Index(store, saved["labels"], Counter(json.loads(str(saved["left_out"]))))
+    written = _kept(kept, shards, image)
+    assert written is not None, "it was written just now"
+    return written
+
+
+def _kept(path: Path, shards: Sequence[Path], image: str | None) -> Index | None:
+    """The index in a file of the cache; None where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            store = TarStore(
+                shards, saved["shard"], saved["offset"], saved["size"], saved["names"], choice=image or ""
+            )
+            return Index(store, saved["labels"], Counter(json.loads(str(saved["left_out"]))))
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def key_and_extension(name: str) -> tuple[str, str] | None:

@@ -202,3 +202,15 @@ def test_damaged_bytes_end_in_an_error_of_the_user_or_in_images(tmp_path_factory
         assert len(load(folder)) <= 2
     except UserError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("length", [0, 40, -30])
+def test_damaged_files_of_the_cache_are_made_again(length, tmp_path, monkeypatch):
+    monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path / "cache"))
+    write_shard(tmp_path / "set" / "train-0.tar", samples("0a", "1b"))
+    fingerprint = load(tmp_path / "set").fingerprint
+    kept = [path for path in (tmp_path / "cache").rglob("*.np?") if path.is_file()]
+    assert len(kept) == 2, "the index and the keys"
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:length])
+    assert load(tmp_path / "set").fingerprint == fingerprint
