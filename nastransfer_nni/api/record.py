@@ -82,9 +82,11 @@ class RunRecord:
 
     def plot(self) -> Figure:
         """Top-1 accuracy and loss over the epochs, one line per split."""
-        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        from nastransfer_nni.api.picture import Picture
+
+        figure = Picture(figsize=(9, 3.2), layout="constrained")
         for axes, (name, label) in zip(
             figure.subplots(1, 2), (("top1", "top-1 accuracy, %"), ("loss", "loss")), strict=True
         ):
@@ -92,6 +94,7 @@ class RunRecord:
                 if name in rows and rows[name].notna().any():
                     axes.plot(rows["epoch"] + 1, rows[name], marker="o", markersize=3, label=str(split))
             axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_ylabel(label)
             axes.spines[["top", "right"]].set_visible(False)
             if axes.lines:

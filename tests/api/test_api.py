@@ -1,5 +1,6 @@
 """The Python API: what a notebook does, with the commands' options and errors, and no trace left behind."""
 
+import importlib
 import inspect
 import logging
 import os
@@ -7,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -41,6 +43,7 @@ def test_a_search_gives_its_folder_architecture_and_metrics(searched):
     assert {"train", "validation", "architecture"} == set(metrics["split"])
     assert metrics.loc[metrics["split"] == "validation", "top1"].iloc[-1] == searched.top1
     assert len(searched.plot().axes) == 2
+    assert searched.plot()._repr_png_().startswith(b"\x89PNG")  # what a notebook shows
     assert "<svg" in searched._repr_html_() and "completed" in repr(searched)
 
 
@@ -140,8 +143,41 @@ def test_functions_and_packages_of_one_name_are_one_object(first, second):
     assert (ran.returncode, ran.stdout) == (0, "called\ncalled\n"), ran.stderr
 
 
-def test_a_function_is_pickled_to_a_worker():
-    assert pickle.loads(pickle.dumps(nt.search)) is nt.search
+@pytest.mark.parametrize("name", ["search", "transfer", "evaluate", "export", "report"])
+def test_a_package_is_its_function_and_is_pickled_to_a_worker(name):
+    package, function = importlib.import_module(f"nastransfer_nni.{name}"), getattr(nt, name)
+    assert package is function
+    assert inspect.signature(function) == inspect.signature(getattr(api, name))
+    assert pickle.loads(pickle.dumps(function)) is function
+    for _ in range(2):
+        with pytest.raises(nt.UserError, match="pixles|is needed"):
+            function(pixles=32)
+
+
+SCRIPT = """
+import nastransfer_nni as nt
+import nastransfer_nni.search
+from nastransfer_nni import search
+
+run = nt.search(source="digits", strategy="darts", epochs=2, out="runs/a")
+best: float | None = run.top1
+again = search(strategy="random", seed=run.metrics["epoch"].max())
+done = nt.transfer(again.architecture, target="digits")
+print(nt.evaluate(str(done.path))["top1"], nt.results("runs").shape, nastransfer_nni.search)
+nt.search(epoch=3)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_is_checked_by_strict_mypy(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "script.py"]
+    root = str(Path(nt.__file__).parents[1])
+    ran = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "MYPYPATH": root}, capture_output=True, text=True
+    )
+    assert ran.returncode == 1 and ran.stdout.count("error:") == 1, ran.stdout
+    assert 'script.py:11: error: Unexpected keyword argument "epoch" for "search"' in ran.stdout
 
 
 def test_a_module_run_as_a_command_gives_no_warning():

@@ -17,6 +17,8 @@ def test_the_notebook_is_committed_with_its_output():
     cells = code_cells(nbformat.read(NOTEBOOK, as_version=4))
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert sum(bool(cell.outputs) for cell in cells) > len(cells) / 2
+    plots = [cell.outputs[-1].data for cell in cells if cell.source.endswith(".plot()")]
+    assert ["image/png" in plot for plot in plots] == [True, True]
 
 
 @pytest.mark.slow

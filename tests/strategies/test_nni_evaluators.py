@@ -124,6 +124,15 @@ def test_the_darts_space_of_nnis_hub_is_searched(text, form):
     assert strategy.result.genotype is None and strategy.result.candidates == strategy.options.total
 
 
+@pytest.mark.parametrize("space", [hub, Beside])
+@pytest.mark.parametrize("name", ["darts", "random_ws"])
+def test_strategies_on_shared_weights_refuse_other_spaces(name, space):
+    with pytest.raises(
+        UserError, match=r"searches a DartsSpace, and nothing beside it; for (DARTS|Beside) use"
+    ):
+        run(space(), SupernetEvaluator(*loaders()), strategies.create(name))
+
+
 def test_every_code_of_the_hubs_space_is_one_of_its_samples():
     import numpy as np
 
