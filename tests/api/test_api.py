@@ -150,7 +150,7 @@ def test_a_package_is_its_function_and_is_pickled_to_a_worker(name):
     assert inspect.signature(function) == inspect.signature(getattr(api, name))
     assert pickle.loads(pickle.dumps(function)) is function
     for _ in range(2):
-        with pytest.raises(nt.UserError, match="pixles|is needed"):
+        with pytest.raises(nt.UserError, match=r"pixles|is needed"):
             function(pixles=32)
 
 
