@@ -131,6 +131,23 @@ def runs(
     folder: str | Path = 'runs',
 ) -> pd.DataFrame: ...
 
+def score(
+    arch: str | Architecture,
+    *,
+    by: str = 'nwot+swap+zico+jacov+grad_norm+snip+synflow+params+mult_adds+count_sep_conv+count_dil_conv+count_skip_connect+count_max_pool+count_avg_pool',
+    source: str | Source = 'digits',
+    proxy: str | ProxySpec = 'all',
+    proxy_seed: int = 0,
+    img_size: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    batches: int = 2,
+    width: int = 16,
+    layers: int = 8,
+    stem: Literal['auto', 'cifar', 'imagenet'] = 'auto',
+    device: str = 'auto',
+) -> dict[str, float]: ...
+
 def search(
     *,
     source: str | Source = 'digits',
