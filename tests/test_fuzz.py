@@ -55,12 +55,15 @@ MANIFEST = {
 }
 STUDY = {
     "name": "study",
-    "sources": [{"source": "digits", "proxies": ["all", "classes:5"]}],
-    "strategies": ["random", "darts:order=2"],
+    "strategies": ["darts", "random_ws:candidates=30"],
+    "sources": ["digits", {"source": "digits@label=label", "proxies": ["classes:5"]}],
+    "proxies": ["classes:5", "images:0.5"],
     "search_seeds": [0, 1],
     "proxy_seeds": [0],
-    "targets": [{"target": "digits", "seeds": [0]}],
-    "search": {"epochs": 1, "width": 4, "layers": 3},
+    "random_cells": 2,
+    "targets": ["digits"],
+    "search": {"epochs": 2, "width": 4},
+    "transfer": {"epochs": 3},
 }
 CONFIG = {
     "format": "nastransfer-run",
@@ -334,6 +337,14 @@ READERS = {
     "checkpoint": (from_file(torch_io.load), files("PK\3\4")),
     "table": (from_file(reading.read), files(TABLE, TABLE.replace(",", ";"), TABLE.replace(",", "\t"))),
 }
+
+
+def test_what_the_examples_start_from_is_valid(tmp_path):
+    Study.create(STUDY), Manifest.create(MANIFEST), SearchConfig.create(OPTIONS)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    assert directory.read_config(tmp_path) == CONFIG
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(V01_CONFIG))
+    assert directory.read_config(tmp_path) == V01_CONFIG
 
 
 @pytest.mark.slow
