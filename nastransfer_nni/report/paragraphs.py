@@ -87,7 +87,7 @@ def _random(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names
         f"{best['relative_improvement']:+.2f}% for {names.of(best)} ({options.confidence:.0%} interval "
         f"{best['ci_low']:.2f} to {best['ci_high']:.2f}; t test with {best['df']:.1f} degrees of freedom "
         "after "
-        f"Satterthwaite, p {_p(best['p_value'])}, and {_p(best['p_holm'])} after Holm's correction over "
+        f"Satterthwaite, p {_p(best['p_value'])}, and p {_p(best['p_holm'])} after Holm's correction over "
         f"{_count(len(compared), 'comparison')}).",
         answer.sentence,
         _margin(compared, str(options.margin)),

@@ -15,8 +15,10 @@ from nastransfer_nni.report.plots.style import (
     INK,
     PALETTE,
     WIDTH,
+    entry,
     folded,
     legend,
+    legend_height,
     pitch,
     shape,
     single,
@@ -77,7 +79,7 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
     names = list(dict.fromkeys(name for ranking in shown for name in ranking.strategies))
     places = [wrapped(ranking.place) for ranking in shown]
     heights = [max(0.4, 0.12 + 0.15 * (place.count("\n") + 1)) for place in places]
-    figure, axes = single(0.75 + 0.17 * len(names) / 2 + sum(heights))
+    figure, axes = single(0.55 + legend_height(names) + sum(heights))
     middles = np.cumsum(heights) - np.array(heights) / 2
     for index, name in enumerate(names):
         points = [
@@ -87,7 +89,7 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
         ]
         color = PALETTE[index % len(PALETTE)]
         axes.plot(
-            *zip(*points, strict=True), f"{shape(index)}-", color=color, lw=1.6, ms=5.5, label=folded(name)
+            *zip(*points, strict=True), f"{shape(index)}-", color=color, lw=1.6, ms=5.5, label=entry(name)
         )
     axes.set_yticks(middles, places)
     axes.tick_params(axis="y", length=0)

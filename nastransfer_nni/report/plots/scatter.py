@@ -10,15 +10,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from nastransfer_nni.report.plots.style import GREY, INK, PALETTE, folded, legend, pitch, shape, single
+from nastransfer_nni.report.plots.style import (
+    GREY,
+    INK,
+    PALETTE,
+    entry,
+    folded,
+    legend,
+    legend_height,
+    pitch,
+    shape,
+    single,
+)
 from nastransfer_nni.report.statistics.correlation import Correlation
 from nastransfer_nni.report.statistics.table import BASELINE
 
 
 def correlation_figure(result: Correlation) -> Figure:
     """Plot source against target accuracy, one dot per cell."""
-    figure, axes = single(3.5)
     names = list(dict.fromkeys(result.cells["strategy"]))
+    figure, axes = single(2.8 + legend_height(names))
     for index, name in enumerate(names):
         cells = result.cells[result.cells["strategy"] == name]
         is_random = name == BASELINE
@@ -31,7 +42,7 @@ def correlation_figure(result: Correlation) -> Figure:
             ms=4.5,
             color=color,
             alpha=0.8,
-            label=folded(name),
+            label=entry(name),
             mew=1.2,
         )
     axes.set_xlabel(f"top-1 on the source{' ' + result.source if result.source else ''}, %")
@@ -46,8 +57,9 @@ def cost_figure(rows: pd.DataFrame) -> Figure:
     Args:
         rows: rows of one setting, as `cost_table` returns them.
     """
-    figure, axes = single(3.6)
     searched = rows[rows["search_seconds"] > 0]
+    names = list(searched["strategy"].unique())
+    figure, axes = single(2.9 + legend_height([*names, BASELINE]))
     unit, size = _time_unit(searched["search_seconds"])
     searched = searched.assign(cost=searched["search_seconds"] / size)
     free = rows[rows["search_seconds"] == 0]
@@ -62,11 +74,11 @@ def cost_figure(rows: pd.DataFrame) -> Figure:
         for is_front, points in part.groupby("on_front"):
             face = color if is_front else "none"
             axes.plot(points["cost"], points["top1"], shape(index), ms=5.5, mec=color, mfc=face)
-        axes.plot([], [], shape(index), ms=5.5, color=color, label=folded(str(name)))
+        axes.plot([], [], shape(index), ms=5.5, color=color, label=entry(str(name)))
     _scale_cost(axes, searched["cost"].min(), searched["cost"].max())
     axes.set_xlabel(f"search cost, {unit}")
     axes.set_ylabel("mean top-1 on the target, %")
-    legend(figure, list(searched["strategy"].unique()))
+    legend(figure, names)
     return figure
 
 

@@ -107,8 +107,24 @@ def pitch(names: Sequence[str]) -> float:
     return 0.08 + 0.15 * lines
 
 
+def entry(name: str) -> str:
+    """A strategy's name in a legend."""
+    return name if len(name) <= 2 * LETTERS else folded(name)
+
+
 def legend(figure: Figure, names: Sequence[str]) -> None:
     """Add a legend below the axes, in as many columns as fit."""
+    figure.legend(
+        loc="outside lower center", ncols=_columns(names), frameon=False, fontsize=8.5, handletextpad=0.3
+    )
+
+
+def legend_height(names: Sequence[str]) -> float:
+    """Height of the legend in inches."""
+    lines = max((entry(name).count("\n") + 1 for name in names), default=1)
+    return 0.1 + 0.17 * lines * -(-len(names) // _columns(names))
+
+
+def _columns(names: Sequence[str]) -> int:
     longest = max(map(len, names), default=0)
-    columns = 3 if longest <= 10 else 2 if longest <= LETTERS else 1
-    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5, handletextpad=0.3)
+    return 3 if longest <= 10 else 2 if longest <= LETTERS else 1
