@@ -17,7 +17,7 @@ __version__ = "0.2.0"
 
 start.prepare()
 
-_CALLABLE_PACKAGES = ("search", "transfer", "evaluate", "export", "report")
+_CALLABLE_PACKAGES = ("search", "transfer", "evaluate", "export", "report", "score")
 _LAZY = {
     "UserError": "search_spaces.errors",
     "RunRecord": "nastransfer_nni.api",

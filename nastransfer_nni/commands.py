@@ -9,6 +9,7 @@ from nastransfer_nni.evaluate.__main__ import COMMAND as EVALUATE
 from nastransfer_nni.export.__main__ import COMMAND as EXPORT
 from nastransfer_nni.proxy.__main__ import COMMANDS as PROXY
 from nastransfer_nni.report.__main__ import COMMAND as REPORT
+from nastransfer_nni.score.__main__ import COMMAND as SCORE
 from nastransfer_nni.search.__main__ import COMMAND as SEARCH
 from nastransfer_nni.study.__main__ import COMMANDS as STUDY
 from nastransfer_nni.transfer.__main__ import COMMAND as TRANSFER
@@ -22,6 +23,7 @@ COMMANDS: Commands = {
     "report": REPORT,
     "proxy": PROXY,
     "architecture": ARCHITECTURE,
+    "score": SCORE,
     "list": LIST,
     "strategies": STRATEGIES,
     "examples": EXAMPLES,

@@ -11,6 +11,7 @@ from nastransfer_nni.api.functions import (
     results,
     run_study,
     runs,
+    score,
     search,
     transfer,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "results",
     "run_study",
     "runs",
+    "score",
     "search",
     "transfer",
 ]

@@ -119,6 +119,16 @@ def export(config: Any) -> dict[str, Any]:
     return _work("nastransfer_nni.export.run:export")(config)  # type: ignore[no-any-return]
 
 
+@with_options_of("score")
+def score(config: Any) -> dict[str, float]:
+    """Score the untrained network of a cell; returns the scores by name.
+
+    Raises:
+        UserError: something that the user can fix.
+    """
+    return _work("nastransfer_nni.score.run:score")(config)  # type: ignore[no-any-return]
+
+
 @with_options_of("report")
 def report(config: Any) -> Path:
     """Write the report of a folder of runs, or of a CSV; returns its page.

@@ -143,7 +143,7 @@ def test_functions_and_packages_of_one_name_are_one_object(first, second):
     assert (ran.returncode, ran.stdout) == (0, "called\ncalled\n"), ran.stderr
 
 
-@pytest.mark.parametrize("name", ["search", "transfer", "evaluate", "export", "report"])
+@pytest.mark.parametrize("name", ["search", "transfer", "evaluate", "export", "report", "score"])
 def test_a_package_is_its_function_and_is_pickled_to_a_worker(name):
     package, function = importlib.import_module(f"nastransfer_nni.{name}"), getattr(nt, name)
     assert package is function
