@@ -17,8 +17,8 @@ class Interruption:
     Signal handlers can only be installed in the main thread; in another one nothing is deferred.
 
     A process that torchrun has started often gets a signal twice: from the terminal and from torchrun, or
-    again from torchrun once another process has ended. So there a second signal never cuts short what the first one
-    started: the step is still completed, and the process ends without a further exception.
+    again from torchrun once another process has ended. So there a second signal never cuts short what the
+    first one started: the step is still completed, and the process ends without a further exception.
     """
 
     def __init__(self) -> None:
