@@ -13,7 +13,8 @@ from nastransfer_nni.base.renames import SEARCH_OPTIONS
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.proxy import spec
-from nastransfer_nni.proxy.spec import KINDS, ProxySpec
+from nastransfer_nni.proxy.spec import ProxySpec
+from nastransfer_nni.proxy.step import KINDS
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.recipes import ColorJitter, Recipe
 from search_spaces.errors import UserError
