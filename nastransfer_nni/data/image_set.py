@@ -18,6 +18,7 @@ from nastransfer_nni.data.decode import UnreadableImage, decode, fit
 from nastransfer_nni.data.keys import store_keys
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.data.stores.base import Store
+from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -179,8 +180,11 @@ def summary(*parts: ImageSet) -> str:
     """
     first = parts[0]
     counts = " and ".join(f"{part.split} {len(part):,}" for part in parts)
-    sizes = {part.pixels for part in parts}
-    size = "many sizes" if None in sizes or len(sizes) > 1 else "{1}x{0} px".format(*sizes.pop() or ())
+    try:
+        sizes = {part.pixels for part in parts}
+        size = "many sizes" if None in sizes or len(sizes) > 1 else "{1}x{0} px".format(*sizes.pop() or ())
+    except UserError:  # streamed: no image is on this machine
+        size = "streamed"
     left_out = "".join(f"; left out of {part.split}: {part.left_out}" for part in parts if part.left_out)
     classes = f"{len(first.classes):,} classes"
     return f"{first.source.text or first.name}: {counts} images of {classes}, {size}{left_out}"

@@ -8,6 +8,7 @@ from PIL import Image
 
 from nastransfer_nni.data import hub, loading
 from nastransfer_nni.data.decode import UnreadableImage, decode
+from nastransfer_nni.data.image_set import summary
 from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.data.sources import check
 from search_spaces.errors import UserError
@@ -153,6 +154,7 @@ def test_a_set_that_does_not_fit_the_disk_is_streamed(tmp_path, monkeypatch):
     assert np.array_equal(streamed.keys, kept.keys) and streamed.fingerprint == kept.fingerprint
     with pytest.raises(UserError, match="is streamed"):
         streamed.image(0)
+    assert summary(streamed).endswith("train 6 images of 2 classes, streamed")
     few = streamed.select([4, 1]).fetched()
     assert [np.asarray(few.image(row)).max() for row in (0, 1)] == [
         np.asarray(kept.image(row)).max() for row in (4, 1)
