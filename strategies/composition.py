@@ -164,6 +164,7 @@ class DartsOptions(Options):
         one_hot, sigmoid = self.relaxation == "gumbel-hard", self.relaxation == "sigmoid"
         lengths = {len(values) for values in self._stage_values().values()} - {1}
         parts, kept = self.partial_channels, self.operations
+        offered = CANDIDATES if self.none else CANDIDATES - 1
         return [
             (self.recompute and self.cell == "plain", "recompute is not supported with cell=plain"),
             (
@@ -202,8 +203,16 @@ class DartsOptions(Options):
                 f"operations={_text(kept)}: a stage cannot keep more than the one before",
             ),
             (
-                not self.none and kept[0] == CANDIDATES and len(kept) > 1,
-                f"operations={_text(kept)}: without none an edge has {CANDIDATES - 1} candidates",
+                kept[0] != offered and (len(kept) > 1 or kept[0] != CANDIDATES),
+                f"operations={_text(kept)}: the first stage has all {offered} candidates of an edge",
+            ),
+            (
+                max(self.skip_dropout) > 0 and self.order == 2,
+                "skip_dropout draws anew in every pass, whose differences order=2 takes: it needs order=1",
+            ),
+            (
+                self.freeze_below > 0 and self.stages > 1,
+                "freeze_below is not supported with several stages, whose operations are not the same",
             ),
             (
                 not self.restart and any(later != self.add_layers[0] for later in self.add_layers),
@@ -350,9 +359,8 @@ class DartsOptions(Options):
         if self.perturbation == "adversarial":
             passes += 2 * (epochs + self.extra_epochs)
         if self.derivation == "projection":
-            candidates = CANDIDATES if self.none else CANDIDATES - 1
             removals = sum(sum(range(3, edges + 1)) for edges in EDGES_OF_NODES)
-            passes += 2 * (sum(EDGES_OF_NODES) * candidates + removals)
+            passes += 2 * (sum(EDGES_OF_NODES) * (CANDIDATES - 1) + removals)
         return passes * validation_images
 
     def speed_probe(self) -> Options:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from search_spaces.cells.fast import FastCell, FastPartialCell
-from search_spaces.cells.mixed import MixedCell, SearchCell
-from search_spaces.cells.partial import PartialCell
-from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS
-from search_spaces.nni_api import no_default_hook
-from search_spaces.space import SpaceCell
-from strategies.composition import DartsOptions
+from search_spaces.cells.mixed import SearchCell
+from search_spaces.genotype import CONCAT, KINDS
 from strategies.distributed import all_reduce_mean
-from strategies.mixture import Batch, Mixture, MixtureStrategy
+from strategies.mixture import Batch, Mixture
 from strategies.parts import perturbation
 from strategies.parts.derivation import skips
+from strategies.parts.freezing import Freezing
 from strategies.parts.perturbation import Rows
 from strategies.parts.regularization import penalty
 from strategies.parts.relaxation import RELAXATIONS
+from strategies.parts.selection import Selection
+from strategies.staged import StagedStrategy
 from strategies.supernet import Snapshot
 
 
-class Darts(MixtureStrategy[DartsOptions]):
+class Darts(StagedStrategy):
     """DARTS of first or second order, with a part of other methods in place of its own where options say so.
 
     Every step updates the alphas by the gradient of the validation loss, then the weights by the gradient of
@@ -36,68 +34,24 @@ class Darts(MixtureStrategy[DartsOptions]):
     normal draw.
 
     Attributes:
-        alphas: architecture parameters, [14, 8] per kind of cell; with weights of edges also
-            `normal/edges` and `reduce/edges`, [14] each.
-        kept: which candidates there are, bool [14, 8] per kind of cell; empty: all.
+        relaxation: how the alphas become weights of the candidates.
     """
 
     former_names = ("Gumbel",)
 
-    alphas: dict[str, nn.Parameter]
-    kept: dict[str, Tensor]
-
-    def default_mutation_hooks(self) -> list[Any]:
-        """The search-time cell of the options, and NNI's guard against cells that no hook has replaced."""
-        return [self._search_cell, no_default_hook]
-
-    def _search_cell(
-        self, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
-    ) -> Any:
-        if not isinstance(module, SpaceCell):
-            return None
-        is_plain, parts = self.options.cell == "plain", self.options.in_stage("partial_channels", 0)
-        cell: MixedCell
-        if parts > 1:
-            cell = (PartialCell if is_plain else FastPartialCell)(module.geometry, parts)
-        else:
-            cell = (MixedCell if is_plain else FastCell)(module.geometry)
-        if isinstance(cell, FastCell):
-            cell.recompute = self.options.recompute
-        return cell
-
     def setup(self) -> None:
-        """Create the alphas, the weights of edges if there are any, and their Adam."""
+        """Create the alphas and what the parts remember."""
+        super().setup()
         options = self.options
-        self.max_skips = options.max_skips
         self.relaxation = RELAXATIONS[options.relaxation](options)
         self._had_fewer_skips, self._epoch_now = False, 0
         self._generator: torch.Generator | None = None
-        if options.cell == "fast":
-            self.supernet.stem.to(memory_format=torch.channels_last)
-        device = self.evaluator.device
-        self.alphas = {
-            kind: nn.Parameter(options.alpha_scale * torch.randn(EDGES, len(CANDIDATES)).to(device))
-            for kind in KINDS
-        }
-        if options.has_edge_weights:
-            self.alphas |= {
-                f"{kind}/edges": nn.Parameter(options.alpha_scale * torch.randn(EDGES).to(device))
-                for kind in KINDS
-            }
-        self.alpha_optimizer = torch.optim.Adam(
-            self.alphas.values(),
-            options.alpha_lr,
-            betas=(options.alpha_beta1, 0.999),
-            weight_decay=options.alpha_weight_decay,
+        self._selection = Selection(self.evaluator.context) if options.derivation == "projection" else None
+        self._freezing = (
+            Freezing(self.supernet, options.freeze_below, options.freeze_checks)
+            if options.freeze_below
+            else None
         )
-        self.kept = {}
-        if not options.none:
-            allowed = torch.tensor([name != "none" for name in CANDIDATES], device=device)
-            self.kept = {kind: allowed.expand(EDGES, -1) for kind in KINDS}
-
-    def renew_optimizer(self, epochs: int, lr: float | None = None, nesterov: bool = False) -> None:
-        """Create the optimizer of the shared weights, with the momentum of the options, and its cosine."""
-        super().renew_optimizer(epochs, lr, nesterov or self.options.nesterov)
 
     # The mixture
 
@@ -130,7 +84,7 @@ class Darts(MixtureStrategy[DartsOptions]):
 
     def _mixture_of(self, rows: Rows) -> Mixture:
         """The rows times the softmax of the edges' weights over the edges into a node, if there are any."""
-        mixture = dict(rows)
+        mixture = self._selection.applied(rows) if self._selection else dict(rows)
         if self.options.has_edge_weights:
             for kind in KINDS:
                 nodes = torch.split(self.alphas[f"{kind}/edges"], list(CONCAT))
@@ -155,7 +109,12 @@ class Darts(MixtureStrategy[DartsOptions]):
         """Train alphas and weights in turn, batch by batch."""
         options, meter = self.options, self.meter()
         self._epoch_now = epoch
-        learns = not self._is_frozen(epoch)
+        learns = not self.is_frozen(epoch)
+        self.set_skip_dropout(epoch)
+        if self._freezing:
+            self._freezing.start_epoch()
+        if self._selection and epoch >= self.search_epochs:
+            self._project(epoch - self.search_epochs)
         seed = int(self.rng(epoch).integers(2**62))
         self._generator = torch.Generator().manual_seed(seed)
         extra = self._set_temperature(epoch)
@@ -176,15 +135,12 @@ class Darts(MixtureStrategy[DartsOptions]):
             self._generator = None
         return meter.loss_and_top1() | extra
 
-    def _is_frozen(self, epoch: int) -> bool:
-        return epoch < self.options.frozen_epochs
-
     def _set_temperature(self, epoch: int) -> dict[str, float]:
         """Set the temperature of an epoch; returns it as a metric where it matters."""
         options = self.options
         if not options.relaxation.startswith("gumbel"):
             return {}
-        progress = epoch / max(1, self.epochs - 1)
+        progress = min(1.0, epoch / max(1, self.search_epochs - 1))
         temperature = options.temperature + progress * (options.temperature_min - options.temperature)
         self.relaxation.temperature = temperature
         return {"temperature": temperature}
@@ -199,7 +155,13 @@ class Darts(MixtureStrategy[DartsOptions]):
         mixture = self.mixture()
         leaves = {kind: weights.detach().requires_grad_() for kind, weights in mixture.items()}
         self.set_mixture(leaves)
-        if self.options.order == 1:
+        if self._freezing:
+            tensors = [*leaves.values(), *self.supernet.parameters()]
+            own = torch.autograd.grad(self._loss(validation), tensors, allow_unused=True)
+            grads = all_reduce_mean(own, self.evaluator.processes)
+            mixture_grads = cast(list[Tensor], grads[: len(leaves)])
+            self._freezing.check(grads[len(leaves) :])
+        elif self.options.order == 1:
             mixture_grads = self._mixture_grads(validation, leaves)
         else:
             mixture_grads = self._second_order_grads(training, validation, leaves)
@@ -232,12 +194,43 @@ class Darts(MixtureStrategy[DartsOptions]):
         term = penalty(options, self.alphas, self.kept, self._epoch_now)
         if term is not None:
             outputs, grads = [*outputs, term], [*grads, torch.ones_like(term)]
-        alpha_grads = torch.autograd.grad(outputs, tables, grads)
+        alpha_grads = torch.autograd.grad(outputs, tables, grads, materialize_grads=True)
         for table, grad in zip(tables, alpha_grads, strict=True):
             table.grad = grad
         if options.alpha_clip_grad:
             nn.utils.clip_grad_norm_(tables, options.alpha_clip_grad)
         self.alpha_optimizer.step()
+
+    def step_weights(self, grads: Sequence[Tensor | None]) -> None:
+        """A step of the shared weights, without those of frozen operations."""
+        if self._freezing is None:
+            super().step_weights(grads)
+            return
+        super().step_weights(self._freezing.without_frozen(grads))
+        self._freezing.after_step([weight.grad for weight in self.supernet.parameters()])
+
+    @torch.no_grad()
+    def _project(self, epoch: int) -> None:
+        """Make the choice of an epoch of the projection, one in each kind of cell, if it has one."""
+        assert self._selection is not None
+        if epoch % self.options.projection_epochs:
+            return
+        rng = self.rng(epoch, 5)
+        for kind in KINDS:
+            self._selection.decide(kind, rng, self._top1_without)
+        self.supernet.train()
+
+    def _top1_without(self, kind: str, without: Tensor) -> float:
+        """Validation accuracy in percent without some candidates, bool [14, 8], in training mode."""
+        mixture = self.mixture()
+        mixture[kind] = mixture[kind] * ~without.to(mixture[kind].device)
+        self.set_mixture(mixture)
+        self.supernet.train()
+        meter = self.meter()
+        for images, labels in self.evaluator.validation:
+            logits = self.supernet(images)
+            meter.add(cross_entropy(logits, labels), logits, labels)
+        return meter.compute().top1
 
     def _perturbed_mixture(self, training: Batch) -> Mixture:
         """The mixture for a step of the weights."""
@@ -245,7 +238,9 @@ class Darts(MixtureStrategy[DartsOptions]):
         if options.perturbation == "none":
             return self.mixture()
         assert generator is not None, "weights are perturbed in training only"
-        size = perturbation.radius(self._epoch_now, self.epochs, options.radius_min, options.radius)
+        epochs = self.search_epochs
+        now = min(self._epoch_now, epochs)
+        size = perturbation.radius(now, epochs, options.radius_min, options.radius)
         rows, kept = self._rows(), {kind: table.to(self.alphas[kind]) for kind, table in self.kept.items()}
         if options.perturbation == "random":
             return self._mixture_of(perturbation.random(rows, kept, size, generator))
@@ -285,7 +280,7 @@ class Darts(MixtureStrategy[DartsOptions]):
         every = (
             weights * (1 + perturbation.ATTACK_STEPS) if options.perturbation == "adversarial" else weights
         )
-        if self._is_frozen(epoch):
+        if self.is_frozen(epoch):
             return every
         learning = super().training_images(epoch) - weights if options.bilevel else 0
         return every + learning + (3 * weights if options.order == 2 else 0)
@@ -365,11 +360,15 @@ class Darts(MixtureStrategy[DartsOptions]):
 
     def search_state_dict(self) -> dict[str, Any]:
         """Alphas and their Adam, and whether an epoch had fewer skips than `stop_skips`."""
-        return {
+        state = {
             "alphas": {kind: table.detach() for kind, table in self.alphas.items()},
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
             "had_fewer_skips": self._had_fewer_skips,
+            "stage": self.stage,
+            "kept": dict(self.kept),
         }
+        remembered = {"freezing": self._freezing, "selection": self._selection}
+        return state | {name: part.state_dict() for name, part in remembered.items() if part}
 
     def load_search_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `search_state_dict` returned."""
@@ -377,6 +376,11 @@ class Darts(MixtureStrategy[DartsOptions]):
             table.data.copy_(state["alphas"][kind])
         self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
         self._had_fewer_skips = state["had_fewer_skips"]
+        self.kept = {kind: table.to(self.evaluator.device) for kind, table in state.get("kept", {}).items()}
+        if self._freezing:
+            self._freezing.load_state_dict(state["freezing"])
+        if self._selection:
+            self._selection.load_state_dict(state["selection"])
 
 
 @contextlib.contextmanager

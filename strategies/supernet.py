@@ -135,6 +135,19 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     # What NNI calls
 
+    def mutate_model(self, model: DartsSpace) -> DartsSpace:
+        """Put search-time cells in place of those of the space.
+
+        Raises:
+            UserError: it is not a `DartsSpace`.
+        """
+        if not isinstance(model, DartsSpace):
+            raise UserError(
+                f"{type(self).__name__} searches a DartsSpace, and nothing beside it; "
+                f"for {type(model).__name__} use a strategy that trains candidates, such as evolution"
+            )
+        return super().mutate_model(model)  # type: ignore[no-any-return]
+
     def mutate_evaluator(self, evaluator: Evaluator) -> Evaluator:
         """Take over the evaluator: executing the supernet is running the search.
 
@@ -170,10 +183,10 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         """
         evaluator = self.evaluator
         supernet.to(evaluator.device)
-        self.epochs = self._epochs_within_budget()
+        self.epochs = self.total_epochs(self._epochs_within_budget())
         self.setup()
         evaluator.recorder.expect(self.epochs)
-        self.renew_optimizer(self.epochs)
+        self.renew_optimizer(self.cosine_epochs())
         if evaluator.resume is not None:
             self._load(evaluator.resume)
         while self.result.epochs < self.epochs and not self.is_over():
@@ -254,6 +267,14 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
             )
             + 1
         )
+
+    def total_epochs(self, epochs: int) -> int:
+        """Epochs of a search of `epochs`, with those that its choice of a genotype takes besides."""
+        return epochs
+
+    def cosine_epochs(self) -> int:
+        """Number of epochs in which the learning rate falls to its minimum."""
+        return self.epochs
 
     def planned_images(self, epochs: int) -> int:
         """Number of images that this process backpropagates in a search of so many epochs."""

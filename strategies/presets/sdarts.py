@@ -19,7 +19,7 @@ class SdartsRs(DartsOptions):
 class SdartsAdv(DartsOptions):
     """DARTS whose weights learn under perturbations of the mixture that raise the loss.
 
-    Values: as for `SdartsRs`, and attacker/perturb.py, line 11: seven steps.
+    The radius is that of `SdartsRs`; an attack has seven steps (attacker/perturb.py, line 11).
     """
 
     published: ClassVar = {"perturbation": "adversarial", "radius_min": 0.03, "radius": 0.3}

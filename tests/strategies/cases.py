@@ -14,12 +14,20 @@ SUPERNETS = [
     "sdarts-rs",
     "sdarts-adv",
     "darts+",
+    "oles:freeze_checks=1,freeze_below=0.9",
     "random_ws:candidates=6,finalists=2,batches=2",
     "enas:controller_steps=2,aggregate=3,candidates=4,hidden=8",
     "evolution:evaluate=supernet,population=4,tournament=2,candidates=8",
     "evolution:evaluate=supernet,selection=nsga2,population=4,offspring=2,generations=2",
 ]
 """Strategies on shared weights."""
+
+STAGED = [
+    "p-darts:frozen_epochs=0,add_layers=0/1/2",
+    "drnas:partial_channels=2/1,frozen_epochs=0",
+    "darts-pt:projection_epochs=1",
+]
+"""Strategies on shared weights whose searches are longer than one epoch."""
 
 CANDIDATES = [
     "random:candidates=12",

@@ -86,10 +86,16 @@ def run_supernet(text, context=None, epochs=2, stop_at=None, kept=None, sizes=(2
         context=context or SearchContext(),
     )
     space, scored = DartsSpace(2, 3, 3), []
-    space.register_forward_pre_hook(
-        lambda _, inputs: None if torch.is_grad_enabled() else scored.append(len(inputs[0]))
-    )
-    strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
+
+    def count(module, inputs):
+        if isinstance(module, DartsSpace) and not torch.is_grad_enabled():
+            scored.append(len(inputs[0]))
+
+    counting = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        strategy(RawFormatModelSpace(space, evaluator), SequentialExecutionEngine())
+    finally:
+        counting.remove()
     return SimpleNamespace(
         result=strategy.result, records=records, strategy=strategy, scored_images=sum(scored)
     )

@@ -11,14 +11,14 @@ from pydantic import Field, field_validator
 import strategies
 from search_spaces.errors import UserError
 from strategies.presets import PRESETS
-from tests.strategies.cases import CANDIDATES, SUPERNETS, named
+from tests.strategies.cases import CANDIDATES, STAGED, SUPERNETS, named
 
 ROOT = Path(__file__).parents[2]
 PRESET_NAMES = {name for name, _, _ in PRESETS}
 
 
 def test_every_strategy_has_a_case():
-    assert named(SUPERNETS) | named(CANDIDATES) == set(strategies.STRATEGIES)
+    assert named(SUPERNETS) | named(STAGED) | named(CANDIDATES) == set(strategies.STRATEGIES)
     shared = {text: strategies.parse(text).options.shares_weights for text in SUPERNETS + CANDIDATES}
     assert [text for text, shares in shared.items() if shares] == SUPERNETS
 

@@ -1,0 +1,121 @@
+"""Choosing operations and inputs by what the supernet loses without them (Wang et al., ICLR 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS, OPERATIONS
+from search_spaces.sizes import CellCosts
+from strategies.interfaces import SearchContext
+
+Rows = dict[str, Tensor]
+
+_FIRST = {node: sum(range(2, node)) for node in CONCAT}
+"""The first edge of each node; its edges follow by input state."""
+
+
+class Selection:
+    """Which operation each edge has, and which edges each node keeps, as far as it is decided.
+
+    Attributes:
+        operations: column of an edge's operation, [14] per kind of cell; -1: not decided.
+        removed: whether an edge is removed, bool [14] per kind of cell.
+    """
+
+    def __init__(self, context: SearchContext) -> None:
+        self._context = context
+        self.operations = {kind: torch.full((EDGES,), -1) for kind in KINDS}
+        self.removed = {kind: torch.zeros(EDGES, dtype=torch.bool) for kind in KINDS}
+
+    def applied(self, rows: Rows) -> Rows:
+        """The weights of the candidates, with those of decided edges replaced by 0 and 1."""
+        found = {}
+        for kind, row in rows.items():
+            chosen, removed = self.operations[kind].to(row.device), self.removed[kind].to(row.device)
+            fixed = one_hot(chosen.clamp_min(0), row.shape[-1]).to(row.dtype)
+            row = torch.where((chosen >= 0)[:, None], fixed, row)
+            found[kind] = torch.where(removed[:, None], torch.zeros_like(row), row)
+        return found
+
+    def decide(self, kind: str, rng: np.random.Generator, score: Callable[[str, Tensor], float]) -> None:
+        """Make the next choice in cells of one kind: operations first, then inputs, each of a random place.
+
+        Args:
+            kind: `normal` or `reduce`.
+            rng: draws the edge or node.
+            score: accuracy of the supernet without some candidates, bool [14, 8], of that kind of cell.
+        """
+        undecided = [edge for edge in range(EDGES) if self.operations[kind][edge] < 0]
+        if undecided:
+            self._decide_operation(kind, undecided[rng.integers(len(undecided))], score)
+            return
+        nodes = [node for node in CONCAT if len(self._inputs(kind, node)) > 2]
+        self._decide_inputs(kind, nodes[rng.integers(len(nodes))], score)
+
+    def _decide_operation(self, kind: str, edge: int, score: Callable[[str, Tensor], float]) -> None:
+        """Keep the operation without which the accuracy is lowest; of equal ones the first."""
+        scores: dict[int, float] = {}
+        for column in range(1, len(CANDIDATES)):
+            self.operations[kind][edge] = column
+            if not self._fits():
+                continue
+            self.operations[kind][edge] = -1
+            without = torch.zeros(EDGES, len(CANDIDATES), dtype=torch.bool)
+            without[edge, column] = True
+            scores[column] = score(kind, without)
+        self.operations[kind][edge] = min(scores, key=lambda column: scores[column])
+
+    def _decide_inputs(self, kind: str, node: int, score: Callable[[str, Tensor], float]) -> None:
+        """Remove one edge after the other, each time that without which the accuracy is highest."""
+        while len(self._inputs(kind, node)) > 2:
+            scores: dict[int, float] = {}
+            for edge in self._inputs(kind, node):
+                self.removed[kind][edge] = True
+                if self._fits():
+                    without = torch.zeros(EDGES, len(CANDIDATES), dtype=torch.bool)
+                    without[edge] = True
+                    self.removed[kind][edge] = False
+                    scores[edge] = score(kind, without)
+                self.removed[kind][edge] = False
+            self.removed[kind][max(scores, key=lambda edge: scores[edge])] = True
+
+    def _inputs(self, kind: str, node: int) -> list[int]:
+        edges = range(_FIRST[node], _FIRST[node] + node)
+        return [edge for edge in edges if not self.removed[kind][edge]]
+
+    def _fits(self) -> bool:
+        """Whether the choices so far can still end within the limit on multiply-adds."""
+        context = self._context
+        if context.max_mult_adds is None:
+            return True
+        costs = context.mult_adds
+        assert isinstance(costs, CellCosts), "a limit comes with its counter"
+        total = costs.base
+        for kind in KINDS:
+            for node in CONCAT:
+                cheapest = sorted(
+                    self._edge_cost(costs, kind, edge, edge - _FIRST[node])
+                    for edge in self._inputs(kind, node)
+                )
+                total += sum(cheapest[:2])
+        return total <= context.max_mult_adds
+
+    def _edge_cost(self, costs: CellCosts, kind: str, edge: int, state: int) -> int:
+        column = int(self.operations[kind][edge])
+        names = OPERATIONS if column < 0 else OPERATIONS[column - 1 : column]
+        return min(costs.edge(kind, name, state) for name in names)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is decided."""
+        return {"operations": self.operations, "removed": self.removed}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.operations = {kind: table.clone() for kind, table in state["operations"].items()}
+        self.removed = {kind: table.clone() for kind, table in state["removed"].items()}

@@ -1,0 +1,242 @@
+"""Differentiable search in stages: the supernet, the candidates and the alphas of each."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from search_spaces import DartsSpace
+from search_spaces.cells.fast import FastCell, FastPartialCell
+from search_spaces.cells.mixed import MixedCell, SearchCell
+from search_spaces.cells.partial import PartialCell
+from search_spaces.cells.widening import same_name, widen
+from search_spaces.genotype import CANDIDATES, EDGES, KINDS
+from search_spaces.nni_api import RawFormatModelSpace, no_default_hook
+from search_spaces.space import SpaceCell
+from strategies.composition import DartsOptions
+from strategies.mixture import MixtureStrategy
+
+DROPOUT_DECAY = 0.2
+"""Rate of the exponential by which the dropout of skips falls, epoch by epoch, once the alphas learn."""
+
+PROJECTION_LR = 0.1
+"""Learning rate of the weights during a projection, as a fraction of that of the search."""
+
+
+class StagedStrategy(MixtureStrategy[DartsOptions]):
+    """Base of `Darts`: what changes from stage to stage, if there are several.
+
+    A stage keeps the candidates of the largest alphas. With `restart`, P-DARTS (Chen et al., ICCV 2019), it
+    has a new supernet, alphas and learning rate; without, DrNAS (Chen et al., ICLR 2021), it keeps weights
+    and alphas, with more channels copied from those there are, and a new optimizer with the old momentum,
+    whose learning rate starts again and falls in proportion to the cosine of the whole search.
+
+    Attributes:
+        stage: number of the stage, from 0.
+        alphas: architecture parameters, [14, 8] per kind of cell; with weights of edges also
+            `normal/edges` and `reduce/edges`, [14] each.
+        kept: which candidates there are, bool [14, 8] per kind of cell; empty: all.
+    """
+
+    stage: int
+    alphas: dict[str, nn.Parameter]
+    kept: dict[str, Tensor]
+
+    def default_mutation_hooks(self) -> list[Any]:
+        """The search-time cell of the options, and NNI's guard against cells that no hook has replaced."""
+        return [self._search_cell, no_default_hook]
+
+    def _search_cell(
+        self, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
+    ) -> Any:
+        if not isinstance(module, SpaceCell):
+            return None
+        is_plain = self.options.cell == "plain"
+        parts = self.options.in_stage("partial_channels", getattr(self, "stage", 0))
+        cell: MixedCell
+        if parts > 1:
+            cell = (PartialCell if is_plain else FastPartialCell)(module.geometry, parts)
+        else:
+            cell = (MixedCell if is_plain else FastCell)(module.geometry)
+        if isinstance(cell, FastCell):
+            cell.recompute = self.options.recompute
+        return cell
+
+    def setup(self) -> None:
+        """Create the supernet of the first stage, its alphas, and their Adam."""
+        options, device = self.options, self.evaluator.device
+        self.stage, self.max_skips = 0, options.max_skips
+        if options.cell == "fast":
+            self.supernet.stem.to(memory_format=torch.channels_last)
+        if max(map(abs, options.add_layers)):
+            self._layers: int = self.supernet.options["layers"]
+            self._renew_supernet()
+        self._renew_alphas()
+        self.kept = {}
+        if not options.none:
+            allowed = torch.tensor([name != "none" for name in CANDIDATES], device=device)
+            self.kept = {kind: allowed.expand(EDGES, -1) for kind in KINDS}
+
+    @property
+    def search_epochs(self) -> int:
+        """Epochs of the search, without those of a projection."""
+        return self.epochs - self.options.extra_epochs
+
+    def planned_images(self, epochs: int) -> int:
+        """Images that this process backpropagates in a search of so many epochs and a projection."""
+        self.epochs = epochs + self.options.extra_epochs
+        return super().planned_images(self.epochs)
+
+    def total_epochs(self, epochs: int) -> int:
+        """Epochs of a search of `epochs`, with those of a projection."""
+        return epochs + self.options.extra_epochs
+
+    def cosine_epochs(self) -> int:
+        """Epochs in which the learning rate falls first: of the first stage, or of the search."""
+        return self._stage_end(0) if self.options.restart else self.search_epochs
+
+    def renew_optimizer(self, epochs: int, lr: float | None = None, nesterov: bool = False) -> None:
+        """Create the optimizer of the shared weights, with the momentum of the options, and its cosine."""
+        super().renew_optimizer(epochs, lr, nesterov or self.options.nesterov)
+
+    def _stage_start(self, stage: int) -> int:
+        return self.options.stage_starts(self.search_epochs)[stage]
+
+    def _stage_end(self, stage: int) -> int:
+        return [*self.options.stage_starts(self.search_epochs)[1:], self.search_epochs][stage]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Enter the stage, or the projection, that starts with `epoch`."""
+        options = self.options
+        if epoch == 0:
+            size = self.supernet.options
+            layers = getattr(self, "_layers", size["layers"])
+            options.check_search(self.search_epochs, size["width"], layers)
+        elif options.stages > 1 and epoch in options.stage_starts(self.search_epochs):
+            self._enter_stage(self.stage + 1)
+        elif options.extra_epochs and epoch == self.search_epochs:
+            self.renew_optimizer(options.extra_epochs, self.evaluator.schedule.lr * PROJECTION_LR)
+
+    def prepare_to_load(self, state: dict[str, Any]) -> None:
+        """Give the supernet the form of the stage that a checkpoint is of."""
+        stage = state.get("stage", 0)
+        while self.stage < stage:
+            self.stage += 1
+            if self.options.restart or self._widens():
+                self._renew_supernet()
+        self.renew_optimizer(self.cosine_epochs())
+
+    def _enter_stage(self, stage: int) -> None:
+        options = self.options
+        self.stage = stage
+        self._prune(options.in_stage("operations", stage))
+        if options.restart:
+            self._renew_supernet()
+            with self._own_draws(2):
+                self._renew_alphas()
+            self.renew_optimizer(self._stage_end(stage) - self._stage_start(stage))
+            return
+        before, optimizer, scheduler = self.supernet, self.optimizer, self.scheduler
+        momentum = {
+            same_name(name): optimizer.state[weight].get("momentum_buffer")
+            for name, weight in before.named_parameters()
+            if weight in optimizer.state
+        }
+        if self._widens():
+            self._renew_supernet()
+            generator = torch.Generator().manual_seed(self._draw_seed(3))
+            grown = widen(before, self.supernet, generator)
+            growths = {same_name(name): growth for name, growth in grown.items()}
+            momentum = {
+                name: buffer if buffer is None else growths[name].of(buffer)
+                for name, buffer in momentum.items()
+            }
+        self.renew_optimizer(self.search_epochs)
+        for name, weight in self.supernet.named_parameters():
+            if (buffer := momentum.get(same_name(name))) is not None:
+                self.optimizer.state[weight]["momentum_buffer"] = buffer
+        self.scheduler.load_state_dict(scheduler.state_dict())
+
+    def _widens(self) -> bool:
+        values = self.options.partial_channels
+        return len(values) > 1 and values[self.stage] != values[self.stage - 1]
+
+    def _prune(self, count: int) -> None:
+        """Keep the candidates of the largest alphas on every edge; the alphas of the others become 0."""
+        if count == len(CANDIDATES):
+            return
+        with torch.no_grad():
+            for kind in KINDS:
+                table, kept = self.alphas[kind], self.kept.get(kind)
+                among = table if kept is None else table.masked_fill(~kept, -torch.inf)
+                best = among.topk(count, dim=-1).indices
+                self.kept[kind] = torch.zeros_like(table, dtype=torch.bool).scatter(-1, best, True)
+                table.mul_(self.kept[kind])
+
+    def _renew_supernet(self) -> None:
+        """Create the supernet of the stage, with new weights."""
+        size = dict(self.supernet.options)
+        if hasattr(self, "_layers"):
+            size["layers"] = self._layers + self.options.in_stage("add_layers", self.stage)
+        with self._own_draws(1):
+            space = self.mutate_model(DartsSpace(**size)).to(self.evaluator.device)
+        if self.options.cell == "fast":
+            space.stem.to(memory_format=torch.channels_last)
+        evaluator = cast(Any, self)._mutated_model_space.evaluator
+        self._mutated_model_space = RawFormatModelSpace(space, evaluator)
+
+    def _renew_alphas(self) -> None:
+        options, device = self.options, self.evaluator.device
+        self.alphas = {
+            kind: nn.Parameter(options.alpha_scale * torch.randn(EDGES, len(CANDIDATES)).to(device))
+            for kind in KINDS
+        }
+        if options.has_edge_weights:
+            self.alphas |= {
+                f"{kind}/edges": nn.Parameter(options.alpha_scale * torch.randn(EDGES).to(device))
+                for kind in KINDS
+            }
+        self.alpha_optimizer = torch.optim.Adam(
+            self.alphas.values(),
+            options.alpha_lr,
+            betas=(options.alpha_beta1, 0.999),
+            weight_decay=options.alpha_weight_decay,
+        )
+
+    def _draw_seed(self, purpose: int) -> int:
+        return int(self.rng(self.stage, purpose).integers(2**62))
+
+    @contextlib.contextmanager
+    def _own_draws(self, purpose: int) -> Iterator[None]:
+        """Draw from a stream of the stage's own, the same in every process."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._draw_seed(purpose))
+            yield
+
+    def is_frozen(self, epoch: int) -> bool:
+        """Whether the alphas rest in `epoch`."""
+        starts = self.options.stage_starts(self.search_epochs)
+        start = max(start for start in starts if start <= epoch)
+        return epoch < self.search_epochs and epoch - start < self.options.frozen_epochs
+
+    def set_skip_dropout(self, epoch: int) -> None:
+        """Set the dropout of skips: it falls linearly while the alphas rest, then exponentially."""
+        rate = self.options.in_stage("skip_dropout", self.stage)
+        if not rate:
+            return
+        start, end = self._stage_start(self.stage), self._stage_end(self.stage)
+        done, frozen = epoch - start, self.options.frozen_epochs
+        if done < frozen:
+            rate *= (end - epoch - 1) / (end - start)
+        else:
+            rate *= math.exp(-DROPOUT_DECAY * (done - frozen))
+        rank = self.evaluator.processes.rank
+        seed = int(self.rng(epoch, 4, rank).integers(2**62))
+        generator = torch.Generator(self.evaluator.device).manual_seed(seed)
+        for cell in cast(Iterable[SearchCell], self.supernet.cells):
+            cell.skip_dropout, cell.generator = rate, generator
