@@ -14,10 +14,10 @@ from itertools import combinations, groupby
 from typing import Any
 
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from nastransfer_nni.report.statistics.comparison import Comparison, difference
 from nastransfer_nni.report.statistics.estimate import Estimate
+from nastransfer_nni.report.statistics.holm import holm
 from nastransfer_nni.report.statistics.improvement import Verdict
 from nastransfer_nni.report.statistics.margin import known_margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
@@ -221,7 +221,7 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
     within = f"within {options.margin}"
     if not tests:
         return UNDECIDED, f"No two strategies are shown to be alike on the source {within}.", numbers
-    corrected = multipletests([p for p, *_ in tests], method="holm")[1]
+    corrected = holm([p for p, *_ in tests])
     different = [test for test, p in zip(tests, corrected, strict=True) if p < options.alpha]
     counted = f"{_count(len(tests), 'pair')} of strategies alike on the source ({within})"
     if not different:

@@ -149,17 +149,20 @@ def compare(table: pd.DataFrame, options: AnalysisOptions) -> list[Comparison]:
     for setting, rows in settings(table):
         noise = training_noise(rows)
         pools: dict[tuple[int, ...], tuple[Arm | None, KnownMargin]] = {}
+        baselines: dict[str, pd.DataFrame] = {}
         for source, proxy, strategy, strategy_options, part in _groups(rows):
             name = label(strategy, strategy_options)
             if options.baseline not in ("", BASELINE) and name == options.baseline:
                 continue
-            pool = _pool(rows, source, proxy, strategy, options.baseline)
+            if strategy not in baselines:
+                baselines[strategy] = baseline_of(rows, strategy)
+            is_random = options.baseline == BASELINE
+            pool = baselines[strategy] if is_random else _named(rows, source, proxy, options.baseline)
             key = tuple(pool.index)
             if key not in pools:
-                is_random = options.baseline == BASELINE
                 pools[key] = (
                     arm(pool, noise=noise, is_random=is_random) if len(pool) else None,
-                    known_margin(options.margin, pool if is_random else baseline_of(rows, strategy)),
+                    known_margin(options.margin, baselines[strategy]),
                 )
             found.append(
                 Comparison(
@@ -199,10 +202,8 @@ def by_place(comparisons: list[Comparison]) -> Iterator[tuple[Setting, str, list
         yield setting, place, members
 
 
-def _pool(rows: pd.DataFrame, source: str, proxy: str, strategy: str, baseline: str) -> pd.DataFrame:
-    """The rows that a strategy is compared with; none without a baseline."""
-    if baseline == BASELINE:
-        return baseline_of(rows, strategy)
+def _named(rows: pd.DataFrame, source: str, proxy: str, baseline: str) -> pd.DataFrame:
+    """The rows of a named baseline on a source and proxy, or else all of them; none without a name."""
     names = [label(*pair) for pair in zip(rows["strategy"], rows["strategy_options"], strict=True)]
     named = rows[pd.Series(names, index=rows.index) == baseline]
     here = named[(named["source"] == source) & (named["proxy"] == proxy)]

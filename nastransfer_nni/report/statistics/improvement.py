@@ -9,10 +9,10 @@ from enum import Enum
 from typing import Any
 
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from nastransfer_nni.report.statistics.comparison import Comparison
 from nastransfer_nni.report.statistics.detectable import detectable, more_units
+from nastransfer_nni.report.statistics.holm import holm_by_group
 from nastransfer_nni.report.statistics.margin import Margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.probability import Superiority, superiority
@@ -96,7 +96,7 @@ def relative_improvement(comparisons: list[Comparison], options: AnalysisOptions
     frame = pd.DataFrame(rows)
     for column in ("p_value", "p_equivalent", "probability_p"):
         holm = "probability_p_holm" if column == "probability_p" else f"{column.removesuffix('_value')}_holm"
-        frame[holm] = holm_by_setting(frame, column)
+        frame[holm] = holm_by_group(frame, column)
     frame["detectable_points"] = NAN
     for _, family in frame[frame["sufficient"]].groupby("setting", sort=False):
         points = detectable(family["se"].to_numpy(), family["df"].to_numpy(), options.alpha / len(family))
@@ -105,14 +105,6 @@ def relative_improvement(comparisons: list[Comparison], options: AnalysisOptions
         100 * frame["detectable_points"] / frame["random_mean"].where(frame["random_mean"] > 0)
     )
     return _with_verdicts(frame.drop(columns="se"), comparisons, options)
-
-
-def holm_by_setting(frame: pd.DataFrame, column: str, by: list[str] | str = "setting") -> pd.Series[float]:
-    """The p-values of a column after Holm's correction within each setting; NaN where there is none."""
-    corrected = pd.Series(NAN, index=frame.index)
-    for _, family in frame[frame[column].notna()].groupby(by, sort=False):
-        corrected[family.index] = multipletests(family[column], method="holm")[1]
-    return corrected
 
 
 def _row(comparison: Comparison, options: AnalysisOptions) -> dict[str, Any]:

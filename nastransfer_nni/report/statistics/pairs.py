@@ -11,7 +11,7 @@ import pandas as pd
 
 from nastransfer_nni.report.statistics.comparison import Comparison, by_place, difference, shared_draws
 from nastransfer_nni.report.statistics.estimate import Estimate, total
-from nastransfer_nni.report.statistics.improvement import holm_by_setting
+from nastransfer_nni.report.statistics.holm import holm_by_group
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.units import Arm
 
@@ -185,8 +185,8 @@ def _contrasts(grid: Grid) -> Iterator[tuple[str, str, str, str, dict[str, dict[
 
 def _corrected(frame: pd.DataFrame, by: list[str] | str) -> pd.DataFrame:
     return frame.assign(
-        p_holm=holm_by_setting(frame, "p_value", by),
-        p_equivalent_holm=holm_by_setting(frame, "p_equivalent", by),
+        p_holm=holm_by_group(frame, "p_value", by),
+        p_equivalent_holm=holm_by_group(frame, "p_equivalent", by),
     )
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from nastransfer_nni.report.statistics.comparison import Comparison, by_place, difference
 from nastransfer_nni.report.statistics.estimate import Floats
+from nastransfer_nni.report.statistics.holm import holm
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.replicates import arm_replicates, split_half_taus, tau_rows
 from nastransfer_nni.report.statistics.table import Setting
@@ -135,14 +135,19 @@ def movements(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
             for _, place, members in blocks
         }
         own: list[dict[str, Any]] = []
+        drawn: dict[tuple[str, ...], _Drawn] = {}
         tests: list[tuple[float, list[str], str]] = []
         for a, b in combinations(places, 2):
             names = sorted(places[a].keys() & places[b].keys())
             if len(names) < MIN_STRATEGIES:
                 continue
             arms = [[places[place][name] for name in names] for place in (a, b)]
+            for place, own_arms in zip((a, b), arms, strict=True):
+                if (place, *names) not in drawn:
+                    rng = _generator(options, setting, place, *names)
+                    drawn[place, *names] = _draw(own_arms, options, rng)
             swaps: list[str] = []
-            row = _agreement(arms[0], arms[1], options, _generator(options, setting, a, b))
+            row = _agreement(drawn[a, *names], drawn[b, *names], options)
             own.append({"setting": str(setting), "proxy_a": a, "proxy_b": b, **row, "swaps": swaps})
             if row["sufficient"]:
                 tests += [
@@ -238,44 +243,68 @@ def _arms(members: list[Comparison]) -> list[Arm]:
     return [member.searched for member in members if member.searched]
 
 
-def _agreement(
-    a: list[Arm], b: list[Arm], options: AnalysisOptions, rng: np.random.Generator
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class _Drawn:
+    """The strategies on one proxy with replicates of their means.
+
+    Attributes:
+        arms: the arms of the strategies.
+        means: their means, [strategies].
+        replicates: replicates of the means, [replicates, strategies].
+        ranks: ranks in each replicate, centred and scaled to unit length, [replicates, strategies].
+        errors: errors of a replication of the design, [replicates, strategies].
+        split_half: mean tau between the rankings by one half of the units and by the other.
+    """
+
+    arms: list[Arm]
+    means: Floats
+    replicates: Floats
+    ranks: Floats
+    errors: Floats
+    split_half: float
+
+
+def _draw(arms: list[Arm], options: AnalysisOptions, rng: np.random.Generator) -> _Drawn:
+    means = np.array([arm.mean for arm in arms])
+    replicates = arm_replicates(arms, options.replicates, rng)
+    ranks = stats.rankdata(replicates, axis=1) - (len(arms) + 1) / 2
+    return _Drawn(
+        arms=arms,
+        means=means,
+        replicates=replicates,
+        ranks=ranks / np.maximum(np.sqrt((ranks**2).sum(1, keepdims=True)), 1e-12),
+        errors=arm_replicates(arms, options.replicates, rng, is_normal=True) - means,
+        split_half=split_half_taus(arms, rng),
+    )
+
+
+def _agreement(a: _Drawn, b: _Drawn, options: AnalysisOptions) -> dict[str, Any]:
     """Agreement of the same strategies' rankings on two proxies, as columns of `movements`."""
-    means = np.array([[arm.mean for arm in arms] for arms in (a, b)])
-    first, second = (arm_replicates(arms, options.replicates, rng) for arms in (a, b))
-    taus = tau_rows(first, second)
-    ranks = [stats.rankdata(each, axis=1) for each in (first, second)]
-    rhos = stats.pearsonr(*ranks, axis=1).statistic
-    tau_low, tau_high = np.quantile(taus, options.tails)
-    rho_low, rho_high = np.nanquantile(rhos, options.tails)
-    tau = float(stats.kendalltau(*means).statistic)
-    middle = means.mean(0)
-    noise = np.mean([(x.se**2 + y.se**2) / 4 for x, y in zip(a, b, strict=True)])
+    tau_low, tau_high = np.quantile(tau_rows(a.replicates, b.replicates), options.tails)
+    rho_low, rho_high = np.quantile((a.ranks * b.ranks).sum(1), options.tails)
+    tau = float(stats.kendalltau(a.means, b.means).statistic)
+    middle = (a.means + b.means) / 2
+    noise = np.mean([(x.se**2 + y.se**2) / 4 for x, y in zip(a.arms, b.arms, strict=True)])
     variance = middle.var(ddof=1)
     reliability = float(np.clip(1 - noise / variance, 0, 1)) if variance else 0.0
     true = middle.mean() + np.sqrt(reliability) * (middle - middle.mean())
-    errors = [
-        arm_replicates(arms, options.replicates, rng, is_normal=True) - mean
-        for arms, mean in zip((a, b), means, strict=True)
-    ]
-    same = tau_rows(true + errors[0], true + errors[1])
+    same = tau_rows(true + a.errors, true + b.errors)
     return {
-        "strategies": len(a),
+        "strategies": len(middle),
         "tau": tau,
         "tau_low": float(tau_low),
         "tau_high": float(tau_high),
-        "rho": float(stats.spearmanr(*means).statistic),
+        "rho": float(stats.spearmanr(a.means, b.means).statistic),
         "rho_low": float(rho_low),
         "rho_high": float(rho_high),
-        "same_best": float((first.argmax(1) == second.argmax(1)).mean()),
+        "same_best": float((a.replicates.argmax(1) == b.replicates.argmax(1)).mean()),
         "reliability": reliability,
         "ceiling": float(same.mean()),
         "ceiling_low": float(np.quantile(same, CEILING_LEVEL)),
         "p_ceiling": float(((same <= tau + 1e-9).sum() + 1) / (len(same) + 1)),
-        "split_half_a": split_half_taus(a, rng),
-        "split_half_b": split_half_taus(b, rng),
-        "sufficient": all(arm.is_testable for arm in (*a, *b)),
+        "split_half_a": a.split_half,
+        "split_half_b": b.split_half,
+        "sufficient": all(arm.is_testable for arm in (*a.arms, *b.arms)),
     }
 
 
@@ -284,7 +313,7 @@ def _correct(
 ) -> None:
     """Correct the p-values of one setting by Holm's method, and name the swaps that remain significant."""
     known = [row for row in rows if row["sufficient"]]
-    corrected = multipletests([row["p_ceiling"] for row in known], method="holm")[1] if known else []
+    corrected = holm([row["p_ceiling"] for row in known]) if known else np.empty(0)
     for row in rows:
         row |= {"p_ceiling_holm": float("nan"), "differs": None}
     for row, p in zip(known, corrected, strict=True):
@@ -292,7 +321,7 @@ def _correct(
         if row["strategies"] >= MIN_RANKED:
             row["differs"] = bool(p < CEILING_LEVEL)
     if tests:
-        corrected = multipletests([p for p, _, _ in tests], method="holm")[1]
+        corrected = holm([p for p, _, _ in tests])
         for (_, swaps, text), p_holm in zip(tests, corrected, strict=True):
             if p_holm < options.alpha:
                 swaps.append(text)

@@ -161,7 +161,8 @@ def clusters(rows: pd.DataFrame, column: str = "top1", *, is_random: bool = Fals
     """The values of `column` in each cluster of an arm: units that share a training are in one cluster."""
     keys = _keys(rows, column, is_random)
     _, units = keys.units
-    labels = _connected(_shares(units, keys.training, np.ones(len(units))))[units]
+    is_shared = len(np.unique(keys.training)) < len(units)
+    labels = _connected(_shares(units, keys.training, np.ones(len(units))))[units] if is_shared else units
     order = np.argsort(labels, kind="stable")
     return np.split(keys.value[order], np.cumsum(np.bincount(labels))[:-1])
 

@@ -1,4 +1,3 @@
-import gc
 from dataclasses import replace
 from itertools import combinations
 
@@ -16,14 +15,6 @@ from nastransfer_nni.report.statistics.units import SEARCH
 from tests.report.statistics.studies import STRATEGIES, study
 
 OPTIONS = AnalysisOptions(replicates=2000)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cheap_corrections():
-    """The statsmodels library collects garbage at every correction, which costs more than all the rest."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def comparisons(**options):
