@@ -163,7 +163,12 @@ def intervals_figure(lines: Sequence[Line], name: str, margin: float) -> Figure:
     axes.set_ylim(height, 0)
     for position, head, weight in heads:
         axes.annotate(
-            head, (0.015, position), xycoords=("figure fraction", "data"), weight=weight, va="center", ha="left"
+            head,
+            (0.015, position),
+            xycoords=("figure fraction", "data"),
+            weight=weight,
+            va="center",
+            ha="left",
         )
     _clip_wide_intervals(axes, lines)
     axes.set_xlabel(name)
