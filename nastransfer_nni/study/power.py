@@ -18,6 +18,9 @@ from nastransfer_nni.study.config import DEVIATION, PlanConfig
 from nastransfer_nni.study.design import Study
 from search_spaces.errors import UserError
 
+RELIABILITY = 0.8
+"""Assumed share of the variance between networks that is between cells rather than between trainings."""
+
 
 @dataclass(frozen=True)
 class Pilot:
@@ -69,9 +72,10 @@ class Pilot:
 def assumed_spread(config: PlanConfig, pilot: Pilot | None) -> Spread:
     """The standard deviations that a plan's options state, for the rest those of the pilot.
 
-    A stated deviation between networks includes their training: its share is taken to be the pilot's.
+    A stated deviation between networks includes their training, whose share is the pilot's or an assumed one.
     """
-    known = pilot.spread if pilot else Spread(search=DEVIATION, training=0.0)
+    assumed = (DEVIATION * float(np.sqrt(share)) for share in (RELIABILITY, 1 - RELIABILITY))
+    known = pilot.spread if pilot else Spread(search=next(assumed), training=next(assumed))
     if config.deviation is not None:
         scale = config.deviation / float(np.hypot(known.search, known.training))
         known = replace(known, search=known.search * scale, training=known.training * scale, random=None)

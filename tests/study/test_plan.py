@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,17 @@ from nastransfer_nni.search.run import search
 from nastransfer_nni.study.advice import changes
 from nastransfer_nni.study.config import PlanConfig
 from nastransfer_nni.study.cost import FORWARD_SHARE, CostModel
+from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.overhead import ASSUMED, measured
 from nastransfer_nni.study.plan import describe
-from nastransfer_nni.study.power import Pilot, assumed_spread, planned_design, with_larger_evaluation
+from nastransfer_nni.study.power import (
+    Pilot,
+    assumed_spread,
+    network_deviation,
+    planned_design,
+    study_power,
+    with_larger_evaluation,
+)
 from nastransfer_nni.study.sizes import SetSizes
 from nastransfer_nni.study.speed import NetworkSize, network_speed, supernet_speed
 from nastransfer_nni.training import protocols
@@ -29,6 +38,7 @@ from strategies.presets import PRESETS
 
 from .test_design import study
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SMALL_SEARCH = {
     "proxy": "classes:2,per_class=20",
     "width": 1,
@@ -37,7 +47,12 @@ SMALL_SEARCH = {
     "epochs": 3,
     "device": "cpu",
 }
-SMALL_PRESETS = {"pc-darts": "partial_channels=1,frozen_epochs=1"}
+SMALL_PRESETS = {
+    "pc-darts": "partial_channels=1,frozen_epochs=1",
+    "drnas": "partial_channels=1,frozen_epochs=0",
+    "p-darts": "add_layers=0,frozen_epochs=0",
+    "darts-pt": "projection_epochs=1",
+}
 """Options with which a preset searches so small a supernet."""
 
 CASES = {
@@ -219,8 +234,12 @@ def test_assumed_deviations_go_before_those_of_the_pilot():
     def spread(**options):
         return assumed_spread(PlanConfig.create({"file": "study.yml", **options}), None)
 
-    assert spread().search == spread(deviation=0.23).search == 0.23
-    assert spread(deviation=2.0, random_deviation=1.0).random == 1.0
+    def whole(found):
+        return np.hypot(found.search, found.training)
+
+    assert whole(spread()) == pytest.approx(0.23) and whole(spread(deviation=2.0)) == pytest.approx(2.0)
+    other = spread(deviation=2.0, random_deviation=1.5)
+    assert network_deviation(other) == pytest.approx(1.5) and whole(other) == pytest.approx(2.0)
     assert spread(draw_deviation=0.5, collapse_rate=0.1).draw == 0.5
 
 
@@ -233,3 +252,12 @@ def test_plan_leaves_out_what_is_completed(tmp_path):
     text = describe(made, tmp_path, images_per_second=1000.0, list_jobs=True)
     assert "66 jobs, 1 completed" in text
     assert f" {made.jobs[0].name} " not in text
+
+
+@pytest.mark.parametrize(("name", "effect"), [("digits", 3.0), ("cifar10", 0.23), ("imagenet", 0.23)])
+def test_shipped_studies_can_be_decided(name, effect, monkeypatch):
+    """Each finds a difference of one standard deviation of random networks with 0.8 or so."""
+    monkeypatch.delenv("NASTRANSFER_DATA", raising=False)
+    made = Study.read(EXPERIMENTS / f"study_{name}.yml")
+    frame = study_power(made, Spread(search=0.89 * effect, training=0.45 * effect), effect)
+    assert not any(frame["reason"]) and frame["power"].min() > 0.75
