@@ -160,7 +160,7 @@ def text(rows: list[dict[str, Any]]) -> pd.DataFrame:
                 "False findings %": share(row, "findings"),
                 "Refused %": share(row, "refused") if row["refused"] else "",
                 "Tail seen %": share(row, "tail_seen"),
-                "Rows as units %": share(row, "naive"),
+                "Naive findings %": share(row, "naive"),
                 "Width": f"+{100 * row['excess_width']:.0f}%" if row.get("coverage", 0) > WIDE else "",
                 "Fails": ", ".join(row["fails"]),
             }
