@@ -80,14 +80,13 @@ def _random(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names
         return _pairs(findings, answer)
     options = findings.options
     best = compared.iloc[int(compared["relative_improvement"].argmax())].to_dict()
-    methods = ["random", "welch", "satterthwaite", "holm"]
+    methods = ["random", "welch", "fieller", "holm"]
     over = "random cells" if options.baseline == BASELINE else options.baseline
     sentences = [
         f"The effect is the relative improvement of mean top-1 over {over}; the largest is "
         f"{best['relative_improvement']:+.2f}% for {names.of(best)} ({options.confidence:.0%} interval "
-        f"{best['ci_low']:.2f} to {best['ci_high']:.2f}; t test with {best['df']:.1f} degrees of freedom "
-        "after "
-        f"Satterthwaite, p {_p(best['p_value'])}, and p {_p(best['p_holm'])} after Holm's correction over "
+        f"{best['ci_low']:.2f} to {best['ci_high']:.2f}; t test with {best['df']:.1f} degrees of freedom, "
+        f"p {_p(best['p_value'])}, and p {_p(best['p_holm'])} after Holm's correction over "
         f"{_count(len(compared), 'comparison')}).",
         answer.sentence,
         _margin(compared, str(options.margin)),
