@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from search_spaces.coding import Code
+from search_spaces.errors import UserError
 from strategies.builtin import EvolutionOptions
 from strategies.multitrial import MultiTrialStrategy
 from strategies.proposers import Evaluation, Proposer, RegularizedEvolution
@@ -89,8 +90,13 @@ class ScoreSearch(MultiTrialStrategy[ScoreOptions]):
         return _ByRanks(proposer, self.scores, *args) if len(self.options.scores) > 1 else proposer
 
     def _entry(self, index: int, code: Code) -> dict[str, Any]:
-        scores = self._metrics[index]["scores"]
-        return {**super()._entry(index, code), "scores": scores}
+        metric = self._metrics[index]
+        if not isinstance(metric, dict) or "scores" not in metric:
+            raise UserError(
+                f"the score strategy needs an evaluator that reports scores, not {metric!r}: a dict with "
+                "default and scores; random and evolution take any evaluator"
+            )
+        return {**super()._entry(index, code), "scores": metric["scores"]}
 
     def _accept(self, code: Code, entry: dict[str, Any]) -> None:
         self.scores.append([entry["scores"][score.name] for score in self.options.scores])

@@ -20,6 +20,8 @@ from tests.strategies.cases import CANDIDATES
 from tests.strategies.test_data_loaders import loaders
 
 SMALL = CANDIDATES[1]
+TRAINED = [text for text in CANDIDATES if not text.startswith("score:")]
+SCORED = [text for text in CANDIDATES if text.startswith("score:")]
 
 
 def create(text, **context):
@@ -34,7 +36,7 @@ def share(model):
 
 
 @pytest.mark.parametrize("form", ["raw", "simplified"])
-@pytest.mark.parametrize("text", CANDIDATES)
+@pytest.mark.parametrize("text", TRAINED)
 def test_any_functional_evaluator_scores_the_candidates(text, form, costs):
     strategy = create(text, seed=1, mult_adds=costs)
     best = run(DartsSpace(2, 3), FunctionalEvaluator(share), strategy, form=form)
@@ -92,6 +94,12 @@ def test_candidates_without_a_finite_score_are_never_the_best():
 def test_an_evaluator_that_reports_no_score_is_told_how(report, message):
     with pytest.raises(UserError, match=message):
         run(DartsSpace(2, 3), FunctionalEvaluator(report), create(SMALL))
+
+
+@pytest.mark.parametrize("text", SCORED)
+def test_zero_cost_search_refuses_an_evaluator_that_reports_no_scores(text):
+    with pytest.raises(UserError, match="the score strategy needs an evaluator that reports scores, not 0"):
+        run(DartsSpace(2, 3), FunctionalEvaluator(share), create(text))
 
 
 def test_evaluators_of_the_other_kind_are_refused():
