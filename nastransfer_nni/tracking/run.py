@@ -16,6 +16,7 @@ import json
 import os
 import re
 import socket
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,7 +191,7 @@ class Run:
         """
         self._write_status("running")
         try:
-            with self._interruption.installed():
+            with self._interruption.installed(), _without_threads_tracebacks():
                 yield
         except KeyboardInterrupt:
             self._write_status("interrupted", "SIGINT or SIGTERM")
@@ -227,8 +228,31 @@ class Run:
             "host": socket.gethostname(),
             "at": provenance.now(),
         }
-        with contextlib.suppress(OSError) if status != "running" else contextlib.nullcontext():
-            files.write_json(self.path / "status.json", value)
+        file = self.path / "status.json"
+        try:
+            files.write_json(file, value)
+        except OSError:
+            if status == "running":
+                raise
+            with contextlib.suppress(OSError), file.open("r+b") as old:  # a full disk has room for this one
+                old.write(files.pretty(value).encode())
+                old.truncate()
+
+
+@contextlib.contextmanager
+def _without_threads_tracebacks() -> Iterator[None]:
+    """Keep full disks quiet in threads for the block: TensorBoard's raises in the main thread what it met."""
+    show = threading.excepthook
+
+    def show_others(failed: threading.ExceptHookArgs) -> None:
+        if not (isinstance(failed.exc_value, OSError) and failed.exc_value.errno in WRITE_ERRORS):
+            show(failed)
+
+    threading.excepthook = show_others
+    try:
+        yield
+    finally:
+        threading.excepthook = show
 
 
 def print_result(run: Run) -> None:

@@ -1,15 +1,18 @@
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from nastransfer_nni.base import files
 from nastransfer_nni.base.config import Config
 from nastransfer_nni.tracking.directory import read_status
 from nastransfer_nni.tracking.run import Run
@@ -126,6 +129,20 @@ def test_a_full_disk_ends_with_one_line(tmp_path):
     assert read_status(run.path) == "failed"
     with pytest.raises(OSError, match="elsewhere"), opened(tmp_path / "run"):
         raise OSError(28, "No space left on device", "/elsewhere")
+
+
+def test_a_full_disk_has_room_for_the_status_and_threads_show_no_traceback(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match="No space left"), opened(tmp_path / "run") as run:
+        monkeypatch.setattr(files, "write_json", full)
+        thread = threading.Thread(target=full)
+        thread.start()
+        thread.join()
+        full()
+    assert json.loads((run.path / "status.json").read_text())["status"] == "failed"
+    assert capsys.readouterr().err == ""
 
 
 SCRIPT = """
