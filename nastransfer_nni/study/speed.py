@@ -6,7 +6,7 @@ each other: on a busy machine their speed would be that of the other programs.
 
 from __future__ import annotations
 
-import math
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,8 +33,8 @@ from strategies.supernet import Schedule, SupernetEvaluator
 MAX_BATCH_SIZE = 32
 """Images per measured step; in larger batches an image of more than `SMALL_PIXELS` takes about as long."""
 MIN_PASSES, MAX_PASSES = 2, 8
-"""Number of measured epochs of one batch, of which the fastest counts: the first one also sets up kernels and
-memory, and other programs may disturb some. Large images take long, so few passes have to do."""
+"""Number of measured epochs of one batch, of which the median counts, without the first one, which also sets
+up kernels and memory. Large images take long, so few passes have to do."""
 
 
 @dataclass(frozen=True)
@@ -174,33 +174,51 @@ class _RandomBatch:
 
 
 class _EpochTimes(Observer):
-    """Keeps the seconds of the fastest epoch."""
+    """Keeps the seconds of every epoch."""
 
-    training = scoring = math.inf
+    def __init__(self) -> None:
+        self._training: list[float] = []
+        self._scoring: list[float] = []
 
     def epoch_done(
         self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
     ) -> None:
-        self.training = min(self.training, train["seconds"])
-        self.scoring = min(self.scoring, validation["seconds"])
+        self._training.append(train["seconds"])
+        self._scoring.append(validation["seconds"])
+
+    @property
+    def training(self) -> float:
+        return statistics.median(self._training[1:])
+
+    @property
+    def scoring(self) -> float:
+        return statistics.median(self._scoring[1:])
 
 
 class _SpeedRecorder:
-    """Keeps the training speed of the fastest epoch, and the seconds of the fastest scoring after one."""
+    """Keeps the training speed of every epoch, and the seconds of the scoring after each."""
 
-    images_per_second = 0.0
-    scoring_seconds = math.inf
-    _trained = 0.0
+    def __init__(self) -> None:
+        self._speeds: list[float] = []
+        self._scoring: list[float] = []
+        self._trained = 0.0
 
     def expect(self, total: int) -> None: ...
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         if "images_per_second" in values:
-            self.images_per_second = max(self.images_per_second, values["images_per_second"])
-            scoring = time.perf_counter() - self._trained
-            self.scoring_seconds = min(self.scoring_seconds, scoring)
+            self._speeds.append(values["images_per_second"])
+            self._scoring.append(time.perf_counter() - self._trained)
 
     def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None: ...
 
     def advance(self, epoch: int, done: int, total: int) -> None:
         self._trained = time.perf_counter()
+
+    @property
+    def images_per_second(self) -> float:
+        return statistics.median(self._speeds[1:])
+
+    @property
+    def scoring_seconds(self) -> float:
+        return statistics.median(self._scoring[1:])
