@@ -18,6 +18,7 @@ from nastransfer_nni.base import provenance
 from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.report import collect, page
 from nastransfer_nni.report.config import ReportConfig
+from nastransfer_nni.report.limitations import EARLY
 from nastransfer_nni.report.run_provenance import provenance_of
 from nastransfer_nni.report.statistics import baseline, column_names, reading
 from nastransfer_nni.report.statistics.fields import clean
@@ -91,7 +92,9 @@ def report(config: ReportConfig, tables: Sequence[ReportTable] = TABLES) -> Path
         is_unfinished=not read.is_complete and options.looks is None,
     )
     written = page.write(findings, out, source, tables)
-    for line in (page.overview(findings, source), "", page.console_summary(findings), str(written)):
+    early = [EARLY] if source.is_unfinished else []
+    lines = (page.overview(findings, source), *early, "", page.console_summary(findings), str(written))
+    for line in lines:
         print(_printable(line))
     return written
 

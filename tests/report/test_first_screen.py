@@ -164,12 +164,13 @@ def test_every_network_is_shown_where_a_finding_depends_on_the_tail(tmp_path):
     assert "depends on the tail" in read(out).text
 
 
-def test_an_early_look_is_said_to_be_no_finding(tmp_path):
+def test_an_early_look_is_said_to_be_no_finding(tmp_path, capsys):
     plan = {"format": "nastransfer-study", "jobs": [{"kind": "transfer", "folder": "transfers/b"}]}
     write_run(tmp_path / "runs", "transfers/a")
     (tmp_path / "runs" / "study.json").write_text(json.dumps(plan))
     text = read(make_from(tmp_path / "runs", tmp_path / "out")).text
     assert EARLY in text
+    assert EARLY in capsys.readouterr().out
     assert "1 transfer never started" in text
 
 
