@@ -18,10 +18,14 @@ from nastransfer_nni.training.loaders import loaders, share_of_batch
 from nastransfer_nni.training.loop import ComputeOptions, train
 from nastransfer_nni.training.objective import optimizer
 from nastransfer_nni.training.observer import Result
+from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.training.target import Target, open_target
 from nastransfer_nni.transfer.config import RECIPE_OPTIONS, TransferConfig
 from nastransfer_nni.transfer.network import auxiliary_note, build, card, fitting_width, measures
 from nastransfer_nni.transfer.recorder import Recorder
+
+ALWAYS_SHOWN = ("width", "layers", "epochs", "batch_size", "opt", "lr", "weight_decay")
+"""Options of the protocol that the first lines of a transfer show; of the others, those that it changes."""
 
 
 def run_training(config: TransferConfig, run: Run) -> dict[str, Any]:
@@ -102,20 +106,20 @@ def _introduction(
 ) -> str:
     recipe, width = config.recipe, network["width"]
     narrowed = f" (narrowed from {recipe.width} for --max-mult-adds)" if width != recipe.width else ""
-    options = ", ".join(f"{name} {value}" for name, value in recipe_options(config).items())
+    defaults = Recipe(protocol=recipe.protocol).model_dump(mode="json")
+    options = ", ".join(
+        f"{name} {value}"
+        for name, value in recipe.model_dump(mode="json", include=set(RECIPE_OPTIONS)).items()
+        if name in ALWAYS_SHOWN or value != defaults[name]
+    )
     return (
         f"{run.path}: {recipe.layers} cells of width {width}{narrowed}, {network['params'] / 1e6:.3f}M "
         f"parameters, {network['mult_adds'] / 1e6:.1f}M mult-adds at {target.pixels} px; "
         f"{len(target.train):,} images to train on, {len(target.validation):,} to evaluate on "
         f"({target.validation.split}), {target.num_classes:,} classes; "
         f"{processes.world_size} x {processes.device}\n"
-        f"protocol {recipe.protocol}: {options}"
+        f"protocol {recipe.protocol}: {options}; all options are in {run.path / 'config.yaml'}"
     )
-
-
-def recipe_options(config: TransferConfig) -> dict[str, Any]:
-    """The options of the training protocol, which are shown in full next to every result."""
-    return config.recipe.model_dump(mode="json", include=set(RECIPE_OPTIONS))
 
 
 def _summary(
