@@ -55,3 +55,13 @@ def test_the_loopback_script_is_found(capsys):
 
 def test_the_version_is_shown(capsys):
     assert run(capsys, "--version")[1].startswith("nastransfer_nni 0.")
+
+
+def test_a_strategy_is_shown_with_every_option_and_those_of_the_search(capsys):
+    code, out, _ = run(capsys, "strategies", "show", "pc-darts:partial_channels=2")
+    shown = json.loads(out)
+    assert not code and shown["search"] == {"batch_size": 256, "lr": 0.1, "min_lr": 0.0}
+    assert set(shown["options"]) == set(strategies.STRATEGIES["darts"].options.model_fields)
+    assert (shown["options"]["partial_channels"], shown["options"]["frozen_epochs"]) == (2, 15)
+    code, _, err = run(capsys, "strategies", "show", "pc-dart")
+    assert code == 2 and "did you mean 'pc-darts'" in err
