@@ -109,7 +109,7 @@ class CostModel:
             scored = records * epochs * alphas
         img_size = config.img_size or _resized_to(config.proxy) or source.img_size or LARGE_PIXELS
         besides = self._overheads.search
-        if not trained:
+        if not trained and not scored:
             return JobCost(seconds=besides)
         besides += records * self._overheads.record
         besides += self._overheads.decoding(weights + alphas, trained + scored, img_size)
