@@ -37,7 +37,13 @@ def close(one, other, where="found"):
 
 @pytest.mark.parametrize(
     "strategy",
-    ["darts", "darts:order=2,cell=plain", "enas:controller_steps=2,aggregate=2,candidates=2"],
+    [
+        "darts",
+        "darts:order=2,cell=plain",
+        "gdas",
+        "drnas:partial_channels=2/2,frozen_epochs=0",
+        "enas:controller_steps=2,aggregate=2,candidates=2",
+    ],
 )
 def test_two_processes_search_as_one(tmp_path, strategy):
     for processes in (1, 2):
