@@ -43,21 +43,15 @@ def design(arms: list[tuple[int, int, int]], random_cells: int) -> PlannedDesign
 
 
 DESIGNS = {
-    "6 strategies, 3 searches, 24 random cells": (design([(1, 3, 1)] * 6, 24), Spread(), 0.5),
-    "6 strategies, 5 searches, 24 random cells": (design([(1, 5, 1)] * 6, 24), Spread(), 0.4),
+    "3 strategies, 3 searches, 24 random cells": (design([(1, 3, 1)] * 3, 24), Spread(), 0.5),
     "3 strategies, 4 draws of 2 searches, 16 random cells": (
         design([(4, 2, 1)] * 3, 16),
         Spread(draw=0.1),
         0.3,
     ),
-    "4 strategies, 8 searches, 5% collapse, 24 random cells": (
-        design([(1, 8, 1)] * 4, 24),
-        Spread(collapse_rate=0.05),
-        0.4,
-    ),
-    "unequal: 3, 5 and 8 searches and 4 draws, 2 trainings, 12 random cells": (
+    "unequal: 3, 5 and 8 searches and 4 draws, 2 trainings, 5% collapse, 12 random cells": (
         design([(1, 3, 2), (1, 5, 2), (1, 8, 2), (4, 1, 2)], 12),
-        Spread(training=0.2, draw=0.1),
+        Spread(training=0.2, draw=0.1, collapse_rate=0.05),
         0.4,
     ),
 }
