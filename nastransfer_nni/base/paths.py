@@ -31,12 +31,19 @@ def expanded(name: str | Path) -> Path:
     """The path that a name means, with `~` and `~user` replaced by the home folder.
 
     Raises:
-        UserError: that user has no home folder.
+        UserError: that user has no home folder, or the name is too long.
     """
+    path = Path(name)
     try:
-        return Path(name).expanduser()
+        path = path.expanduser()
+        path.exists()
     except RuntimeError:
         raise UserError(f"{str(name)[:80]!r}: there is no such home folder") from None
+    except PermissionError:
+        return path  # whoever uses it says so
+    except OSError as error:
+        raise UserError(f"{str(name)[:80]!r}: {error.strerror}") from None
+    return path
 
 
 def located(name: str | Path) -> Path:

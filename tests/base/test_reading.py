@@ -81,6 +81,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
         tmp_path / "pipe": "not a regular file",
         tmp_path: "is a folder",
         "a" * 300: "File name too long",
+        "~/" + "a" * 300: "File name too long",
         "a\0b": "null byte",
         "~nobody-of-that-name/x": "no such home folder",
     }.items():
