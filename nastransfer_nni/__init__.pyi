@@ -80,6 +80,9 @@ def make_proxy(
     across: Any = ...,
     clusters: Any = ...,
     img_size: Any = ...,
+    draw: Any = ...,
+    fill: Any = ...,
+    target: Any = ...,
 ) -> Path: ...
 
 def plan_study(

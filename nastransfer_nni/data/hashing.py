@@ -14,12 +14,13 @@ import numpy.typing as npt
 Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""Step of the counter of SplitMix64: successive numbers are `mix(state)`, `mix(state + GOLDEN)`, ..."""
 
 
 def mix(keys: Keys) -> Keys:
     """SplitMix64 of every key, uint64 [N]: a bijection of 64-bit numbers that looks random."""
-    mixed = keys + _GOLDEN
+    mixed = keys + GOLDEN
     mixed ^= mixed >> np.uint64(30)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> np.uint64(27)

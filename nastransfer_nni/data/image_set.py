@@ -17,6 +17,7 @@ from nastransfer_nni.data.class_names import natural
 from nastransfer_nni.data.decode import UnreadableImage, decode, fit
 from nastransfer_nni.data.keys import store_keys
 from nastransfer_nni.data.sources import Source
+from nastransfer_nni.data.splits import split
 from nastransfer_nni.data.stores.base import Store
 from search_spaces.errors import UserError
 
@@ -108,7 +109,11 @@ class ImageSet:
         new[[number[name] for name in classes]] = np.arange(len(classes))
         labels = new[self.labels]
         kept = labels >= 0
-        return replace(self, classes=tuple(classes), labels=labels[kept], numbers=self.numbers[kept])
+        return replace(self.select(kept), classes=tuple(classes), labels=labels[kept])
+
+    def parts(self, shares: Sequence[float], seed: int) -> list[ImageSet]:
+        """Disjoint parts with these shares of every class, see `splits.split`."""
+        return [self.select(rows) for rows in split(self.labels, shares, seed)]
 
     def resized(self, side: int) -> ImageSet:
         """The same images cropped to their central square and resized to `side` x `side` pixels."""

@@ -16,6 +16,7 @@ from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.memory import report_bad_images
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import scorers
+from nastransfer_nni.proxy.changes import changed
 from nastransfer_nni.proxy.manifest import INLINE, ClassRecord, ImageFile, Manifest, SourceRecord
 from nastransfer_nni.proxy.pool import Pool
 from nastransfer_nni.proxy.scorers import ScoreSource
@@ -62,7 +63,8 @@ def make(
             cannot be. `skip`: exclude such images and select again.
 
     Returns:
-        The selected images with their new labels, in canonical order, and the manifest.
+        The selected images with their new labels, in canonical order and changed as the steps say, and the
+        manifest.
 
     Raises:
         UserError: the source does not have what a step asks for, fewer than two classes remain, or an image
@@ -76,7 +78,8 @@ def make(
     text = text_of(proxy.steps)
     if len(kept) < 2:
         raise UserError(f"proxy {text}: a proxy needs at least 2 classes, this one has {len(kept)}")
-    chosen = images.select(rows).relabel([images.classes[label] for label in kept]).fetched()
+    selected = images.select(rows).relabel([images.classes[label] for label in kept]).fetched()
+    chosen = changed(selected, proxy.changes, seed)
     img_size: int | None = None
     for step in proxy.steps:
         img_size = step.resized_to(img_size)
@@ -94,7 +97,8 @@ def make(
             for new_label, label in enumerate(kept)
         },
         fingerprint=chosen.fingerprint,
-        images=_listing(chosen, is_whole=bool(np.array_equal(counts[kept], all_counts[kept]))),
+        changes=proxy.changes,
+        images=_listing(selected, is_whole=bool(np.array_equal(counts[kept], all_counts[kept]))),
         scores=tuple(origins),
         left_out=tuple(images.key(row) for row in np.flatnonzero(is_excluded).tolist()),
     )
@@ -151,15 +155,15 @@ def unreadable(images: ImageSet, rows: Rows) -> Rows:
         return rows[np.fromiter(threads.map(is_bad, range(len(rows))), dtype=bool, count=len(rows))]
 
 
-def _listing(chosen: ImageSet, is_whole: bool) -> str | dict[str, tuple[str, ...]] | ImageFile:
+def _listing(selected: ImageSet, is_whole: bool) -> str | dict[str, tuple[str, ...]] | ImageFile:
     """The manifest's `images`; a file gets its name when it is written."""
     if is_whole:
         return "all"
-    if len(chosen) > INLINE:
+    if len(selected) > INLINE:
         return ImageFile(file="")
-    keys: dict[str, list[str]] = {name: [] for name in chosen.classes}
-    for row in range(len(chosen)):
-        keys[chosen.classes[chosen.labels[row]]].append(chosen.key(row))
+    keys: dict[str, list[str]] = {name: [] for name in selected.classes}
+    for row in range(len(selected)):
+        keys[selected.classes[selected.labels[row]]].append(selected.key(row))
     return {name: tuple(listed) for name, listed in keys.items()}
 
 

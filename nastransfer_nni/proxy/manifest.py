@@ -16,6 +16,7 @@ from nastransfer_nni.base.config import Config
 from nastransfer_nni.base.reading import exists, parse_json, read_text
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.proxy.changes import CHANGES, changed, copies_of, selected_of
 from search_spaces.errors import UserError, unknown
 
 INLINE = 5000
@@ -82,8 +83,9 @@ class Manifest(Config):
         options: options of each step, by name.
         seed: random seed of every choice.
         img_size: height and width in px that images are resized to; None: their own size.
-        classes: the classes of the proxy set, by name.
-        fingerprint: fingerprint of the selected images and their classes, see `ImageSet.fingerprint`.
+        classes: the classes of the selected images, by name.
+        fingerprint: fingerprint of the images and their classes, after changes, see `ImageSet.fingerprint`.
+        changes: changes of labels or pixels that follow, see `changes.CHANGES`; absent where there is none.
         images: `all` images of these classes; or keys of the images, by class; or the file that lists them.
         scores: scores or features that steps selected by: scorer or file (`made_by`), column and fingerprint
             of the values.
@@ -101,6 +103,7 @@ class Manifest(Config):
     classes: dict[str, ClassRecord]
     fingerprint: str
     images: Literal["all"] | dict[str, tuple[str, ...]] | ImageFile
+    changes: tuple[Literal["labels:random", "pixels:noise", "task:rotation"], ...] = ()
     scores: tuple[dict[str, str], ...] = ()
     left_out: tuple[str, ...] = ()
 
@@ -117,8 +120,14 @@ class Manifest(Config):
         return self
 
     def __len__(self) -> int:
-        """Number of images."""
-        return sum(record.images for record in self.classes.values())
+        """Number of images of the proxy set."""
+        return copies_of(self.changes) * sum(record.images for record in self.classes.values())
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of the proxy set."""
+        given = [classes for name in self.changes if (classes := CHANGES[name].classes)]
+        return given[-1] if given else len(self.classes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -184,7 +193,7 @@ class Manifest(Config):
             folder: the manifest's folder.
 
         Returns:
-            The images with their labels of the proxy set, in canonical order.
+            The images of the proxy set with its labels, in canonical order.
 
         Raises:
             UserError: the source is not the one that the manifest was made from.
@@ -199,9 +208,9 @@ class Manifest(Config):
             if not found.all():
                 raise self._misfit(images, f"{(~found).sum()} of the {len(self)} images are not in it")
             kept = kept.select(rows)
+        kept = changed(kept.select(np.lexsort((kept.keys, kept.labels))), self.changes, self.seed)
         if images.fingerprint != self.source.fingerprint or kept.fingerprint != self.fingerprint:
             raise self._misfit(images, "its images are not the same")
-        kept = kept.select(np.lexsort((kept.keys, kept.labels)))
         return kept.resized(self.img_size) if self.img_size else kept
 
     def _misfit(self, images: ImageSet, problem: str) -> UserError:
@@ -284,9 +293,11 @@ def write(manifest: Manifest, chosen: ImageSet, path: Path) -> None:
         import pyarrow.parquet
 
         image_file = path.with_suffix(".images.parquet")
-        table = pyarrow.table({"label": chosen.labels.astype(np.int32), "key": chosen.keys})
+        listed = selected_of(chosen)
+        table = pyarrow.table({"label": listed.labels.astype(np.int32), "key": listed.keys})
         with files.replacing(image_file) as scratch:
             pyarrow.parquet.write_table(table, scratch, compression="zstd")
         manifest = manifest.model_copy(update={"images": ImageFile(file=image_file.name)})
-    text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    content = manifest.model_dump(mode="json", exclude=None if manifest.changes else {"changes"})
+    text = json.dumps(content, ensure_ascii=False, indent=1)
     files.write_text(path, text + "\n")

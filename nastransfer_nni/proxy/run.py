@@ -129,7 +129,7 @@ def _summary(manifest: Manifest) -> str:
     size = f" at {manifest.img_size} px" if manifest.img_size else ""
     percent = 100 * len(manifest) / manifest.source.images
     return (
-        f"{len(manifest):,} images of {len(manifest.classes):,} classes{size}, {percent:.3g}% of "
+        f"{len(manifest):,} images of {manifest.num_classes:,} classes{size}, {percent:.3g}% of "
         f"{manifest.source.name}, fingerprint {manifest.fingerprint}"
     )
 
@@ -144,7 +144,7 @@ def _print_note(source: Source) -> None:
 
 def _print_classes(chosen: ImageSet) -> None:
     counts = np.array(list(chosen.counts.values()))
-    shares = counts / counts.sum()
+    shares = counts[counts > 0] / counts.sum()
     balance = -(shares * np.log(shares)).sum() / math.log(len(counts))
     _console.print(
         f"images per class: minimum {counts.min():,}, median {np.median(counts):,.0f}, maximum "

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from nastransfer_nni.base.paths import located
 from nastransfer_nni.data.hashing import Rows
+from nastransfer_nni.proxy.changes import CHANGES
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.pool import Pool
 from nastransfer_nni.proxy.step import KINDS, Size, Step
@@ -39,8 +40,13 @@ class ProxySpec:
 
     @property
     def depends_on_seed(self) -> bool:
-        """Whether another seed may select other images."""
+        """Whether another seed may select other images, or change them otherwise."""
         return any(step.depends_on_seed for step in self.steps)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """Names of the steps' changes of labels or pixels, in order."""
+        return tuple(step.change for step in self.steps if step.change)
 
     def choose(self, pool: Pool, seed: int) -> Rows:
         """Run the steps, one after the other.
@@ -78,7 +84,7 @@ class ProxySpec:
         """
         if self.manifest is not None:
             manifest = Manifest.read(self.manifest)
-            return Size(len(manifest), len(manifest.classes))
+            return Size(len(manifest), manifest.num_classes)
         source = size = Size(images, classes)
         for step in self.steps:
             size = step.size(size, source)
@@ -112,9 +118,28 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     """Read the steps of a short form.
 
     Raises:
-        UserError: a kind, an option or a value is wrong; says what is allowed.
+        UserError: a kind, an option, a value or the order is wrong; says what is allowed.
     """
-    return tuple(_parse_step(step) for step in text.split("+"))
+    steps = tuple(_parse_step(step) for step in text.split("+"))
+    _check_changes(steps)
+    return steps
+
+
+def _check_changes(steps: Sequence[Step]) -> None:
+    """Refuse a choice after a change of the images, and changes that contradict each other."""
+    done: list[Step] = []
+    for step in steps:
+        if done and not step.change and not step.keeps_every_image:
+            raise UserError(
+                f"proxy {done[0].text} changes the images that other steps select: put it behind {step.text}"
+            )
+        if step.change:
+            sets_labels = CHANGES[step.change].sets_labels
+            for other in done:
+                both = sets_labels and CHANGES[str(other.change)].sets_labels
+                if other == step or both:
+                    raise UserError(f"proxy {other.text} and {step.text} cannot be combined: one is enough")
+            done.append(step)
 
 
 def _parse_step(text: str) -> Step:

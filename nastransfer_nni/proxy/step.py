@@ -70,6 +70,11 @@ class Step(Config):
         """Whether `choose` runs a network on every image of the source."""
         return False
 
+    @property
+    def keeps_every_image(self) -> bool:
+        """Whether the step selects nothing, whatever its options."""
+        return False
+
     def resized_to(self, img_size: int | None) -> int | None:
         """Height and width of the images after this step, in px; None: their own size.
 
@@ -77,6 +82,11 @@ class Step(Config):
             img_size: height and width before the step.
         """
         return img_size
+
+    @property
+    def change(self) -> str | None:
+        """Name of the change of labels or pixels that follows the choice, see `changes.CHANGES`."""
+        return None
 
     @property
     def text(self) -> str:

@@ -48,8 +48,8 @@ def image_size(images: ImageSet, config: SearchConfig) -> int:
 def split_images(images: ImageSet, config: SearchConfig) -> tuple[ImageSet, ImageSet]:
     """The weight split and the alpha split: disjoint, stratified by class."""
     shares = (config.weights_share, config.alphas_share)
-    weights, alphas = splits.split(images.labels, shares, config.seed)
-    return images.select(weights), images.select(alphas)
+    weights, alphas = images.parts(shares, config.seed)
+    return weights, alphas
 
 
 def make_batches(images: ImageSet, config: SearchConfig, processes: DistributedContext) -> SearchBatches:

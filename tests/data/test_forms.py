@@ -27,6 +27,9 @@ KINDS = (
     "balanced:3",
     "head:0.4",
     "resolution:8+images:9",
+    "images:9+labels:random",
+    "resolution:8+pixels:noise",
+    "classes:2+task:rotation",
 )
 
 

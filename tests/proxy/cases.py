@@ -14,9 +14,9 @@ class Case:
 
     Attributes:
         text: the short form.
-        images: number of images that it keeps of 1,000 images in 10 equal classes.
-        classes: number of classes that it keeps of them.
-        depends_on_seed: whether another seed may select other images.
+        images: number of images that it makes of 1,000 images in 10 equal classes.
+        classes: number of their classes.
+        depends_on_seed: whether another seed may select or make other images.
     """
 
     text: str
@@ -54,6 +54,11 @@ CASES = (
     Case("herding:per_class=9", 90, 10, False),
     Case("cluster:0.1,clusters=12", 100, 10, True),
     Case("resolution:16", 1000, 10, False),
+    Case("labels:random", 1000, 10, True),
+    Case("images:0.3+pixels:noise+labels:random", 300, 10, True),
+    Case("classes:5+task:rotation", 2000, 4, True),
+    Case("pixels:noise+resolution:12", 1000, 10, True),
+    Case("images:like=classes:3+task:rotation", 1200, 4, True),
     Case("classes:5+images:0.5+resolution:12", 250, 5, True),
     Case("images:0.5+images:like=classes:3", 300, 10, True),
 )

@@ -57,6 +57,10 @@ def test_manifests_round_trip_and_stay_in_the_training_split(digits, score_file,
     assert read == manifest
     assert np.array_equal(opened.keys, chosen.keys) and np.array_equal(opened.labels, chosen.labels)
     assert opened.pixels == chosen.pixels and opened.classes == chosen.classes
+    weights, alphas = opened.parts((0.5, 0.5), 2)
+    assert not set(weights.keys) & set(alphas.keys) and len(weights) + len(alphas) == len(opened)
+    if manifest.changes:  # see test_changes.py
+        return
     # Labels are new, the images are those of the class.
     old = dict(zip(digits.keys.tolist(), digits.labels.tolist(), strict=True))
     assert [digits.classes[old[key]] for key in chosen.keys.tolist()] == [

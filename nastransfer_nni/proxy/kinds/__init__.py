@@ -14,3 +14,4 @@ from nastransfer_nni.proxy.kinds import hardness as hardness
 from nastransfer_nni.proxy.kinds import features as features
 from nastransfer_nni.proxy.kinds import cluster as cluster
 from nastransfer_nni.proxy.kinds import resolution as resolution
+from nastransfer_nni.proxy.kinds import content as content

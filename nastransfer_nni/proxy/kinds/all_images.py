@@ -18,6 +18,11 @@ class AllImages(Step):
         """False: nothing is chosen."""
         return False
 
+    @property
+    def keeps_every_image(self) -> bool:
+        """True."""
+        return True
+
     def choose(self, pool: Pool, seed: int) -> Rows:
         """All rows."""
         return np.arange(len(pool))

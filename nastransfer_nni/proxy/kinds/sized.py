@@ -9,6 +9,7 @@ from pydantic import Field, InstanceOf, field_validator, model_validator
 
 from nastransfer_nni.base.config import FromText
 from nastransfer_nni.data import hashing
+from nastransfer_nni.proxy.changes import copies_of
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.pool import Counts, Pool
 from nastransfer_nni.proxy.spec import ProxySpec, parse
@@ -65,7 +66,7 @@ class Sized(Step):
         if self.like is None:
             number = self._number(len(pool))
         elif self.like.manifest is None:
-            number = len(self.like.choose(pool.source, seed))
+            number = len(self.like.choose(pool.source, seed)) * copies_of(self.like.changes)
         else:
             number = len(Manifest.read(self.like.manifest))
         if not 1 <= number <= len(pool):
