@@ -145,6 +145,9 @@ def herding(features: Features, number: int) -> Rows:
     Returns:
         Indices in the order of selection, int64 [number].
     """
+    # Moving all points changes no distance, and the sums below stay small: in float32, sums of uncentred
+    # features lose so many digits that later choices differ.
+    features = features - features.mean(axis=0, dtype=np.float64).astype(np.float32)
     squares = np.einsum("nd,nd->n", features, features)
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     to_mean = features @ mean
