@@ -71,6 +71,7 @@ def make_proxy(
     like: Any = ...,
     floor: Any = ...,
     short: Any = ...,
+    file: Any = ...,
     share: Any = ...,
     scorer: Any = ...,
     epochs: Any = ...,

@@ -186,7 +186,13 @@ class _SourcePool(Pool):
         """The pool of a whole set."""
         labels, rows = images.labels.astype(np.int32), np.arange(len(images))
         return cls(
-            classes=images.classes, labels=labels, keys=images.keys, images=images, rows=rows, origins=[]
+            classes=images.classes,
+            labels=labels,
+            keys=images.keys,
+            positions=images.numbers,
+            images=images,
+            rows=rows,
+            origins=[],
         )
 
     @property
@@ -194,7 +200,13 @@ class _SourcePool(Pool):
         return self.of(self.images)
 
     def subset(self, rows: Rows) -> _SourcePool:
-        return replace(self, labels=self.labels[rows], keys=self.keys[rows], rows=self.rows[rows])
+        return replace(
+            self,
+            labels=self.labels[rows],
+            keys=self.keys[rows],
+            positions=self.positions[rows],
+            rows=self.rows[rows],
+        )
 
     def column(self, source: ScoreSource, name: str) -> npt.NDArray[Any]:
         found = scorers.scores(self.images, source, name)

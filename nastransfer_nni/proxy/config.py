@@ -1,4 +1,4 @@
-"""Options of the commands `proxy make`, `proxy show` and `proxy diff`."""
+"""Options of the commands `proxy make`, `show`, `export` and `diff`."""
 
 from __future__ import annotations
 
@@ -133,6 +133,35 @@ class ShowConfig(Config):
     def _check(self) -> Self:
         if self.source is None and self.proxy.manifest is None:
             raise UserError("a short form needs --source")
+        return self
+
+
+class ExportConfig(Config):
+    """Options of `export`."""
+
+    proxy: Annotated[InstanceOf[ProxySpec], FromText(spec.parse)] = Field(
+        description="proxy set to export: a manifest, or a short form like classes:5 together with --source"
+    )
+    out: str = Field(description="file to write: .npy for a NumPy array, any other name for text")
+    content: Literal["positions", "keys"] = Field(
+        "positions",
+        description="what to write of every selected image: its position in the order in which the set is "
+        "stored, from 0 on, or its key",
+    )
+    source: SourceOption | None = Field(
+        None, description="image set to select from; None: the one that the manifest names"
+    )
+    seed: int = Field(0, description="random seed of a short form's choices; a manifest has its own")
+    overwrite: bool = Field(False, description="replace the file of --out")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.source is None and self.proxy.manifest is None:
+            raise UserError("a short form needs --source")
+        if Path(self.out).exists() and not self.overwrite:
+            raise UserError(f"{self.out} exists; --overwrite replaces it")
+        if not Path(self.out).parent.is_dir():
+            raise UserError(f"--out: no folder {str(Path(self.out).parent)!r}")
         return self
 
 

@@ -27,12 +27,14 @@ class Pool:
         classes: class names; those without an image in the pool are included.
         labels: index into `classes` of every image, int32 [N].
         keys: key of every image, the same in every storage format, uint64 [N].
+        positions: position of every image in the stored set, from 0 on, int64 [N]; empty: not known.
         whole: the pool that this one is a subset of; None: it is no subset.
     """
 
     classes: tuple[str, ...]
     labels: npt.NDArray[np.int32]
     keys: Keys
+    positions: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64), kw_only=True)
     whole: Pool | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
@@ -50,7 +52,10 @@ class Pool:
 
     def subset(self, rows: Rows) -> Pool:
         """The pool of these rows, int64 [n]."""
-        return replace(self, labels=self.labels[rows], keys=self.keys[rows], whole=self.source)
+        positions = self.positions[rows] if len(self.positions) else self.positions
+        return replace(
+            self, labels=self.labels[rows], keys=self.keys[rows], positions=positions, whole=self.source
+        )
 
     def column(self, source: ScoreSource, name: str) -> npt.NDArray[Any]:
         """Scores or features of every image.

@@ -1,4 +1,4 @@
-"""The commands `proxy make`, `proxy show` and `proxy diff`."""
+"""The commands `proxy make`, `show`, `export` and `diff`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from nastransfer_nni.data import sources
 from nastransfer_nni.data.image_set import ImageSet, summary
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.sources import Source
-from nastransfer_nni.proxy import choose
+from nastransfer_nni.proxy import choose, indices
 from nastransfer_nni.proxy import manifest as manifests
-from nastransfer_nni.proxy.config import DiffConfig, MakeConfig, ShowConfig
+from nastransfer_nni.proxy.changes import selected_of
+from nastransfer_nni.proxy.config import DiffConfig, ExportConfig, MakeConfig, ShowConfig
+from nastransfer_nni.proxy.indices import Indices
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.picture import draw_grid
 from search_spaces.errors import UserError
@@ -54,11 +56,7 @@ def show(config: ShowConfig) -> None:
         UserError: the set cannot be selected, or its manifest does not fit the source.
     """
     path = config.proxy.manifest
-    source = config.source
-    if source is None:
-        assert path is not None, "checked by the config"
-        source = sources.check(Manifest.read(path).source.name)
-    chosen, manifest = choose.resolve(config.proxy, source, config.seed)
+    chosen, manifest = choose.resolve(config.proxy, _source(config), config.seed)
     _console.print(_summary(manifest))
     _console.print(
         f"from {manifest.source.name} {manifest.source.split} ({manifest.source.images:,} images, "
@@ -75,6 +73,36 @@ def show(config: ShowConfig) -> None:
         with _writing(Path(picture)):
             draw_grid(chosen, Path(picture))
         _console.print(f"picture: {picture}")
+
+
+def export(config: ExportConfig) -> None:
+    """Write the positions or keys of the selected images.
+
+    Raises:
+        UserError: the set cannot be selected, its manifest does not fit the source, or the file cannot be
+            written.
+    """
+    source = _source(config)
+    chosen, manifest = choose.resolve(config.proxy, source, config.seed)
+    selected = selected_of(chosen)
+    values = selected.keys
+    if config.content == "positions":  # in the set itself: streamed images were stored in another order
+        kept = load(source, manifest.source.split).relabel(manifest.names)
+        rows, _ = manifests.match(
+            manifests.tokens(selected.labels, selected.keys), manifests.tokens(kept.labels, kept.keys)
+        )
+        values = np.sort(kept.numbers[rows]).astype(np.uint64)
+    with _writing(Path(config.out)):
+        indices.write(Indices(config.content, values), Path(config.out))
+    _console.print(f"{config.out}: {config.content} of {len(values):,} images of {manifest.source.name}")
+
+
+def _source(config: ShowConfig | ExportConfig) -> Source:
+    """The image set that the options or the manifest name."""
+    if config.source is not None:
+        return config.source
+    assert config.proxy.manifest is not None, "checked by the config"
+    return sources.check(Manifest.read(config.proxy.manifest).source.name)
 
 
 def diff(config: DiffConfig) -> None:

@@ -1,6 +1,7 @@
 """Short forms of every kind of step, with what is true of them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Case:
     depends_on_seed: bool
 
 
+POSITIONS = Path(__file__).with_name("positions.txt")
+"""200 positions below 1,000 that are in the training split of the digits, too."""
 CASES = (
     Case("all", 1000, 10, False),
     Case("classes:4", 400, 4, True),
@@ -54,6 +57,8 @@ CASES = (
     Case("herding:per_class=9", 90, 10, False),
     Case("cluster:0.1,clusters=12", 100, 10, True),
     Case("resolution:16", 1000, 10, False),
+    Case(f"indices:{POSITIONS}", 200, 10, False),
+    Case(f"images:1.0+indices:{POSITIONS}", 200, 10, False),
     Case("labels:random", 1000, 10, True),
     Case("images:0.3+pixels:noise+labels:random", 300, 10, True),
     Case("classes:5+task:rotation", 2000, 4, True),
@@ -78,4 +83,5 @@ def pool_of(counts, seed=0):
     labels = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     labels = np.random.default_rng(seed).permutation(labels)
     keys = hashing.mix(np.arange(len(labels), dtype=np.uint64))
-    return MadeUpScores(tuple(map(str, range(len(counts)))), labels, keys)
+    positions = np.arange(len(labels))
+    return MadeUpScores(tuple(map(str, range(len(counts)))), labels, keys, positions=positions)

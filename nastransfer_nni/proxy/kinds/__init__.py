@@ -8,6 +8,7 @@ from nastransfer_nni.proxy.kinds import all_images as all_images
 from nastransfer_nni.proxy.kinds import classes as classes
 from nastransfer_nni.proxy.kinds import images as images
 from nastransfer_nni.proxy.kinds import balanced as balanced
+from nastransfer_nni.proxy.kinds import indices as indices
 from nastransfer_nni.proxy.kinds import frequency as frequency
 from nastransfer_nni.proxy.kinds import entropy as entropy
 from nastransfer_nni.proxy.kinds import hardness as hardness
