@@ -78,6 +78,8 @@ def make_proxy(
     scores: Any = ...,
     bin_width: Any = ...,
     by: Any = ...,
+    cutoff: Any = ...,
+    strata: Any = ...,
     across: Any = ...,
     clusters: Any = ...,
     img_size: Any = ...,

@@ -12,6 +12,8 @@ from nastransfer_nni.proxy.kinds import indices as indices
 from nastransfer_nni.proxy.kinds import frequency as frequency
 from nastransfer_nni.proxy.kinds import entropy as entropy
 from nastransfer_nni.proxy.kinds import hardness as hardness
+from nastransfer_nni.proxy.kinds import coverage as coverage
+from nastransfer_nni.proxy.kinds import moderate as moderate
 from nastransfer_nni.proxy.kinds import features as features
 from nastransfer_nni.proxy.kinds import cluster as cluster
 from nastransfer_nni.proxy.kinds import resolution as resolution
