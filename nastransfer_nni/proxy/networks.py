@@ -8,7 +8,7 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -73,16 +73,30 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def train_network(images: ImageSet, epochs: int, folder: Path) -> tuple[ResNet20, InMemoryImages]:
+class Watcher(Protocol):
+    """Sees which images a network classifies rightly while it trains; checkpoints store its state."""
+
+    def see(self, rows: Tensor, is_right: Tensor) -> None: ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None: ...
+
+
+def train_network(
+    images: ImageSet, epochs: int, folder: Path, *, seed: int = 0, forgetting: Watcher | None = None
+) -> tuple[ResNet20, InMemoryImages]:
     """Train a ResNet-20 on a set, resized to at most 64 px.
 
     The schedule is SGD with Nesterov momentum 0.9, weight decay 1e-4 and a learning rate that falls from 0.1
-    to 0 by cosine. The random seed is fixed, so scores do not depend on the proxy's seed.
+    to 0 by cosine. The random seed is not the proxy's, so that scores do not depend on that.
 
     Args:
         images: the set; all its images are kept in memory.
         epochs: number of epochs.
         folder: folder of the state, stored after every epoch; an interrupted training resumes from it.
+        seed: random seed of weights and batches.
+        forgetting: what sees every batch; None: nothing does.
 
     Returns:
         The network, and the images in memory.
@@ -96,13 +110,17 @@ def train_network(images: ImageSet, epochs: int, folder: Path) -> tuple[ResNet20
             f"{images.name} does not fit in memory, where scorer=network needs it: use scorer=timm:MODEL"
         )
     content = InMemoryImages.of(images if images.pixels == size else images.resized(size[0]))
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     network = ResNet20(len(images.classes)).to(device()).to(memory_format=torch.channels_last)
     augmentation = Augmentation.standard(images.source, pixels=size[0])
-    loader = BatchLoader(content, min(_BATCH, len(content)), augmentation, drop_last=True, device=device())
+    loader = BatchLoader(
+        content, min(_BATCH, len(content)), augmentation, seed=seed, drop_last=True, device=device()
+    )
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=1e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(loader))
     state: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    if forgetting is not None:
+        state["forgetting"] = forgetting
     checkpoint, first_epoch = folder / "network.pt", 0
     if checkpoint.is_file():
         saved = torch.load(checkpoint, map_location=device(), weights_only=True)
@@ -112,11 +130,14 @@ def train_network(images: ImageSet, epochs: int, folder: Path) -> tuple[ResNet20
     for epoch in range(first_epoch, epochs):
         loader.set_epoch(epoch)
         network.train()
-        for batch, labels in loader:
+        for number, (batch, labels) in enumerate(loader):
             optimizer.zero_grad()
-            F.cross_entropy(network(batch.to(memory_format=torch.channels_last)), labels).backward()  # type: ignore[no-untyped-call]
+            logits = network(batch.to(memory_format=torch.channels_last))
+            F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+            if forgetting is not None:
+                forgetting.see(torch.tensor(loader.rows(number)), (logits.argmax(1) == labels).cpu())
         folder.mkdir(exist_ok=True)
         with replacing(checkpoint) as scratch:
             torch.save(

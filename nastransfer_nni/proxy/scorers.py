@@ -1,7 +1,8 @@
 """Scores and features of images: computed once by a network, or read from a file that the user supplies.
 
 Both are a Parquet file with one row per image: `key` (16 hexadecimal digits) and any of `entropy`, `loss`,
-`margin` (nats) and `features` (a list of numbers). Without `key`, rows must be in the order of the set.
+`margin` (nats), `el2n`, `forgetting` and `features` (a list of numbers). Without `key`, rows must be in the
+order of the set.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from search_spaces.errors import UserError
 
 _PART = 8192
 """Images per stored part: an interrupted computation resumes after the last whole part."""
+DYNAMICS = ("el2n", "forgetting")
+"""Columns that follow from how networks are trained, so that only scorer=network has them."""
 _log = logging.getLogger(__name__)
 
 
@@ -69,12 +72,13 @@ def scores(images: ImageSet, source: ScoreSource, column: str) -> Scores:
     Args:
         images: a whole split, in any order.
         source: the network or file that the column comes from.
-        column: entropy, loss, margin or features.
+        column: entropy, loss, margin, el2n, forgetting or features.
 
     Raises:
         UserError: the file lacks the column or some images, or the scorer is not available.
     """
-    path = source.file or compute(images, source)
+    learnt = column in DYNAMICS
+    path = source.file or (compute_dynamics(images, source, column) if learnt else compute(images, source))
     keys, values = read(path, column, images)
     order = np.argsort(keys, kind="stable")
     content = hashlib.sha256()
@@ -93,7 +97,7 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.N
 
     Args:
         path: the Parquet file.
-        column: entropy, loss, margin or features.
+        column: entropy, loss, margin, el2n, forgetting or features.
         images: the set that the file describes; its keys are those of a file without the column `key`.
 
     Returns:
@@ -173,6 +177,30 @@ def compute(images: ImageSet, source: ScoreSource) -> Path:
             number += 1
     _write(folder, images, final)
     shutil.rmtree(folder)
+    return final
+
+
+def compute_dynamics(images: ImageSet, source: ScoreSource, column: str) -> Path:
+    """Compute el2n or forgetting of a set, unless it is in the cache; an interrupted computation resumes.
+
+    Args:
+        images: the set, in any order.
+        source: the scorer, which is `network`.
+        column: el2n or forgetting.
+
+    Returns:
+        The score file, in the cache.
+
+    Raises:
+        UserError: the set is too large for `network`.
+    """
+    from nastransfer_nni.proxy import dynamics  # imports torch, which is slow
+
+    name = digest([images.name, images.fingerprint, column, source.epochs])
+    final = cache_folder("scores") / f"{name}.parquet"
+    if not final.is_file():
+        _log.info("scoring %d images of %s by %s", len(images), images.name, column)
+        dynamics.compute(images.canonical(), column, source.epochs, final)
     return final
 
 

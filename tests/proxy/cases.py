@@ -51,6 +51,8 @@ CASES = (
     Case("easy:0.2,by=margin", 200, 10, False),
     Case("hard:per_class=9", 90, 10, False),
     Case("hard:like=classes:3", 300, 10, True),
+    Case("hard:0.2,by=el2n", 200, 10, False),
+    Case("coverage:0.2,by=forgetting", 200, 10, True),
     Case("coverage:0.2", 200, 10, True),
     Case("coverage:300,by=margin,cutoff=0.2,strata=9", 300, 10, True),
     Case("moderate:0.2", 200, 10, False),

@@ -31,7 +31,10 @@ def score_file(digits, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "scores.parquet"
     if not path.is_file():
         random = np.random.default_rng(0)
-        table = {name: random.exponential(1, len(digits)) for name in ("entropy", "loss", "margin")}
+        table = {
+            name: random.exponential(1, len(digits))
+            for name in ("entropy", "loss", "margin", "el2n", "forgetting")
+        }
         table["features"] = list(random.normal(size=(len(digits), 6)))
         table["key"] = [digits.key(row) for row in range(len(digits))]
         pandas.DataFrame(table).sample(frac=1, random_state=0).to_parquet(path)

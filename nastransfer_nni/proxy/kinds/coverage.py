@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.hashing import Rows
-from nastransfer_nni.proxy.kinds.scored import Scored
+from nastransfer_nni.proxy.kinds.scored import ByHardness
 from nastransfer_nni.proxy.kinds.sized import Sized
 from nastransfer_nni.proxy.pool import Pool
 from nastransfer_nni.proxy.step import register
@@ -18,7 +16,7 @@ from search_spaces.errors import UserError
 
 
 @register("coverage")
-class Coverage(Scored, Sized):
+class Coverage(ByHardness, Sized):
     """Coverage-centric coreset selection: the hardest share is dropped, the rest is stratified by hardness.
 
     Zheng, Liu, Lai, Prakash, "Coverage-centric coreset selection for high pruning rates", ICLR 2023,
@@ -26,11 +24,6 @@ class Coverage(Scored, Sized):
     fewer gives all, and the others share what it lacks. Classes are not balanced.
     """
 
-    by: Literal["loss", "margin", "entropy"] = Field(
-        "loss",
-        description="measure of hardness: cross-entropy loss, the log-probability of the best wrong class "
-        "minus that of the label (margin), or predictive entropy, all in nats",
-    )
     cutoff: float = Field(0.1, ge=0, lt=1, description="share of the hardest images that is dropped first")
     strata: int = Field(50, ge=1, description="number of equally wide ranges of the measure of hardness")
 

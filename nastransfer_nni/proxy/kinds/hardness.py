@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from nastransfer_nni.data.hashing import Rows
-from nastransfer_nni.proxy.kinds.scored import Scored
+from nastransfer_nni.proxy.kinds.scored import ByHardness
 from nastransfer_nni.proxy.kinds.sized import Stratified
 from nastransfer_nni.proxy.pool import Pool
 from nastransfer_nni.proxy.step import register
@@ -18,18 +16,12 @@ from nastransfer_nni.proxy.step import register
 Hardness = npt.NDArray[np.float64]
 
 
-class _Hardness(Scored, Stratified):
+class _Hardness(ByHardness, Stratified):
     """Images of every class in the order of their hardness.
 
     Images with equal scores are ordered by their keys and scorers are trained with a fixed seed, so the
     choice depends on the proxy's seed only if the number of images does (`like` a random proxy).
     """
-
-    by: Literal["loss", "margin", "entropy"] = Field(
-        "loss",
-        description="measure of hardness: cross-entropy loss, the log-probability of the best wrong class "
-        "minus that of the label (margin), or predictive entropy, all in nats",
-    )
 
     @abstractmethod
     def _rank(self, hardness: Hardness) -> Hardness:

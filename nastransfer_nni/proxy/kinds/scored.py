@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from nastransfer_nni.base.paths import located
-from nastransfer_nni.proxy.scorers import ScoreSource
+from nastransfer_nni.proxy.scorers import DYNAMICS, ScoreSource
 from nastransfer_nni.proxy.step import Step
 from search_spaces.errors import UserError, unknown
 
@@ -50,3 +52,20 @@ class Scored(Step):
     def score_source(self) -> ScoreSource:
         """Where the scores and features come from."""
         return ScoreSource(self.scorer, self.epochs, located(self.scores) if self.scores else None)
+
+
+class ByHardness(Scored):
+    """A step that selects by how hard the images are for networks."""
+
+    by: Literal["loss", "margin", "entropy", "el2n", "forgetting"] = Field(
+        "loss",
+        description="measure of hardness: cross-entropy loss, the log-probability of the best wrong class "
+        "minus that of the label (margin), or predictive entropy, all in nats; the mean error norm of ten "
+        "networks (el2n); or how often a network forgets the image while it trains (forgetting)",
+    )
+
+    @model_validator(mode="after")
+    def _check_by(self) -> Self:
+        if self.by in DYNAMICS and self.scorer != "network" and self.scores is None:
+            raise UserError(f"by={self.by} watches networks that are trained: it needs scorer=network")
+        return self
