@@ -29,6 +29,8 @@ PROXY = "Does the proxy matter to the target: to mean accuracy, to the ranking o
 ALIKE = "Do strategies that look alike on the source differ on the target?"
 RANDOM = "Is random sampling a strong baseline, and what beats it?"
 UNDECIDED = Verdict.UNDECIDED.value
+NOT_ASKED = "not asked"
+"""Verdict where a table has nothing to answer a question with."""
 STABLE_TAU = 0.6
 """The ranking is called stable if tau's interval stays above this: four in five pairs of strategies agree."""
 
@@ -111,7 +113,7 @@ def _proxy(
 ) -> Found:
     """The proxy's effect on mean accuracy, its interaction with the strategy, and on the ranking."""
     if len({member.place for member in members}) < 2:
-        return UNDECIDED, "The table has one proxy, so there is nothing to compare it with.", {}
+        return NOT_ASKED, "The table has one proxy, so there is nothing to compare it with.", {}
     mean_verdict, mean_sentence = _effect(effects, "proxy", options)
     ranking_verdict, ranking_sentence = _proxy_rankings(effects, moved, options)
     if mean_verdict == ranking_verdict == UNDECIDED:
@@ -195,7 +197,7 @@ def _proxy_rankings(effects: pd.DataFrame, moved: pd.DataFrame, options: Analysi
 def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
     """Whether two strategies that are equivalent on the source differ significantly on the target."""
     if not any(member.rows["source_top1"].notna().any() for member in members):
-        return UNDECIDED, "The table has no accuracies on the source (source_top1).", {}
+        return NOT_ASKED, "The table has no accuracies on the source (source_top1).", {}
     known = [
         member
         for member in members

@@ -52,7 +52,7 @@ def test_alike_on_the_source_and_different_on_the_target():
     assert found.verdict == "yes"
     assert found.sentence.startswith("Of 10 pairs of strategies alike on the source")
     assert "evolution over enas" in found.sentence
-    assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "undecided"
+    assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "not asked"
 
 
 def test_what_beats_random_is_named_with_its_numbers():
@@ -69,10 +69,11 @@ def test_few_runs_are_undecided(question):
     assert answers(study(draws=3, searches=1, random_cells=3))[question].verdict == "undecided"
 
 
-def test_a_bare_table_is_undecided():
+def test_a_bare_table_answers_nothing():
     frame = pd.DataFrame({"target": "t", "strategy": "a", "top1": [90.0]})
     found = answers(frame)
-    assert {each.verdict for each in found.values()} == {"undecided"}
+    verdicts = {question: each.verdict for question, each in found.items()}
+    assert verdicts == {PROXY: "not asked", ALIKE: "not asked", RANDOM: "undecided"}
     assert "no random cells" in found[RANDOM].sentence
 
 
