@@ -134,9 +134,9 @@ class Reinforce:
         self.options = options
         self.controller = Controller(options)
         self.controller.reset_parameters(torch.Generator().manual_seed(seed))
-        # As in the authors' code (github.com/melodyguan/enas, src/utils.py, line 218): no first moment, and an
-        # eps so large that steps are in proportion to rewards, which differ by little. Its term of L2 has the
-        # weight 0 (src/cifar10/main.py, line 71).
+        # As in the authors' code (github.com/melodyguan/enas, src/utils.py, line 218): no first moment, and
+        # an eps so large that steps are in proportion to rewards, which differ by little. Its L2 term has
+        # the weight 0 (src/cifar10/main.py, line 71).
         self.optimizer = torch.optim.Adam(
             self.controller.parameters(), options.controller_lr, betas=(0.0, 0.999), eps=1e-3
         )
