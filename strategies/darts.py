@@ -156,7 +156,7 @@ class Darts(StagedStrategy):
         leaves = {kind: weights.detach().requires_grad_() for kind, weights in mixture.items()}
         self.set_mixture(leaves)
         if self._freezing:
-            tensors = [*leaves.values(), *self.supernet.parameters()]
+            tensors = [*leaves.values(), *self.shared_weights]
             own = torch.autograd.grad(self._loss(validation), tensors, allow_unused=True)
             grads = all_reduce_mean(own, self.evaluator.processes)
             mixture_grads = cast(list[Tensor], grads[: len(leaves)])
@@ -179,7 +179,7 @@ class Darts(StagedStrategy):
         images, labels = training
         logits = self.supernet(images)
         loss = cross_entropy(logits, labels)
-        tensors = [*leaves.values(), *self.supernet.parameters()]
+        tensors = [*leaves.values(), *self.shared_weights]
         own = torch.autograd.grad(loss, tensors, allow_unused=True)
         grads = all_reduce_mean(own, self.evaluator.processes)
         self.count_images(labels)
@@ -207,7 +207,7 @@ class Darts(StagedStrategy):
             super().step_weights(grads)
             return
         super().step_weights(self._freezing.without_frozen(grads))
-        self._freezing.after_step([weight.grad for weight in self.supernet.parameters()])
+        self._freezing.after_step([weight.grad for weight in self.shared_weights])
 
     @torch.no_grad()
     def _project(self, epoch: int) -> None:
@@ -267,7 +267,7 @@ class Darts(StagedStrategy):
         """Gradient of the training loss with respect to the weights of the candidates, [14, 8] per kind."""
         leaves = {kind: row.detach().requires_grad_() for kind, row in rows.items()}
         self.set_mixture(self._mixture_of(leaves))
-        with frozen(self.supernet.parameters()):
+        with frozen(self.shared_weights):
             grads = self._grads(self._loss(batch), list(leaves.values()))
         return dict(zip(leaves, grads, strict=True))
 
@@ -308,7 +308,7 @@ class Darts(StagedStrategy):
 
     def _mixture_grads(self, batch: Batch, mixture: Mixture) -> list[Tensor]:
         """Gradients of a batch's loss with respect to the mixture, [14, 8] each; none of the weights."""
-        with frozen(self.supernet.parameters()):
+        with frozen(self.shared_weights):
             return self._grads(self._loss(batch), list(mixture.values()))
 
     @torch.no_grad()
@@ -326,7 +326,7 @@ class Darts(StagedStrategy):
         with epsilon = 0.01 / norm(v). Weights and running statistics are restored.
         """
         supernet, group = self.supernet, self.optimizer.param_groups[0]
-        weights, tables = list(supernet.parameters()), list(mixture.values())
+        weights, tables = self.shared_weights, list(mixture.values())
         saved = [tensor.clone() for tensor in (*weights, *supernet.buffers())]
         saved_weights = saved[: len(weights)]
         try:

@@ -115,10 +115,11 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
         rest = slice(len(FIRST), tracked)
         norm[:, rest] = _from_batch(sums[:, rest], pixels, norms[0][0].eps)
     if updates:
-        wanted = [static.computes(edge, index) for _, edge in outgoing for index in range(tracked)]
-        fresh = sums[:, :tracked].flatten(0, 1)
-        chosen = fresh if all(wanted) else fresh[torch.tensor(wanted)]
-        _update(list(itertools.compress(itertools.chain(*norms), wanted)), chosen, pixels)
+        every, fresh = list(itertools.chain(*norms)), sums[:, :tracked].flatten(0, 1)
+        if static.computed is not None:
+            wanted = [static.computes(edge, index) for _, edge in outgoing for index in range(tracked)]
+            every, fresh = list(itertools.compress(every, wanted)), fresh[torch.tensor(wanted)]
+        _update(every, fresh, pixels)
     return Maps(convolutions, pools, norm, skips)
 
 

@@ -99,7 +99,10 @@ class Static(NamedTuple):
 
     def into_node(self, edge: int) -> list[int]:
         """The maps of an edge that go into its node, counted from the first of them."""
-        return [index for index in range(len(COLUMNS)) if self.computes(edge, index + len(FIRST))]
+        every = range(len(COLUMNS))
+        if self.computed is None:
+            return list(every)
+        return [index for index in every if self.computes(edge, index + len(FIRST))]
 
 
 class Maps(NamedTuple):
