@@ -124,9 +124,12 @@ class SearchConfig(Config):
     @classmethod
     def _as_the_strategy_is_published(cls, values: Any) -> Any:
         """Take the options that belong to the strategy's method as defaults."""
-        if not isinstance(values, dict) or not isinstance(values.get("strategy"), str):
+        strategy = values.get("strategy") if isinstance(values, dict) else None
+        if isinstance(strategy, str):
+            strategy = strategies.parse(strategy)
+        if not isinstance(strategy, StrategySpec):
             return values
-        return {**strategies.parse(values["strategy"]).options.search, **values}
+        return {**strategy.options.search, **values, "strategy": strategy}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
