@@ -275,7 +275,8 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
 
     def _accept(self, code: Code, entry: dict[str, Any]) -> None:
         """Add the next candidate in order to the history, and report it."""
-        assert entry["sample"] == self.proposer.coding.sample(code), "the journal is of another search"
+        if entry["sample"] != self.proposer.coding.sample(code):
+            raise UserError("the run's list of candidates is of another search; start anew in another folder")
         metric = self.options.metric
         self.history.append(Evaluation(code, entry[metric]))
         result, recorder, context = self.result, self.evaluator.recorder, self.evaluator.context

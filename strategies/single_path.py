@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from search_spaces import DartsSpace, Genotype
 from search_spaces.cells.sampled import SampledCell
 from search_spaces.coding import Coding
+from search_spaces.errors import UserError
 from search_spaces.nni_api import no_default_hook
 from strategies.builtin import MONITORED_CELLS
 from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
@@ -151,7 +152,8 @@ class PathStrategy(SupernetStrategy[OptionsT]):
                 "seconds": time.perf_counter() - start_time,
             }
             self.evaluator.context.journal.append(entry)
-        assert Genotype.from_dict(entry["genotype"]) == genotype, "the journal is of another search"
+        if Genotype.from_dict(entry["genotype"]) != genotype:
+            raise UserError("the run's list of candidates is of another search; start anew in another folder")
         result.seconds += entry["seconds"]
         result.candidates += 1
         return float(entry["top1"])

@@ -184,3 +184,11 @@ def test_a_failure_is_no_score_of_zero(records):
     with pytest.raises(ValueError, match="a defect"):
         strategy(space, SequentialExecutionEngine())
     assert not records.lines
+
+
+@pytest.mark.parametrize("text", CANDIDATES)
+def test_candidates_of_another_search_are_refused(text, costs, records):
+    journal = []
+    run(text, SearchContext(seed=1, mult_adds=costs, journal=journal), records)
+    with pytest.raises(UserError, match="of another search"):
+        run(text, SearchContext(seed=2, mult_adds=costs, journal=journal), type(records)())
