@@ -237,9 +237,9 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         return loss.detach(), logits.detach()
 
     @property
-    def shared_weights(self) -> list[nn.Parameter]:
-        """The supernet's weights, in its order, from the optimizer: a walk over the modules takes several ms."""
-        weights: list[nn.Parameter] = self.optimizer.param_groups[0]["params"]
+    def shared_weights(self) -> list[Tensor]:
+        """The supernet's weights, in its order, as the optimizer has them: to walk the modules takes ms."""
+        weights: list[Tensor] = self.optimizer.param_groups[0]["params"]
         return weights
 
     def step_weights(self, grads: Sequence[Tensor | None]) -> None:
