@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
@@ -52,9 +53,17 @@ _source = cache(sources.check)
 _proxy = cache(spec.parse)
 
 
+MAX_JOBS = 100_000
+"""Largest number of jobs of a study, and of its random seeds of one kind."""
+
+
 def _counted(value: Any) -> Any:
     """Random seeds from 0, where their number is given."""
-    return tuple(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    if value > MAX_JOBS:
+        raise UserError(f"at most {MAX_JOBS:,} random seeds")
+    return tuple(range(value))
 
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_counted), Field(min_length=1)]
@@ -72,8 +81,8 @@ def _any_cell() -> Architecture:
 
 def _refuse_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
     texts = [getattr(value, "text", value) for value in values]
-    for text in texts:
-        if texts.count(text) > 1:
+    for text, times in Counter(texts).items():
+        if times > 1:
             raise UserError(f"{text!r} is listed twice")
     return values
 
@@ -124,7 +133,7 @@ class Study(Config):
         description="draw the proxy anew for every search, with the search's seed: the same draws for all "
         "strategies",
     )
-    random_cells: int = Field(8, ge=2, description="number of random cells in the baseline")
+    random_cells: int = Field(8, ge=2, le=MAX_JOBS, description="number of random cells in the baseline")
     targets: tuple[SourceOption, ...] = Field(min_length=1, description="image sets to train the cells on")
     protocols: tuple[str, ...] = Field(
         ("",), min_length=1, description="training protocols; empty: the target's own"
@@ -208,6 +217,16 @@ class Study(Config):
 
     @model_validator(mode="after")
     def _every_job_is_possible(self) -> Self:
+        searches = self.random_cells + len(self.strategies) * sum(
+            len(self.search_seeds) * (1 if self.draw_per_search else len(self.draws(proxy)))
+            for item in self.sources
+            for proxy in item.proxies
+        )
+        trainings = len(self.targets) * len(self.protocols) * len(self.train_seeds)
+        if searches * (1 + trainings) > MAX_JOBS:
+            raise UserError(
+                f"{searches:,} searches with {trainings:,} trainings each are more than {MAX_JOBS:,} jobs"
+            )
         _ = self.jobs
         return self
 

@@ -260,3 +260,17 @@ def test_files_that_cannot_be_read(tmp_path):
         Study.read(tmp_path / "other.yml")
     with pytest.raises(UserError, match=r"study file .* is a folder"):
         Study.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"search_seeds": 10**12}, "at most 100,000 random seeds"),
+        ({"random_cells": 10**9}, "less than or equal to 100000"),
+        ({"search_seeds": 90_000, "train_seeds": 90_000}, "more than 100,000 jobs"),
+    ],
+)
+def test_a_study_beyond_all_machines_is_refused_before_its_jobs_are_listed(options, message):
+    base = {"name": "s", "strategies": ["darts"], "sources": ["digits"], "targets": ["digits"]}
+    with pytest.raises(UserError, match=message):
+        Study.create({**base, **options})
