@@ -14,6 +14,7 @@ from nastransfer_nni.training.loaders import loaders
 from nastransfer_nni.training.loop import train
 from nastransfer_nni.training.observer import Observer
 from nastransfer_nni.training.target import Target
+from strategies import distributed
 from tests.training.conftest import image_set, network, protocol
 
 
@@ -37,6 +38,7 @@ def frozen(model):
 
 
 if __name__ == "__main__":
+    distributed.AGREEMENT_SECONDS = 0  # the processes ask each other after every step
     out, epochs, stop_at = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     options = protocol(epochs=epochs, batch_size=24, lr=0.02, auxiliary_weight=0.4, cutout=2, smoothing=0.1)
     target = Target(image_set(30, [(8, 8)], kind="PNG"), image_set(11, [(8, 8)], "test", kind="PNG"), 8)
