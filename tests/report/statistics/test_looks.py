@@ -21,6 +21,8 @@ def test_two_looks_together_spend_the_level():
 
 def test_one_look_is_the_plain_test():
     assert boundaries((1.0,), 0.05) == pytest.approx((0.05,))
+
+
 @pytest.mark.slow
 def test_holms_method_at_one_look_is_statsmodels():
     p = np.random.default_rng(0).random((200, 6)) ** 3
