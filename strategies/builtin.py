@@ -37,9 +37,9 @@ def _in_batches(batches: int, batch_size: int, images: int) -> int:
 class SampledCellOptions(Options):
     """Base of the options of strategies that train shared weights by sampling cells."""
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores before it chooses: the monitored cells."""
-        return epochs * _in_batches(MONITORED_CELLS, batch_size, validation_images)
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images without a gradient before the choice of a cell: the monitored cells."""
+        return epochs * _in_batches(MONITORED_CELLS, batch_size, alpha_images)
 
     def speed_probe(self) -> Options:
         """Random search with weight sharing: all such strategies train the shared weights alike."""
@@ -77,9 +77,10 @@ class RandomOptions(CandidateOptions):
         is_trained = self.candidates > 1
         return super().training_images(epochs, weight_images, alpha_images) if is_trained else 0
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores; none for a single cell, which is not trained."""
-        return super().scored_images(epochs, batch_size, validation_images) if self.candidates > 1 else 0
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images without a gradient; none for a single cell, which is not trained."""
+        is_trained = self.candidates > 1
+        return super().forward_images(epochs, weight_images, alpha_images) if is_trained else 0
 
 
 class SharedStreamRandomOptions(RandomOptions):
@@ -101,11 +102,12 @@ class RandomWsOptions(SampledCellOptions):
         """Make the NNI strategy with these options."""
         return _create("strategies.random_ws:RandomWs", self)
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores: monitored cells, screening and finalists."""
-        screened = self.candidates * min(self.batches * batch_size, validation_images)
-        finalists = min(self.finalists, self.candidates) * validation_images
-        return super().scored_images(epochs, batch_size, validation_images) + screened + finalists
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images without a gradient: monitored cells, screening and finalists."""
+        screened = self.candidates * min(self.batches * batch_size, alpha_images)
+        finalists = min(self.finalists, self.candidates) * alpha_images
+        monitored = super().forward_images(epochs, weight_images, alpha_images, batch_size)
+        return monitored + screened + finalists
 
 
 class EnasOptions(SampledCellOptions):
@@ -134,11 +136,11 @@ class EnasOptions(SampledCellOptions):
         """Make the NNI strategy with these options."""
         return _create("strategies.enas:Enas", self)
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores: monitored cells, one batch per reward, final candidates."""
-        rewards = _in_batches(self.controller_steps * self.aggregate, batch_size, validation_images)
-        monitored = super().scored_images(epochs, batch_size, validation_images)
-        return monitored + epochs * rewards + self.candidates * validation_images
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images without a gradient: monitored cells, a batch per reward, final candidates."""
+        rewards = _in_batches(self.controller_steps * self.aggregate, batch_size, alpha_images)
+        monitored = super().forward_images(epochs, weight_images, alpha_images, batch_size)
+        return monitored + epochs * rewards + self.candidates * alpha_images
 
 
 class EvolutionOptions(CandidateOptions):
@@ -210,12 +212,12 @@ class EvolutionOptions(CandidateOptions):
         """Number of images that a search backpropagates: of the supernet, or of all candidates."""
         return (1 if self.shares_weights else self.total) * epochs * weight_images
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores."""
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images without a gradient: validation, or monitored cells and candidates."""
         if not self.shares_weights:
-            return super().scored_images(epochs, batch_size, validation_images)
-        monitored = epochs * _in_batches(MONITORED_CELLS, batch_size, validation_images)
-        return monitored + self.total * validation_images
+            return super().forward_images(epochs, weight_images, alpha_images)
+        monitored = epochs * _in_batches(MONITORED_CELLS, batch_size, alpha_images)
+        return monitored + self.total * alpha_images
 
     def speed_probe(self) -> Options:
         """A search with the same training and few candidates."""

@@ -349,19 +349,18 @@ class DartsOptions(Options):
         total = epochs + self.extra_epochs
         return total * every + (total - self.frozen(epochs)) * learning
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores without a gradient, over all processes.
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that a search passes without a gradient, over all processes.
 
-        An attack scores each batch of the weight split twice, which is counted as if that split were as large
-        as the alpha split; a projection scores the supernet without each candidate, then without each edge.
+        The alpha split validates every epoch; an attack scores each batch of the weight split twice; a
+        projection scores the supernet without each candidate, then without each edge.
         """
-        passes = epochs + self.extra_epochs
-        if self.perturbation == "adversarial":
-            passes += 2 * (epochs + self.extra_epochs)
+        passes = total = epochs + self.extra_epochs
+        attacked = 2 * total * weight_images if self.perturbation == "adversarial" else 0
         if self.derivation == "projection":
             removals = sum(sum(range(3, edges + 1)) for edges in EDGES_OF_NODES)
             passes += 2 * (sum(EDGES_OF_NODES) * (CANDIDATES - 1) + removals)
-        return passes * validation_images
+        return passes * alpha_images + attacked
 
     def speed_probe(self) -> Options:
         """The same steps from the first epoch to the last."""

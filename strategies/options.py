@@ -80,15 +80,16 @@ class Options(BaseModel, ABC):
         """
         return epochs * weight_images
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores without a gradient, over all processes.
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that a search passes through networks without a gradient, over all processes.
 
         Args:
             epochs: epochs of the search: over the weight split, or of each candidate.
+            weight_images: images of the weight split.
+            alpha_images: images of the alpha split, which also validates.
             batch_size: images per batch, over all processes.
-            validation_images: images of the alpha split, which validates.
         """
-        return epochs * validation_images
+        return epochs * alpha_images
 
     def speed_probe(self) -> Options:
         """Options of a search that trains as many images per second, and does little else."""
@@ -112,6 +113,6 @@ class CandidateOptions(Options):
         """Number of images that a search backpropagates: each candidate trains on the weight split."""
         return self.total * epochs * weight_images
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images that a search scores: each candidate is validated after each of its epochs."""
-        return self.total * epochs * validation_images
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images without a gradient: each candidate is validated after each of its epochs."""
+        return self.total * epochs * alpha_images

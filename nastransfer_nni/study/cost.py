@@ -25,13 +25,13 @@ class JobCost:
 
     Attributes:
         training_images: number of images that are backpropagated.
-        scored_images: number of images that pass without a gradient.
+        forward_images: number of images that pass without a gradient.
         seconds: duration on the machine whose speed was measured or assumed.
         scoring_seconds: seconds of them in which images are scored.
     """
 
     training_images: int = 0
-    scored_images: int = 0
+    forward_images: int = 0
     seconds: float = 0.0
     scoring_seconds: float = 0.0
 
@@ -98,11 +98,11 @@ class CostModel:
         records = epochs = config.epochs
         if config.budget is None:
             trained = training_images(epochs)
-            scored = options.scored_images(epochs, config.batch_size, alphas)
+            scored = options.forward_images(epochs, weights, alphas, config.batch_size)
         elif options.shares_weights:
             records = epochs = bisect_right(range(1, config.budget + 1), config.budget, key=training_images)
             trained = training_images(epochs)
-            scored = options.scored_images(epochs, config.batch_size, alphas)
+            scored = options.forward_images(epochs, weights, alphas, config.batch_size)
         else:
             records = config.budget // (epochs * weights)
             trained = records * epochs * weights

@@ -57,7 +57,7 @@ def _jobs(
     for kind, plural in (("search", "searches"), ("transfer", "transfers")):
         of_kind = [costs[job.name] for job in jobs if job.kind == kind]
         trained = sum(cost.training_images for cost in of_kind)
-        scored = sum(cost.scored_images for cost in of_kind)
+        scored = sum(cost.forward_images for cost in of_kind)
         time = duration(sum(cost.seconds for cost in of_kind))
         lines.append(
             f"  {len(of_kind)} {plural} left: {trained:,} images trained on, {scored:,} scored, {time}"

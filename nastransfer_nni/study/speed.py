@@ -142,7 +142,8 @@ def supernet_speed(options: Options, size: NetworkSize) -> Speed:
     with tempfile.TemporaryDirectory() as folder:
         InProcessExperiment(space, evaluator, options.create(), Path(folder)).search()
     per_epoch = (
-        options.scored_images(epochs, size.measured_batch_size, size.measured_batch_size) for epochs in (2, 1)
+        options.forward_images(epochs, batches.samples, batches.samples, batches.batch_size)
+        for epochs in (2, 1)
     )
     return Speed(recorder.images_per_second, int.__sub__(*per_epoch) / recorder.scoring_seconds)
 

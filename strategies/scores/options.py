@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from search_spaces.errors import UserError
 from strategies.options import CandidateOptions, Options
-from strategies.scores.base import Score, find
+from strategies.scores.base import Score, Sees, find
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
@@ -68,10 +68,10 @@ class ScoreOptions(CandidateOptions):
         passes = sum(score.backpropagates for score in self.scores)
         return passes * self.candidates * min(self.batches * batch_size, weight_images)
 
-    def scored_images(self, epochs: int, batch_size: int, validation_images: int) -> int:
-        """Number of images of scores that need no gradients."""
-        passes = sum(not score.backpropagates for score in self.scores)
-        return passes * self.candidates * min(self.batches * batch_size, validation_images)
+    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images of scores that see them and need no gradients."""
+        passes = sum(score.sees is not Sees.NOTHING and not score.backpropagates for score in self.scores)
+        return passes * self.candidates * min(self.batches * batch_size, weight_images)
 
     def speed_probe(self) -> Options:
         """The same scores of a few cells."""

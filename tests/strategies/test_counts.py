@@ -22,7 +22,7 @@ def test_images_of_shared_weights(supernet, costs, text):
     options = strategies.parse(text.replace(",stop_skips=2", "")).options
     found = supernet(text.replace(",stop_skips=2", ""), SearchContext(mult_adds=costs))
     assert found.result.training_images == options.training_images(2, 24, 24, 8)
-    assert found.scored_images == options.scored_images(2, 8, 24)
+    assert found.scored_images == options.forward_images(2, 24, 24, 8)
 
 
 @pytest.mark.slow
@@ -39,13 +39,13 @@ def test_images_of_candidates(multi_trial, costs, text):
     options = strategies.parse(text).options
     found = multi_trial(text, SearchContext(mult_adds=costs))  # 100 images per candidate: 4 epochs of 25
     assert found.result.training_images == options.training_images(4, 25, 30)
-    assert options.scored_images(4, 8, 30) == found.result.candidates * 4 * 30
+    assert options.forward_images(4, 25, 30) == found.result.candidates * 4 * 30
 
 
 def test_a_single_random_cell_takes_no_images(multi_trial):
     options = strategies.parse("random").options
     assert multi_trial("random").result.training_images == options.training_images(50, 1000, 1000) == 0
-    assert options.scored_images(50, 8, 1000) == 0
+    assert options.forward_images(50, 1000, 1000) == 0
 
 
 @pytest.mark.parametrize("text", SUPERNETS)
@@ -53,7 +53,7 @@ def test_a_speed_probe_is_short_and_keeps_the_step(text):
     options = strategies.parse(text).options
     probe = options.speed_probe()
     assert probe.shares_weights
-    assert probe.scored_images(2, 8, 24) <= 2 * 80 + 2 * 24
+    assert probe.forward_images(2, 24, 24, 8) <= 2 * 80 + 2 * 24
     kept = {"order", "cell", "recompute", "partial_channels"}
     for name in kept & set(type(options).model_fields):
         assert getattr(probe, name) == getattr(options, name)

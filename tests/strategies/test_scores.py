@@ -233,4 +233,4 @@ def test_searches_that_make_no_sense_are_refused(text, message):
 def test_only_scores_that_need_gradients_backpropagate_images():
     options = strategies.parse("score:by=nwot+snip+zico,candidates=10,batches=2").options
     assert options.training_images(epochs=50, weight_images=1000, alpha_images=1000, batch_size=16) == 640
-    assert options.scored_images(epochs=50, batch_size=16, validation_images=20) == 200
+    assert options.forward_images(epochs=50, weight_images=20, alpha_images=99, batch_size=16) == 200

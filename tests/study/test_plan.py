@@ -107,7 +107,7 @@ def test_planned_images_of_a_search_are_those_it_used(strategy, changes, manifes
     cost = CostModel(images_per_second=100.0).cost(config)
     is_even = "like" not in options["proxy"]  # the plan counts classes as equally large
     assert cost.training_images == pytest.approx(summary["search_samples"], rel=0.0 if is_even else 0.1)
-    assert bool(cost.scored_images) == (strategy != "random")
+    assert bool(cost.forward_images) == (strategy != "random")
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_planned_images_of_a_transfer_are_those_it_used(changes, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     cost = CostModel(images_per_second=100.0).cost(config)
     assert cost.training_images == max(line["step"] for line in lines) * config.recipe.batch_size
-    assert cost.scored_images == 2 * summary["images_evaluated"]
-    images = (cost.training_images + cost.scored_images * FORWARD_SHARE) / 100.0
+    assert cost.forward_images == 2 * summary["images_evaluated"]
+    images = (cost.training_images + cost.forward_images * FORWARD_SHARE) / 100.0
     besides = ASSUMED.transfer + 2 * ASSUMED.epoch
     assert cost.seconds == pytest.approx(images + besides, abs=1)  # and some of decoding
 
