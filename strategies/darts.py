@@ -111,8 +111,6 @@ class Darts(StagedStrategy):
         self._epoch_now = epoch
         learns = not self.is_frozen(epoch)
         self.set_skip_dropout(epoch)
-        if self._freezing:
-            self._freezing.start_epoch()
         if self._selection and epoch >= self.search_epochs:
             self._project(epoch - self.search_epochs)
         seed = int(self.rng(epoch).integers(2**62))

@@ -25,7 +25,8 @@ DROPOUT_DECAY = 0.2
 """Rate of the exponential by which the dropout of skips falls, epoch by epoch, once the alphas learn."""
 
 PROJECTION_LR = 0.1
-"""Learning rate of the weights during a projection, as a fraction of that of the search."""
+"""Learning rate of the weights throughout a projection, as a fraction of that at the start of the search: the
+authors' code of DARTS-PT makes a cosine for it, but takes no step of that (sota/cnn/projection.py)."""
 
 
 class StagedStrategy(MixtureStrategy[DartsOptions]):
@@ -100,9 +101,11 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         """Epochs in which the learning rate falls first: of the first stage, or of the search."""
         return self._stage_end(0) if self.options.restart else self.search_epochs
 
-    def renew_optimizer(self, epochs: int, lr: float | None = None, nesterov: bool = False) -> None:
+    def renew_optimizer(
+        self, epochs: int, lr: float | None = None, min_lr: float | None = None, nesterov: bool = False
+    ) -> None:
         """Create the optimizer of the shared weights, with the momentum of the options, and its cosine."""
-        super().renew_optimizer(epochs, lr, nesterov or self.options.nesterov)
+        super().renew_optimizer(epochs, lr, min_lr, nesterov or self.options.nesterov)
 
     def _stage_start(self, stage: int) -> int:
         return self.options.stage_starts(self.search_epochs)[stage]
@@ -120,7 +123,8 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         elif options.stages > 1 and epoch in options.stage_starts(self.search_epochs):
             self._enter_stage(self.stage + 1)
         elif options.extra_epochs and epoch == self.search_epochs:
-            self.renew_optimizer(options.extra_epochs, self.evaluator.schedule.lr * PROJECTION_LR)
+            lr = self.evaluator.schedule.lr * PROJECTION_LR
+            self.renew_optimizer(options.extra_epochs, lr, min_lr=lr)
 
     def prepare_to_load(self, state: dict[str, Any]) -> None:
         """Give the supernet the form of the stage that a checkpoint is of."""

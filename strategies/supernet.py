@@ -197,12 +197,15 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         self.select_final()
         nni.report_final_result(self.result.score)
 
-    def renew_optimizer(self, epochs: int, lr: float | None = None, nesterov: bool = False) -> None:
+    def renew_optimizer(
+        self, epochs: int, lr: float | None = None, min_lr: float | None = None, nesterov: bool = False
+    ) -> None:
         """Create the optimizer of the shared weights and its cosine.
 
         Args:
             epochs: number of epochs in which the learning rate falls to its minimum.
             lr: initial learning rate; None: that of the schedule.
+            min_lr: learning rate at the end; None: that of the schedule.
             nesterov: whether the momentum is Nesterov's.
         """
         schedule = self.evaluator.schedule
@@ -213,7 +216,8 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
             weight_decay=schedule.weight_decay,
             nesterov=nesterov,
         )
-        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, epochs, schedule.min_lr)
+        least = schedule.min_lr if min_lr is None else min_lr
+        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, epochs, least)
 
     def rng(self, *purpose: int) -> np.random.Generator:
         """Random generator of one purpose, so that a resumed search draws what it would have drawn."""

@@ -16,7 +16,8 @@ class Freezing:
     A check compares the gradient of the last step of the weights with the sum of it and the validation
     gradient, channel by channel. The paper compares it with the validation gradient alone; the authors' code,
     to which the published threshold belongs, adds the two up, since it does not reset gradients between the
-    steps (github.com/PasaLab/oles, train_search.py, lines 156 to 225).
+    steps (github.com/PasaLab/oles, train_search.py, lines 156 to 225). That code divides the sum of 21 checks
+    by 20; here, as in the paper, a mean is one of `checks` checks.
 
     Args:
         supernet: supernet with search-time cells.
@@ -30,6 +31,7 @@ class Freezing:
     def __init__(self, supernet: Any, below: float, checks: int) -> None:
         numbers = {id(weight): number for number, weight in enumerate(supernet.parameters())}
         self._below, self._checks = below, checks
+        self._device = next(supernet.parameters()).device
         self._operations = [
             [numbers[id(weight)] for weight in candidate.parameters()]
             for cell in supernet.cells
@@ -40,10 +42,6 @@ class Freezing:
         self._sums, self._counts = torch.zeros(count, dtype=torch.float64), torch.zeros(count)
         self.frozen = torch.zeros(count, dtype=torch.bool)
         self._training: list[Tensor | None] = []
-
-    def start_epoch(self) -> None:
-        """Forget the last gradient: the first step of an epoch has no check."""
-        self._training = []
 
     def without_frozen(self, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Gradients of the weights, without those of frozen operations."""
@@ -74,10 +72,12 @@ class Freezing:
                 self.frozen[index] = self._sums[index] / self._checks < self._below
                 self._sums[index] = self._counts[index] = 0
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Sums, numbers of checks, and what is frozen."""
-        return {"sums": self._sums, "counts": self._counts, "frozen": self.frozen}
+    def state_dict(self) -> dict[str, Any]:
+        """Sums, numbers of checks, what is frozen, and the gradient of the last step of the weights."""
+        sums = {"sums": self._sums, "counts": self._counts, "frozen": self.frozen}
+        return {**sums, "training": self._training}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self._sums, self._counts, self.frozen = (state[name].clone() for name in ("sums", "counts", "frozen"))
+        self._training = [None if grad is None else grad.to(self._device) for grad in state["training"]]

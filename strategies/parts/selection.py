@@ -72,7 +72,10 @@ class Selection:
         self.operations[kind][edge] = min(scores, key=lambda column: scores[column])
 
     def _decide_inputs(self, kind: str, node: int, score: Callable[[str, Tensor], float]) -> None:
-        """Remove one edge after the other, each time that without which the accuracy is highest."""
+        """Remove one edge after the other, each time that without which the accuracy is highest.
+
+        Of equal ones the last goes, as in the authors' code (sota/cnn/projection.py, line 95).
+        """
         while len(self._inputs(kind, node)) > 2:
             scores: dict[int, float] = {}
             for edge in self._inputs(kind, node):
@@ -83,7 +86,7 @@ class Selection:
                     self.removed[kind][edge] = False
                     scores[edge] = score(kind, without)
                 self.removed[kind][edge] = False
-            self.removed[kind][max(scores, key=lambda edge: scores[edge])] = True
+            self.removed[kind][max(scores, key=lambda edge: (scores[edge], edge))] = True
 
     def _inputs(self, kind: str, node: int) -> list[int]:
         edges = range(_FIRST[node], _FIRST[node] + node)
