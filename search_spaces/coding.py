@@ -164,6 +164,39 @@ class Coding:
         values = self.genes[index].neighbours(code[index])
         return (*code[:index], values[rng.integers(len(values))], *code[index + 1 :])
 
+    def neighbours(self, code: Code) -> list[Code]:
+        """All architectures that differ from `code` in one choice: an operation, or one input of a node.
+
+        An input that moves keeps its operation, and so does the input of the same node that stays.
+        """
+        return [
+            self._moved(code, index, value)
+            for index, gene in enumerate(self.genes)
+            for value in gene.neighbours(code[index])
+        ]
+
+    def _moved(self, code: Code, index: int, value: int) -> Code:
+        """A copy of `code` with another value of one gene."""
+        moved = list(code)
+        moved[index] = value
+        gene = self.genes[index]
+        if isinstance(gene, Inputs) and (operations := self.operations_of(gene)):
+            before, after = gene.pairs[code[index]], gene.pairs[value]
+            (kept,) = set(before) & set(after)
+            if before.index(kept) != after.index(kept):  # a pair is sorted, so the two have changed places
+                first, second = operations
+                moved[first], moved[second] = code[second], code[first]
+        return tuple(moved)
+
+    def operations_of(self, gene: Inputs) -> tuple[int, int] | None:
+        """Indices of the genes that select the operations of a node's two inputs, as in NNI's `Cell`.
+
+        None where there are none: `normal/input_2_0` has its operation in `normal/op_2_0`.
+        """
+        places = {other.label: index for index, other in enumerate(self.genes) if isinstance(other, Choice)}
+        first, second = (places.get("op_".join(label.rsplit("input_", maxsplit=1))) for label in gene.labels)
+        return None if first is None or second is None else (first, second)
+
 
 def _selection(label: str, mutable: Any) -> Selection:
     """The gene of an NNI choice of a fixed number of values.

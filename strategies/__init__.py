@@ -41,6 +41,11 @@ register(
     "evolution", "strategies.builtin:EvolutionOptions", "regularized evolution, or NSGA-Net's, of candidates"
 )
 register(
+    "local_search",
+    "strategies.builtin:LocalSearchOptions",
+    "hill climbing over trained candidates, with restarts",
+)
+register(
     "score",
     "strategies.scores.options:ScoreOptions",
     "the best of many cells by scores of untrained networks",

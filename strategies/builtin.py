@@ -223,3 +223,39 @@ class EvolutionOptions(CandidateOptions):
         """A search with the same training and few candidates."""
         few = RandomWsOptions(candidates=1, batches=1, finalists=1)
         return few if self.shares_weights else RandomOptions(candidates=2)
+
+
+class LocalSearchOptions(CandidateOptions):
+    """Hill climbing with restarts (White, Nolen, Savani, UAI 2021).
+
+    Values: github.com/naszilla/naszilla, naszilla/nas_algorithms.py, lines 18 to 20 and 295 to 303.
+    """
+
+    candidates: int = Field(150, ge=1, description="number of candidates in all")
+    init: int = Field(
+        10, ge=1, description="number of random cells of which the best is where a climb starts"
+    )
+    move: Literal["first", "best"] = Field(
+        "first", description="first: to the first better neighbour; best: to the best of all neighbours"
+    )
+    ahead: int = Field(
+        0,
+        ge=0,
+        description="first: number of neighbours trained before the search may move; 0: one per trial at a "
+        "time",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.move == "best" and self.ahead:
+            raise UserError("ahead is not supported with move=best, which trains all neighbours at a time")
+        return self
+
+    @property
+    def total(self) -> int:
+        """Number of candidates in all."""
+        return self.candidates
+
+    def create(self) -> Strategy:
+        """Make the NNI strategy with these options."""
+        return _create("strategies.local_search:LocalSearch", self)

@@ -34,6 +34,9 @@ CANDIDATES = [
     "evolution:population=4,tournament=3,candidates=16",
     "evolution:population=4,tournament=3,candidates=16,ahead=3",
     "evolution:selection=nsga2,population=6,offspring=4,generations=3",
+    "local_search:init=3,candidates=16",
+    "local_search:init=3,candidates=16,ahead=2",
+    "local_search:init=3,candidates=16,move=best",
     "score:by=nwot,candidates=12",
     "score:by=nwot+params,selection=evolution,population=4,tournament=3,candidates=16",
 ]

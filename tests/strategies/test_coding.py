@@ -48,6 +48,26 @@ def test_a_mutation_changes_one_operation_or_moves_one_input(code, seed):
     assert (moved, renamed) in {(1, 0), (0, 1)}
 
 
+@settings(max_examples=20, deadline=None)
+@given(CODES, st.integers(0, 119))
+def test_a_neighbour_has_one_other_edge(code, place):
+    def edges(code):
+        cell = genotype(code)
+        return {
+            (kind, node, *edge)
+            for kind in KINDS
+            for node, pair in enumerate(cell.nodes(kind))
+            for edge in pair
+        }
+
+    neighbours = CODING.neighbours(code)
+    assert len(set(neighbours)) == len(neighbours) == 16 * 6 + 2 * 2 * (0 + 1 + 2 + 3)
+    gone, new = edges(code) - edges(neighbours[place]), edges(neighbours[place]) - edges(code)
+    ((kind, node, operation, state),), ((*where, other, moved),) = gone, new
+    assert where == [kind, node] and (operation == other) != (state == moved)
+    assert code in CODING.neighbours(neighbours[place])
+
+
 def test_mutations_reach_operations_and_inputs_alike():
     rng = np.random.default_rng(0)
     code = CODING.random(rng)
