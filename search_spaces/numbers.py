@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
 
 from search_spaces.errors import UserError
 
@@ -14,6 +16,19 @@ MAX_FLOAT = 3.4e38
 """What a float32 holds."""
 MAX_SEED = 2**32 - 1
 """Largest random seed that NumPy, scikit-learn and torch all take."""
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def as_count(value: Any) -> Any:
+    """The whole number that a text such as 600M stands for; other values are returned as they are."""
+    found = (
+        re.fullmatch(r"(\d+\.?\d*|\.\d+)([KMG]?)", value.strip(), re.IGNORECASE)
+        if isinstance(value, str)
+        else None
+    )
+    return round(Decimal(found[1]) * _UNITS[found[2].upper()]) if found else value
 
 
 def require_computable(options: Iterable[tuple[str, object]]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Gt
@@ -22,22 +20,9 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from search_spaces.errors import UserError, unknown
-from search_spaces.numbers import require_computable
+from search_spaces.numbers import as_count, require_computable
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
-
-
-def _count(value: Any) -> Any:
-    """A number with a unit, such as 600M."""
-    found = (
-        re.fullmatch(r"(\d+\.?\d*|\.\d+)([KMG]?)", value.strip(), re.IGNORECASE)
-        if isinstance(value, str)
-        else None
-    )
-    return round(Decimal(found[1]) * _UNITS[found[2].upper()]) if found else value
-
-
-Count = Annotated[int, Gt(0), BeforeValidator(_count)]
+Count = Annotated[int, Gt(0), BeforeValidator(as_count)]
 """A number above 0, as 600000000 or 600M."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,9 +20,11 @@ from nastransfer_nni.proxy import scorers
 from nastransfer_nni.proxy.changes import changed
 from nastransfer_nni.proxy.manifest import INLINE, ClassRecord, ImageFile, Manifest, SourceRecord
 from nastransfer_nni.proxy.pool import Pool
+from nastransfer_nni.proxy.scorer_cost import total
 from nastransfer_nni.proxy.scorers import ScoreSource
 from nastransfer_nni.proxy.spec import ProxySpec, text_of
 from search_spaces.errors import UserError
+from strategies.budget import Cost
 
 SPLIT = "train"
 """Split that proxy sets are selected from, so that they share no image with the test split of a target."""
@@ -71,7 +74,7 @@ def make(
             cannot be decoded and `on_bad_image` is `stop`.
     """
     images = images.canonical()
-    rows, is_excluded, origins = _choose_readable(images, proxy, seed, on_bad_image)
+    rows, is_excluded, pool = _choose_readable(images, proxy, seed, on_bad_image)
     all_counts = np.bincount(images.labels, minlength=len(images.classes))
     counts = np.bincount(images.labels[rows], minlength=len(images.classes))
     kept = np.flatnonzero(counts)
@@ -99,7 +102,8 @@ def make(
         fingerprint=chosen.fingerprint,
         changes=proxy.changes,
         images=_listing(selected, is_whole=bool(np.array_equal(counts[kept], all_counts[kept]))),
-        scores=tuple(origins),
+        scores=tuple(pool.origins),
+        cost=total(pool.costs.values()) if pool.costs else None,
         left_out=tuple(images.key(row) for row in np.flatnonzero(is_excluded).tolist()),
     )
     return (chosen.resized(img_size) if img_size else chosen), manifest
@@ -107,7 +111,7 @@ def make(
 
 def _choose_readable(
     images: ImageSet, proxy: ProxySpec, seed: int, on_bad_image: Literal["stop", "skip"] | None
-) -> tuple[Rows, npt.NDArray[np.bool_], list[dict[str, str]]]:
+) -> tuple[Rows, npt.NDArray[np.bool_], _SourcePool]:
     """Select images, and select again without those that cannot be decoded, until all can.
 
     Args:
@@ -118,7 +122,7 @@ def _choose_readable(
 
     Returns:
         Rows of the selected images in ascending order, int64 [n]; which images were excluded, bool [N]; and
-        the records of the scores that steps used.
+        the pool, with records of the scores that steps used.
     """
     is_excluded = np.zeros(len(images), dtype=bool)
 
@@ -137,7 +141,7 @@ def _choose_readable(
         pool = _SourcePool.of(images if len(readable) == len(images) else images.select(readable))
         rows = readable[proxy.choose(pool, seed)]
         if not exclude_unreadable(rows):
-            return rows, is_excluded, pool.origins
+            return rows, is_excluded, pool
 
 
 def unreadable(images: ImageSet, rows: Rows) -> Rows:
@@ -175,11 +179,13 @@ class _SourcePool(Pool):
         images: the whole source, as far as it can be read, in canonical order.
         rows: row of every image in `images`, int64 [N].
         origins: records of the columns that were asked for, for the manifest.
+        costs: what every score file took that was asked for, by its path; None: not known.
     """
 
     images: ImageSet
     rows: Rows
     origins: list[dict[str, str]]
+    costs: dict[Path, Cost | None]
 
     @classmethod
     def of(cls, images: ImageSet) -> _SourcePool:
@@ -193,11 +199,12 @@ class _SourcePool(Pool):
             images=images,
             rows=rows,
             origins=[],
+            costs={},
         )
 
     @property
     def source(self) -> Pool:
-        return self.of(self.images)
+        return replace(self.of(self.images), costs=self.costs)
 
     def subset(self, rows: Rows) -> _SourcePool:
         return replace(
@@ -211,4 +218,5 @@ class _SourcePool(Pool):
     def column(self, source: ScoreSource, name: str) -> npt.NDArray[Any]:
         found = scorers.scores(self.images, source, name)
         self.origins.append(found.origin)
+        self.costs[found.path] = found.cost
         return found.values[self.rows]

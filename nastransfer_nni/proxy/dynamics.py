@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,7 @@ from torch.nn import functional as F
 from nastransfer_nni.base.files import replacing
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.proxy import networks
-
-EL2N_NETWORKS = 10
-"""Networks that EL2N averages, as in the paper."""
+from nastransfer_nni.proxy.scorer_cost import EL2N_NETWORKS, Clock, network_cost, with_cost
 
 
 class Forgetting:
@@ -96,20 +95,25 @@ def compute(images: ImageSet, column: str, epochs: int, final: Path) -> None:
 
     folder = final.with_suffix("")
     folder.mkdir(exist_ok=True)
+    clock = Clock(folder / "clock.json")
     if column == "forgetting":
         forgetting = Forgetting(len(images))
-        networks.train_network(images, epochs, folder / "0", forgetting=forgetting)
+        networks.train_network(images, epochs, folder / "0", forgetting=forgetting, clock=clock)
         values = forgetting.counts(never_learnt=epochs).numpy()
     else:
-        values = np.mean([_errors(images, epochs, folder, seed) for seed in range(EL2N_NETWORKS)], axis=0)
+        values = np.mean(
+            [_errors(images, epochs, folder, seed, clock) for seed in range(EL2N_NETWORKS)], axis=0
+        )
     table = pyarrow.table({"key": [f"{int(key):016x}" for key in images.keys], column: values})
+    cost = replace(network_cost(len(images), epochs, column), seconds=clock.seconds)
     with replacing(final) as scratch:
-        pyarrow.parquet.write_table(table, scratch)
+        pyarrow.parquet.write_table(with_cost(table, cost), scratch)
     shutil.rmtree(folder)
 
 
-def _errors(images: ImageSet, epochs: int, folder: Path, seed: int) -> npt.NDArray[np.float64]:
+def _errors(images: ImageSet, epochs: int, folder: Path, seed: int, clock: Clock) -> npt.NDArray[np.float64]:
     """Error norm of every image by one network, float64 [N]."""
-    network, content = networks.train_network(images, epochs, folder / str(seed), seed=seed)
+    network, content = networks.train_network(images, epochs, folder / str(seed), seed=seed, clock=clock)
     logits = torch.cat([batch for _, batch in networks.network_outputs(network, content, images, 0)])
+    clock.lap()
     return error_norm(logits, torch.tensor(images.labels)).numpy()  # type: ignore[return-value]

@@ -18,6 +18,7 @@ from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.proxy.changes import CHANGES, changed, copies_of, selected_of
 from search_spaces.errors import UserError, unknown
+from strategies.budget import Cost
 
 INLINE = 5000
 """Largest number of images that a manifest lists itself; more are listed in a Parquet file next to it."""
@@ -89,6 +90,7 @@ class Manifest(Config):
         images: `all` images of these classes; or keys of the images, by class; or the file that lists them.
         scores: scores or features that steps selected by: scorer or file (`made_by`), column and fingerprint
             of the values.
+        cost: what the scorers took; absent where there is none, or one whose file does not say.
         left_out: keys of images that could not be decoded and were excluded.
     """
 
@@ -105,6 +107,7 @@ class Manifest(Config):
     images: Literal["all"] | dict[str, tuple[str, ...]] | ImageFile
     changes: tuple[Literal["labels:random", "pixels:noise", "task:rotation"], ...] = ()
     scores: tuple[dict[str, str], ...] = ()
+    cost: Cost | None = None
     left_out: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -118,6 +121,11 @@ class Manifest(Config):
                 if not _KEY.fullmatch(key):
                     raise UserError(f"keys of images must be 16 hexadecimal digits (got {key!r})")
         return self
+
+    @property
+    def scorer_cost(self) -> Cost | None:
+        """What the scorers took; None where it is not known."""
+        return self.cost if self.cost or self.scores else Cost()
 
     def __len__(self) -> int:
         """Number of images of the proxy set."""
@@ -298,6 +306,7 @@ def write(manifest: Manifest, chosen: ImageSet, path: Path) -> None:
         with files.replacing(image_file) as scratch:
             pyarrow.parquet.write_table(table, scratch, compression="zstd")
         manifest = manifest.model_copy(update={"images": ImageFile(file=image_file.name)})
-    content = manifest.model_dump(mode="json", exclude=None if manifest.changes else {"changes"})
+    absent = {name for name in ("changes", "cost") if not getattr(manifest, name)}
+    content = manifest.model_dump(mode="json", exclude=absent)
     text = json.dumps(content, ensure_ascii=False, indent=1)
     files.write_text(path, text + "\n")

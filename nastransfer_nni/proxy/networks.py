@@ -20,9 +20,9 @@ from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.memory import MAX_PIXELS, InMemoryImages
+from nastransfer_nni.proxy.scorer_cost import TRAINING_BATCH, Clock
 from search_spaces.errors import UserError
 
-_BATCH = 128
 _EVALUATION_BATCH = 512
 _LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError)
 """What timm, the Hub and torch raise for weights that are missing, damaged or of another model."""
@@ -84,7 +84,13 @@ class Watcher(Protocol):
 
 
 def train_network(
-    images: ImageSet, epochs: int, folder: Path, *, seed: int = 0, forgetting: Watcher | None = None
+    images: ImageSet,
+    epochs: int,
+    folder: Path,
+    *,
+    seed: int = 0,
+    forgetting: Watcher | None = None,
+    clock: Clock | None = None,
 ) -> tuple[ResNet20, InMemoryImages]:
     """Train a ResNet-20 on a set, resized to at most 64 px.
 
@@ -97,6 +103,7 @@ def train_network(
         folder: folder of the state, stored after every epoch; an interrupted training resumes from it.
         seed: random seed of weights and batches.
         forgetting: what sees every batch; None: nothing does.
+        clock: measures the epochs; None: nothing does.
 
     Returns:
         The network, and the images in memory.
@@ -114,7 +121,7 @@ def train_network(
     network = ResNet20(len(images.classes)).to(device()).to(memory_format=torch.channels_last)
     augmentation = Augmentation.standard(images.source, pixels=size[0])
     loader = BatchLoader(
-        content, min(_BATCH, len(content)), augmentation, seed=seed, drop_last=True, device=device()
+        content, min(TRAINING_BATCH, len(content)), augmentation, seed=seed, drop_last=True, device=device()
     )
     optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=1e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(loader))
@@ -143,6 +150,8 @@ def train_network(
             torch.save(
                 {name: part.state_dict() for name, part in state.items()} | {"epoch": epoch + 1}, scratch
             )
+        if clock is not None:
+            clock.lap()
     return network, content
 
 

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ import numpy.typing as npt
 from nastransfer_nni.base.files import digest, replacing
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.proxy.scorer_cost import Clock, cost_of, network_cost, with_cost
 from search_spaces.cache import cache_folder
 from search_spaces.errors import UserError
+from strategies.budget import Cost
 
 _PART = 8192
 """Images per stored part: an interrupted computation resumes after the last whole part."""
@@ -52,6 +54,18 @@ class ScoreSource:
             return self.file.name
         return f"{self.scorer}, {self.epochs} epochs" if self.scorer == "network" else self.scorer
 
+    def cost(self, column: str, images: int) -> Cost | None:
+        """Images that a column of scores takes, or what its file says that it took; None: it says nothing.
+
+        Args:
+            column: a column of a score file.
+            images: number of images of the set.
+        """
+        if self.file is not None:
+            return cost_of(self.file)
+        trained = network_cost(images, self.epochs, column)
+        return trained if self.scorer == "network" else Cost(forward_images=images)
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -60,10 +74,14 @@ class Scores:
     Attributes:
         values: scores, float64 [N], or features, float [N, D].
         origin: record for the manifest: scorer or file, column, and a fingerprint of the values.
+        path: the score file.
+        cost: what the file took; None: it was made elsewhere and does not say.
     """
 
     values: npt.NDArray[Any]
     origin: dict[str, str]
+    path: Path
+    cost: Cost | None
 
 
 def scores(images: ImageSet, source: ScoreSource, column: str) -> Scores:
@@ -89,7 +107,10 @@ def scores(images: ImageSet, source: ScoreSource, column: str) -> Scores:
     if missing:
         raise UserError(f"{path} has no row for {missing} of the {len(images)} images of {images.name}")
     origin = {"made_by": source.name, "column": column, "fingerprint": content.hexdigest()[:16]}
-    return Scores(values[found], origin)
+    cost = cost_of(path)
+    if cost is None and source.file is None:  # version 0.1 has computed it, and did not note the time
+        cost = source.cost(column, len(images))
+    return Scores(values[found], origin, path, cost)
 
 
 def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.NDArray[Any]]:
@@ -165,17 +186,18 @@ def compute(images: ImageSet, source: ScoreSource) -> Path:
         return final
     images = images.canonical()
     _log.info("scoring %d images of %s with %s", len(images), images.name, source.scorer)
-    number = len(list(folder.glob("part-*.npz")))
+    number, clock = len(list(folder.glob("part-*.npz"))), Clock(folder / "clock.json")
     begin = number * _PART
     if begin < len(images):
-        for features, logits in _parts(_outputs(images, source, folder, begin)):
+        for features, logits in _parts(_outputs(images, source, folder, begin, clock)):
             labels = images.labels[number * _PART :][: len(features)]
             measures = _measures(logits, labels) if logits.shape[1] else np.zeros((3, 0))
             folder.mkdir(exist_ok=True)
             with replacing(folder / f"part-{number:05d}.npz") as scratch, scratch.open("wb") as file:
                 np.savez(file, features=features.numpy(), measures=measures)
+            clock.lap()
             number += 1
-    _write(folder, images, final)
+    _write(folder, images, final, clock, source)
     shutil.rmtree(folder)
     return final
 
@@ -204,12 +226,14 @@ def compute_dynamics(images: ImageSet, source: ScoreSource, column: str) -> Path
     return final
 
 
-def _outputs(images: ImageSet, source: ScoreSource, folder: Path, begin: int) -> Iterator[tuple[Any, Any]]:
+def _outputs(
+    images: ImageSet, source: ScoreSource, folder: Path, begin: int, clock: Clock
+) -> Iterator[tuple[Any, Any]]:
     """Features [B, D] and logits [B, C] of the images from row `begin` on, batch by batch."""
     from nastransfer_nni.proxy import networks  # imports torch, which is slow
 
     if source.scorer == "network":
-        network, content = networks.train_network(images, source.epochs, folder)
+        network, content = networks.train_network(images, source.epochs, folder, clock=clock)
         yield from networks.network_outputs(network, content, images, begin)
     else:
         model = networks.timm_model(source.scorer.removeprefix("timm:"))
@@ -252,7 +276,7 @@ def _measures(logits: Any, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.floa
     return torch.stack([entropy, -own, best_other - own]).numpy()
 
 
-def _write(folder: Path, images: ImageSet, final: Path) -> None:
+def _write(folder: Path, images: ImageSet, final: Path, clock: Clock, source: ScoreSource) -> None:
     """Join the parts in `folder` to the score file `final`."""
     import pyarrow  # slow to import, and so are torch and networks
     import pyarrow.parquet
@@ -273,5 +297,9 @@ def _write(folder: Path, images: ImageSet, final: Path) -> None:
         **dict(zip(("entropy", "loss", "margin"), measures, strict=True)),
         "features": pyarrow.FixedSizeListArray.from_arrays(features.reshape(-1), features.shape[1]),
     }
+    clock.lap()
+    cost = source.cost("loss", len(images))
+    assert cost is not None, "a scorer computes it"
+    content = with_cost(pyarrow.table(table), replace(cost, seconds=clock.seconds))
     with replacing(final) as scratch:
-        pyarrow.parquet.write_table(pyarrow.table(table), scratch)
+        pyarrow.parquet.write_table(content, scratch)

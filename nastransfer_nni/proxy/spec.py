@@ -20,8 +20,11 @@ from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.proxy.changes import CHANGES
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.pool import Pool
+from nastransfer_nni.proxy.scorer_cost import total
+from nastransfer_nni.proxy.scorers import DYNAMICS, ScoreSource
 from nastransfer_nni.proxy.step import KINDS, Size, Step
 from search_spaces.errors import UserError, unknown
+from strategies.budget import Cost
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class ProxySpec:
     def depends_on_seed(self) -> bool:
         """Whether another seed may select other images, or change them otherwise."""
         return any(step.depends_on_seed for step in self.steps)
+
+    @property
+    def columns(self) -> frozenset[tuple[ScoreSource, str]]:
+        """The columns of scores that the steps use, with their sources."""
+        return frozenset().union(*(step.columns for step in self.steps))
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -89,6 +97,23 @@ class ProxySpec:
         for step in self.steps:
             size = step.size(size, source)
         return size
+
+    def scorer_cost(self, images: int) -> Cost | None:
+        """What the scorers of the proxy take, without the seconds of those that have yet to work.
+
+        Args:
+            images: number of images of the source's training split.
+
+        Returns:
+            The cost; None where a file of scores, or a manifest, does not say what it took.
+
+        Raises:
+            UserError: a manifest cannot be read.
+        """
+        if self.manifest is not None:
+            return Manifest.read(self.manifest).scorer_cost
+        made = {(source, column if column in DYNAMICS else "loss") for source, column in self.columns}
+        return total([source.cost(column, images) for source, column in made])
 
 
 def parse(text: str) -> ProxySpec:

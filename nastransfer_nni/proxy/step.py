@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 from nastransfer_nni.base.config import Config
 from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.proxy.pool import Pool
+from nastransfer_nni.proxy.scorers import ScoreSource
 
 
 class Size(NamedTuple):
@@ -66,9 +67,14 @@ class Step(Config):
         """
 
     @property
+    def columns(self) -> frozenset[tuple[ScoreSource, str]]:
+        """The columns of scores that `choose` uses, with their sources."""
+        return frozenset()
+
+    @property
     def scores_source(self) -> bool:
         """Whether `choose` runs a network on every image of the source."""
-        return False
+        return any(source.file is None for source, _ in self.columns)
 
     @property
     def keeps_every_image(self) -> bool:

@@ -22,6 +22,11 @@ class Cluster(Scored, Sized):
     clusters: int = Field(100, ge=2, description="number of k-means clusters of the features")
 
     @property
+    def column(self) -> str:
+        """The features."""
+        return "features"
+
+    @property
     def depends_on_seed(self) -> bool:
         """True, unless all images are kept: it seeds both k-means and the draw in each cluster."""
         return not self.keeps_all
@@ -31,7 +36,7 @@ class Cluster(Scored, Sized):
         from sklearn.cluster import MiniBatchKMeans  # slow to import
 
         number = self.number(pool, seed)
-        features = np.asarray(pool.column(self.score_source, "features"), dtype=np.float32)
+        features = np.asarray(pool.column(self.score_source, self.column), dtype=np.float32)
         count = min(self.clusters, len(features))
         k_means = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=seed % 2**32)
         with threadpool_limits(1):  # BLAS sums must not depend on the number of cores

@@ -39,7 +39,7 @@ class Coverage(ByHardness, Sized):
             UserError: fewer images remain after the cutoff than are asked for.
         """
         number = self.number(pool, seed)
-        hardness = pool.column(self.score_source, self.by)
+        hardness = pool.column(self.score_source, self.column)
         remaining = np.lexsort((pool.keys, hardness))[: len(pool) - int(self.cutoff * len(pool))]
         if number > len(remaining):
             raise UserError(

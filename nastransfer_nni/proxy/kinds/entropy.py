@@ -31,6 +31,11 @@ class EntropyHistogram(Scored, Sized):
         description="width of the bins of log10 entropy (nats); None: 0.5 up to 10 classes, 0.25 above",
     )
 
+    @property
+    def column(self) -> str:
+        """The predictive entropy."""
+        return "entropy"
+
     @abstractmethod
     def bin_weights(self, heights: npt.NDArray[np.int64]) -> Weights:
         """Weight of each bin, up to a constant.
@@ -50,7 +55,7 @@ class EntropyHistogram(Scored, Sized):
     def choose(self, pool: Pool, seed: int) -> Rows:
         """Draw images with probabilities in proportion to `image_weights`."""
         number = self.number(pool, seed)
-        entropy = pool.column(self.score_source, "entropy")
+        entropy = pool.column(self.score_source, self.column)
         width = self.bin_width or (0.5 if np.count_nonzero(pool.counts) <= 10 else 0.25)
         weights = self.image_weights(entropy, width)
         # Efraimidis and Spirakis, 2006: the largest u ** (1 / w) are a weighted draw without replacement.

@@ -35,6 +35,11 @@ class _FeatureSelection(Scored, Stratified):
         False, description="select from all classes at once instead of class by class; without floor"
     )
 
+    @property
+    def column(self) -> str:
+        """The features."""
+        return "features"
+
     @model_validator(mode="after")
     def _check_across(self) -> Self:
         if self.across and (self.per_class is not None or self.floor != 1):
@@ -57,7 +62,7 @@ class _FeatureSelection(Scored, Stratified):
     def choose(self, pool: Pool, seed: int) -> Rows:
         """Select from every block of images; several blocks are processed at a time."""
         blocks = list(self._blocks(pool, seed))
-        features = pool.column(self.score_source, "features")
+        features = pool.column(self.score_source, self.column)
         random = hashing.seeded(pool.keys, seed, "images")
 
         def choose_in(block: tuple[Rows, int]) -> Rows:

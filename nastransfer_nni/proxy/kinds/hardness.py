@@ -30,7 +30,7 @@ class _Hardness(ByHardness, Stratified):
     def choose(self, pool: Pool, seed: int) -> Rows:
         """The images of each class with the lowest ranks."""
         quota = self.quota(pool, seed)
-        order = np.lexsort((pool.keys, self._rank(pool.column(self.score_source, self.by))))
+        order = np.lexsort((pool.keys, self._rank(pool.column(self.score_source, self.column))))
         rank = np.empty(len(pool), dtype=np.uint64)
         rank[order] = np.arange(len(pool), dtype=np.uint64)
         return pool.first_per_class(rank << np.uint64(32), quota)

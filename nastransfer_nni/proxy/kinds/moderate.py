@@ -19,10 +19,15 @@ class Moderate(Scored, Stratified):
     learning", ICLR 2023, section 3. The number of images of each class follows `amount`, as for other kinds.
     """
 
+    @property
+    def column(self) -> str:
+        """The features."""
+        return "features"
+
     def choose(self, pool: Pool, seed: int) -> Rows:
         """The images of each class with the smallest |d - median(d)|; keys order equal ones."""
         quota = self.quota(pool, seed)
-        features = pool.column(self.score_source, "features")
+        features = pool.column(self.score_source, self.column)
         chosen = []
         for label in np.flatnonzero(quota):
             rows = np.flatnonzero(pool.labels == label)

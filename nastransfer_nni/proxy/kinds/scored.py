@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -44,9 +45,14 @@ class Scored(Step):
         return value
 
     @property
-    def scores_source(self) -> bool:
-        """True, unless a file has the scores."""
-        return self.scores is None or super().scores_source
+    @abstractmethod
+    def column(self) -> str:
+        """The column of scores that the step uses."""
+
+    @property
+    def columns(self) -> frozenset[tuple[ScoreSource, str]]:
+        """The step's own column, and what else it needs."""
+        return super().columns | {(self.score_source, self.column)}
 
     @property
     def score_source(self) -> ScoreSource:
@@ -63,6 +69,11 @@ class ByHardness(Scored):
         "minus that of the label (margin), or predictive entropy, all in nats; the mean error norm of ten "
         "networks (el2n); or how often a network forgets the image while it trains (forgetting)",
     )
+
+    @property
+    def column(self) -> str:
+        """The measure of hardness."""
+        return self.by
 
     @model_validator(mode="after")
     def _check_by(self) -> Self:

@@ -12,6 +12,7 @@ from nastransfer_nni.data import hashing
 from nastransfer_nni.proxy.changes import copies_of
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.pool import Counts, Pool
+from nastransfer_nni.proxy.scorers import ScoreSource
 from nastransfer_nni.proxy.spec import ProxySpec, parse
 from nastransfer_nni.proxy.step import Size, Step
 from search_spaces.errors import UserError
@@ -48,9 +49,9 @@ class Sized(Step):
         return self.like is not None and self.like.depends_on_seed
 
     @property
-    def scores_source(self) -> bool:
-        """Whether selecting the proxy that `like` names does."""
-        return self.like is not None and any(step.scores_source for step in self.like.steps)
+    def columns(self) -> frozenset[tuple[ScoreSource, str]]:
+        """Those of the proxy that `like` names."""
+        return frozenset() if self.like is None else self.like.columns
 
     @property
     def keeps_all(self) -> bool:
