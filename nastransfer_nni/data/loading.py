@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nastransfer_nni.data import hub, image_folder, labels, library, parts, shards
+from nastransfer_nni.data import hashing, hub, image_folder, labels, library, parts, shards, slices
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.layout import Layout, Part, find
 from nastransfer_nni.data.library import Description
+from nastransfer_nni.data.slices import Slice
 from nastransfer_nni.data.sources import Source, check, local_folder
+from nastransfer_nni.data.splits import in_proportion
 from nastransfer_nni.data.splits import split as stratified_split
 from nastransfer_nni.data.stores.base import IMAGE_SUFFIXES, stamp_of
+from nastransfer_nni.data.stores.joined import JoinedStore
 from nastransfer_nni.data.stores.memory import MemoryStore
 from search_spaces.errors import UserError
 
@@ -26,17 +30,64 @@ _log = logging.getLogger(__name__)
 
 
 def load(source: Source | str, split: str = "train") -> ImageSet:
-    """Open one split of an image set.
+    """Open one split of an image set, or another part of it.
 
     Args:
         source: the set, from `sources.check`, or its name.
-        split: train, validation or test, whatever the set itself calls it.
+        split: train, validation or test, whatever the set itself calls it; or slices of them, as
+            `slices.parse` takes them. `train` is the part that the source names as its training split.
 
     Raises:
-        UserError: the set, the split or a column does not exist, or the set can be read in two ways; the
-            message says what does exist, or how to get the set.
+        UserError: the set, the split or a column does not exist, the split is smaller than a slice of it, or
+            the set can be read in two ways; the message says what does exist, or how to get the set.
     """
     source = check(source) if isinstance(source, str) else source
+    if split == "train" and source.split:
+        split = source.split
+    if split in slices.SPLITS:
+        return _load(source, split)
+    return _joined([_cut(_load(source, piece.split), piece) for piece in slices.parse(split)], split)
+
+
+def _cut(images: ImageSet, piece: Slice) -> ImageSet:
+    """The images of a slice, in the order in which they are stored."""
+    if piece.is_whole:
+        return images
+    if max(piece.start + 1, piece.stop or 0) > len(images):
+        raise UserError(
+            f"{images.source.name}: its {images.split} split has {len(images):,} images, so there is no "
+            f"{images.split}[{piece.start or ''}:{piece.stop or ''}]"
+        )
+    order = in_proportion(images.labels, hashing.seeded(images.keys, 0, "slice"))
+    return images.select(np.sort(order[piece.start : piece.stop]))
+
+
+def _joined(pieces: Sequence[ImageSet], split: str) -> ImageSet:
+    """Several parts of a set as one, with the classes of the first."""
+    first = pieces[0]
+    if len(pieces) == 1:
+        return replace(first, split=split)
+    number = {name: label for label, name in enumerate(first.classes)}
+    for piece in pieces:
+        if not number.keys() >= set(piece.classes):
+            raise UserError(f"{first.name}: its {piece.split} and {first.split} splits differ in classes")
+    starts = np.cumsum([0, *(len(piece.store) for piece in pieces)])
+    return replace(
+        first,
+        split=split,
+        labels=np.concatenate(
+            [np.array([number[name] for name in piece.classes])[piece.labels] for piece in pieces]
+        ),
+        store=JoinedStore([piece.store for piece in pieces]),
+        numbers=np.concatenate(
+            [piece.numbers + start for piece, start in zip(pieces, starts[:-1], strict=True)]
+        ),
+        left_out="; ".join(piece.left_out for piece in pieces if piece.left_out),
+    )
+
+
+def _load(source: Source, split: str) -> ImageSet:
+    """One split, by our name of it."""
     folder = local_folder(source)
     if folder is not None:
         images = _from_folder(source, folder, split)

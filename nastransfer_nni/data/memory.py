@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from nastransfer_nni.base.files import digest, replacing
 from nastransfer_nni.data.decode import UnreadableImage
 from nastransfer_nni.data.image_set import ImageSet
+from search_spaces.cache import cache_folder
 from search_spaces.errors import UserError
 from search_spaces.geometry import SMALL_PIXELS
 
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = SMALL_PIXELS
 """Largest height and width, in pixels, of images that are kept in memory."""
+
+MANY = 20_000
+"""Number of images from which on decoding takes seconds, so that the pixels are kept."""
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +81,30 @@ class InMemoryImages:
             report_bad_images(images, list(bad.values()), on_bad_image)
             content, labels = np.delete(content, list(bad), axis=0), np.delete(labels, list(bad))
         return cls(torch.from_numpy(content), torch.from_numpy(labels), images.classes)
+
+    @classmethod
+    def kept(cls, images: ImageSet, pixels: tuple[int, int], on_bad_image: str) -> InMemoryImages:
+        """The same as `of`, for a set that many runs evaluate on: a large one is decoded only once.
+
+        Its pixels are kept in the cache. Arguments and errors are those of `of`.
+        """
+        if len(images) < MANY:
+            return cls.of(images, pixels, on_bad_image)
+        import PIL
+        import torch
+
+        numbers = hashlib.sha256(images.numbers.tobytes()).hexdigest()
+        identity = digest([images.store.stamp, numbers, images.side, pixels, PIL.__version__], 16)
+        path = cache_folder("pixels") / f"{identity}.npy"
+        with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged
+            content = np.load(path, allow_pickle=False)
+            if content.shape == (len(images), 3, *pixels):
+                return cls(torch.from_numpy(content), torch.from_numpy(images.labels.copy()), images.classes)
+        found = cls.of(images, pixels, on_bad_image)
+        if len(found) == len(images):
+            with replacing(path) as scratch, scratch.open("wb") as file:
+                np.save(file, found.images.numpy())
+        return found
 
     def select(self, rows: npt.ArrayLike | Tensor) -> InMemoryImages:
         """The images of `rows` (int64 [n]), in this order."""

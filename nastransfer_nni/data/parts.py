@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from nastransfer_nni.data.sources import SPLITS
+from nastransfer_nni.data.slices import SPLITS
 from search_spaces.errors import UserError
 
 WORDS: Mapping[str, tuple[str, ...]] = {

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nastransfer_nni.base.paths import expanded, located
+from nastransfer_nni.data import slices
 from search_spaces.errors import UserError, unknown
-
-SPLITS = ("train", "validation", "test")
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,6 +26,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "folders": ("parts", "classes"),
     "level": ("outer", "inner"),
     "stream": (),
+    "split": (),
 }
 """What may follow an `@`, with the values that are allowed; any, where none are listed."""
 _DATA_SETS = "https://huggingface.co/datasets/"
@@ -63,6 +63,8 @@ class Source:
             can be meant.
         stream: read the set from the Hub whenever it is needed instead of storing it. This also happens
             without `stream` where the disk is too small.
+        split: part of the set that counts as its training split, as `slices.parse` takes it; empty: the set's
+            own one.
         text: name as the user gave it, including what follows an `@`.
         folder: the folder that `name` means; None: `name` is looked up when the set is opened.
     """
@@ -88,6 +90,7 @@ class Source:
     folders: str | None = None
     level: str | None = None
     stream: bool = False
+    split: str = ""
     text: str = ""
     folder: Path | None = field(default=None, compare=False)
 
@@ -225,8 +228,11 @@ def _parse(name: str) -> Source:
         if not value or value not in allowed or (key, value) == ("stream", "no"):
             raise UserError(
                 f"{name!r}: {choice!r} is not image=COLUMN, label=COLUMN, config=NAME, folders=parts, "
-                "folders=classes, level=outer, level=inner or stream=yes (as in cifar100@label=coarse_label)"
+                "folders=classes, level=outer, level=inner, stream=yes or split=PART (as in "
+                "cifar100@label=coarse_label or cifar10@split=train[:10000])"
             )
+        if key == "split":
+            slices.parse(value)
         chosen[key] = value if key != "stream" else True
     if "label" in chosen:
         base = replace(base, classes=None, synsets=None)
@@ -248,7 +254,8 @@ def check(name: str) -> Source:
     Args:
         name: a short name, `owner/name` on the Hub or a folder. Columns, a configuration of the Hub and
             streaming follow an `@`: `cifar100@label=coarse_label`,
-            `owner/name@image=photo,label=kind,config=large`, `imagenet1k@stream=yes`.
+            `owner/name@image=photo,label=kind,config=large`, `imagenet1k@stream=yes`; and so does what
+            counts as its training split: `cifar10@split=train[:10000]`.
 
     Raises:
         UserError: `name` is no known set, no `owner/name` on the Hub and no folder; the set must be

@@ -12,6 +12,21 @@ from nastransfer_nni.data import hashing
 from search_spaces.errors import UserError
 
 
+def in_proportion(labels: npt.NDArray[np.integer], ranks: hashing.Keys) -> hashing.Rows:
+    """Rows in an order of which every stretch has every class in proportion, int64 [N].
+
+    Args:
+        labels: class of each row, int64 [N].
+        ranks: order within a class, uint64 [N].
+    """
+    counts = np.bincount(labels)
+    ordered = hashing.by_class(labels, ranks, len(counts))
+    within = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = np.empty(len(labels))
+    place[ordered] = (within + 0.5) / np.repeat(counts, counts)
+    return np.lexsort((ranks, place))
+
+
 def split(
     labels: npt.NDArray[np.integer], shares: Sequence[float] = (0.5, 0.5), seed: int = 0
 ) -> list[hashing.Rows]:

@@ -36,7 +36,8 @@ def test_known_and_hub_names_are_good(name, monkeypatch):
         ("/no/where/at/all", "no folder"),
         ("mit67", "lay it out as $NASTRANSFER_DATA/mit67"),
         ("cifar100@label", "is not image=COLUMN, label=COLUMN"),
-        ("cifar100@split=test", "is not image=COLUMN, label=COLUMN"),
+        ("cifar100@part=test", "is not image=COLUMN, label=COLUMN"),
+        ("cifar100@split=tset", "unknown split 'tset' (did you mean 'test'?)"),
     ],
 )
 def test_bad_names_are_refused_in_one_line(name, message, monkeypatch):
