@@ -60,6 +60,7 @@ class DartsOptions(Options):
     alpha_lr: float = Field(3e-4, gt=0, description="learning rate of the alphas' Adam")
     alpha_weight_decay: float = Field(1e-3, ge=0, description="weight decay of the alphas' Adam")
     alpha_beta1: float = Field(0.5, ge=0, lt=1, description="beta1 of the alphas' Adam")
+    alpha_mean: float = Field(0.0, description="mean of the first alphas")
     alpha_scale: float = Field(1e-3, ge=0, description="standard deviation of the first alphas")
     alpha_clip_grad: float = Field(0.0, ge=0, description="largest norm of the alphas' gradient; 0: any")
     order: int = Field(

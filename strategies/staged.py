@@ -196,8 +196,9 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
 
     def _renew_alphas(self) -> None:
         options, device = self.options, self.evaluator.device
+        shape = (EDGES, len(CANDIDATES))
         self.alphas = {
-            kind: nn.Parameter(options.alpha_scale * torch.randn(EDGES, len(CANDIDATES)).to(device))
+            kind: nn.Parameter(options.alpha_mean + options.alpha_scale * torch.randn(shape).to(device))
             for kind in KINDS
         }
         if options.has_edge_weights:
