@@ -283,6 +283,7 @@ def comparison(proxy: str, strategy: str, searched: Arm) -> Comparison:
         strategy=strategy,
         rows=pd.DataFrame(),
         pool=pd.DataFrame(),
+        pool_on_source=pd.DataFrame(),
         searched=searched,
         random=None,
         margin=unknown,

@@ -240,6 +240,8 @@ def _correlations(findings: Findings, setting: str, names: Names) -> Iterator[Dr
     telling = sorted(enumerate(found, start=1), key=lambda each: -each[1].cells["strategy"].nunique())
     for number, result in telling:
         shown = replace(result, cells=names.frame(result.cells))
+        most = int(result.cells["strategy"].value_counts().max())
+        few = f", {scatter.MAX_DOTS} random ones of {most}" if most > scatter.MAX_DOTS else ""
         told = [
             f"{name} {value:.2f}{_limits(low, high)}"
             for name, (value, low, high) in result.coefficients.items()
@@ -247,7 +249,7 @@ def _correlations(findings: Findings, setting: str, names: Names) -> Iterator[Dr
         yield Drawn(
             name=f"correlation_{number}",
             question=ALIKE,
-            caption="Accuracy on the source against accuracy on the target, one dot per cell.",
+            caption=f"Accuracy on the source against accuracy on the target, one dot per cell{few}.",
             told=told,
             figure=style.styled(scatter.correlation_figure, shown),
         )

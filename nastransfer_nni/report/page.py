@@ -154,10 +154,17 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
 
 def overview(findings: Findings, source: TableSource) -> str:
     """A sentence on how many networks there are, and how many runs are missing."""
-    networks, targets = len(findings.table), findings.table["target"].nunique()
+    networks, targets = _count(findings.table), findings.table["target"].nunique()
     count = f"{networks} trained network{'s' * (networks > 1)}"
     where = f" on {targets} targets" if targets > 1 else ""
     return f"{clean(source.path.name)}: {count}{where}; {source.missing}."
+
+
+def _count(table: pd.DataFrame) -> int:
+    """Number of separately trained networks; a row without a cell or training seed is one of its own."""
+    known = table[(table["genotype"] != "") & (table["train_seed"] != "")]
+    trainings = known[["target", "protocol", "protocol_hash", "genotype", "train_seed"]]
+    return len(table) - int(trainings.duplicated().sum())
 
 
 def console_summary(findings: Findings) -> str:

@@ -58,12 +58,30 @@ class Input:
     is_complete: bool = True
 
 
-def report(config: ReportConfig, tables: Sequence[ReportTable] = TABLES) -> Path:
+@dataclass(frozen=True, eq=False)
+class PublishedTable:
+    """The table in which a tabular study has looked up its results.
+
+    Attributes:
+        networks: all of its networks as rows of a results table; see `Findings.networks`.
+        notes: sentences on what was left out of it.
+        origin: where the results come from, as provenance.json has it.
+    """
+
+    networks: pd.DataFrame
+    notes: list[str]
+    origin: dict[str, Any]
+
+
+def report(
+    config: ReportConfig, tables: Sequence[ReportTable] = TABLES, published: PublishedTable | None = None
+) -> Path:
     """Read the results, say how they were understood, compute the statistics and write the report.
 
     Args:
         config: options of the report; with `dry_run` nothing is written.
         tables: tables that the report shows, in order.
+        published: the table that the results were looked up in; None for results of trainings.
 
     Returns:
         Path of the page.
@@ -83,10 +101,16 @@ def report(config: ReportConfig, tables: Sequence[ReportTable] = TABLES) -> Path
     origin = {"input": clean(path.name), "report": _provenance(config)}
     if path.is_file():
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    findings = Findings(read.rows, options)
+    if published is not None:
+        origin |= published.origin
+    findings = Findings(read.rows, options, published.networks if published else None)
     source = page.TableSource(
         path=path,
-        notes=[f"The input was understood as: {meaning}.", *read.notes],
+        notes=[
+            f"The input was understood as: {meaning}.",
+            *read.notes,
+            *(published.notes if published else []),
+        ],
         missing=read.missing,
         provenance=origin | {"runs": read.runs},
         is_unfinished=not read.is_complete and options.looks is None,

@@ -12,10 +12,12 @@ import yaml
 from nastransfer_nni.base import cli
 from nastransfer_nni.commands import COMMANDS
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.tabular import design
 from search_spaces.errors import UserError
 
 FILES = sorted((Path(__file__).parents[2] / "experiments").glob("*.yml"))
 STUDIES = [path for path in FILES if path.stem.startswith("study_")]
+TABLES = [path for path in FILES if path.stem.startswith("table_")]
 
 
 @contextlib.contextmanager
@@ -29,7 +31,9 @@ def skipped_without_data():
         raise
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path not in STUDIES], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path not in STUDIES + TABLES], ids=lambda path: path.stem
+)
 def test_every_trial_of_an_experiment_is_accepted(path, monkeypatch):
     monkeypatch.chdir(path.parents[1])  # where its trials run
     experiment = yaml.safe_load(path.read_text())
@@ -50,3 +54,9 @@ def test_every_job_of_a_study_is_accepted(path, monkeypatch):
     monkeypatch.chdir(path.parents[1])
     with skipped_without_data():
         assert Study.read(str(path)).jobs
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_tabular_study_is_accepted(path):
+    assert design.content(path) is not None
+    assert design.read(path).name == path.stem.replace("_", "-")

@@ -25,13 +25,18 @@ from nastransfer_nni.report.plots.style import (
 from nastransfer_nni.report.statistics.correlation import Correlation
 from nastransfer_nni.report.statistics.table import BASELINE
 
+MAX_DOTS = 1500
+"""Cells of one strategy that a plot of source against target shows; the correlations are those of all."""
+
 
 def correlation_figure(result: Correlation) -> Figure:
-    """Plot source against target accuracy, one dot per cell."""
+    """Plot source against target accuracy, one dot per cell; of more than `MAX_DOTS`, random ones."""
     names = list(dict.fromkeys(result.cells["strategy"]))
     figure, axes = single(2.8 + legend_height(names))
     for index, name in enumerate(names):
         cells = result.cells[result.cells["strategy"] == name]
+        if len(cells) > MAX_DOTS:
+            cells = cells.sample(MAX_DOTS, random_state=0)
         is_random = name == BASELINE
         color = GREY if is_random else PALETTE[index % len(PALETTE)]
         marker = "x" if is_random else shape(index)
@@ -39,11 +44,11 @@ def correlation_figure(result: Correlation) -> Figure:
             cells["source_top1"],
             cells["top1"],
             marker,
-            ms=4.5,
+            ms=4.5 if len(cells) < MAX_DOTS / 10 else 2.5,
             color=color,
             alpha=0.8,
             label=entry(name),
-            mew=1.2,
+            mew=1.2 if len(cells) < MAX_DOTS / 10 else 0.6,
         )
     axes.set_xlabel(f"top-1 on the source{' ' + result.source if result.source else ''}, %")
     axes.set_ylabel("top-1 on the target, %")

@@ -208,12 +208,12 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
         arms = [(each, arm(each.rows, "source_top1")) for each in block]
         tested = [each for each in arms if each[1].is_testable]
         margins = {
-            pool: known_margin(options.margin, each.pool, "source_top1")
-            for pool, each in {tuple(each.pool.index): each for each, _ in tested}.items()
+            pool: known_margin(options.margin, each.pool_on_source, "source_top1")
+            for pool, each in {tuple(each.pool_on_source.index): each for each, _ in tested}.items()
         }
         for (a, source_a), (b, source_b) in combinations(tested, 2):
             gap = partial(_gap, source_a, source_b)
-            if margins[tuple(a.pool.index)].p_equivalent(gap) < options.alpha:
+            if margins[tuple(a.pool_on_source.index)].p_equivalent(gap) < options.alpha:
                 assert a.searched
                 assert b.searched
                 on_target = difference(a.searched, b.searched, shares_draws=True)

@@ -39,6 +39,7 @@ class Comparison:
         strategy: name of the strategy with its non-default options.
         rows: rows of the strategy in the results table.
         pool: rows that the strategy is compared with: random cells, or those of a named baseline.
+        pool_on_source: the pool with its accuracies on this source, where the table lists it for several.
         searched: the strategy's arm; None without searched runs.
         random: arm of the pool; None without one.
         margin: margin of equivalence in points of top-1.
@@ -51,6 +52,7 @@ class Comparison:
     strategy: str
     rows: pd.DataFrame
     pool: pd.DataFrame
+    pool_on_source: pd.DataFrame
     searched: Arm | None
     random: Arm | None
     margin: KnownMargin
@@ -172,6 +174,7 @@ def compare(table: pd.DataFrame, options: AnalysisOptions) -> list[Comparison]:
                     strategy=name,
                     rows=part,
                     pool=pool,
+                    pool_on_source=_on_source(rows, source, strategy) if is_random else pool,
                     searched=arm(part, noise=noise) if len(part) else None,
                     random=pools[key][0],
                     margin=pools[key][1],
@@ -200,6 +203,12 @@ def by_place(comparisons: list[Comparison]) -> Iterator[tuple[Setting, str, list
     order = list(dict.fromkeys(setting for setting, _ in places))
     for (setting, place), members in sorted(places.items(), key=lambda item: order.index(item[0][0])):
         yield setting, place, members
+
+
+def _on_source(rows: pd.DataFrame, source: str, strategy: str) -> pd.DataFrame:
+    """The random cells as they are listed for a source, or else as they are listed for any."""
+    here = baseline_of(rows[rows["source"] == source], strategy)
+    return here if len(here) else baseline_of(rows, strategy)
 
 
 def _named(rows: pd.DataFrame, source: str, proxy: str, baseline: str) -> pd.DataFrame:

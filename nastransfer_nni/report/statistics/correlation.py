@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from nastransfer_nni.report.statistics import ceiling
 from nastransfer_nni.report.statistics.estimate import Floats
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.table import Setting, label, settings
@@ -44,6 +45,8 @@ class Correlation:
             with the accuracy on the target, where they are known.
         best_tenth: Kendall's tau-b among the tenth of the cells that is best on the source; None where that
             has fewer than `MIN_CELLS`.
+        ceiling: Kendall's tau-b of two trainings of the same cells, without limits where it follows from a
+            noise that is known otherwise; None where nothing tells it.
         recall: for each k the fraction of the k best cells on the target that are among the k best on the
             source.
         regret: top-1 on the target, in points, that choosing the best cell on the source loses against the
@@ -60,6 +63,7 @@ class Correlation:
     between: Interval
     alone: dict[str, Interval]
     best_tenth: Interval | None
+    ceiling: Interval | None
     recall: dict[int, float]
     regret: float
     clusters: int
@@ -79,7 +83,7 @@ def correlations(table: pd.DataFrame, options: AnalysisOptions) -> list[Correlat
             x, y = cells["source_top1"].to_numpy(), cells["top1"].to_numpy()
             if len(cells) < MIN_CELLS or len(set(x)) == 1 or len(set(y)) == 1:
                 continue
-            found.append(_correlation(setting, str(source), cells, options.confidence))
+            found.append(_correlation(setting, str(source), part, options.confidence))
     return found
 
 
@@ -147,7 +151,8 @@ def distinct_cells(rows: pd.DataFrame) -> pd.DataFrame:
     return means[["strategy", *columns]]
 
 
-def _correlation(setting: Setting, source: str, cells: pd.DataFrame, confidence: float) -> Correlation:
+def _correlation(setting: Setting, source: str, rows: pd.DataFrame, confidence: float) -> Correlation:
+    cells = distinct_cells(rows)
     x, y = cells["source_top1"].to_numpy(), cells["top1"].to_numpy()
     names = cells["strategy"].tolist()
     on_source, on_target = _descending(x), _descending(y)
@@ -169,11 +174,22 @@ def _correlation(setting: Setting, source: str, cells: pd.DataFrame, confidence:
         best_tenth=_clustered_tau(cells.iloc[top], "source_top1", confidence)
         if len(top) >= MIN_CELLS
         else None,
+        ceiling=_ceiling(rows, confidence),
         recall={k: len({*on_source[:k]} & {*on_target[:k]}) / k for k in TOP_K if k <= len(cells) // 2},
         regret=float(y[on_target[0]] - y[on_source[0]]),
         clusters=len(set(names)),
         sufficient=not np.isnan(found["Kendall's tau-b"][1]),
     )
+
+
+def _ceiling(rows: pd.DataFrame, confidence: float) -> Interval | None:
+    """Agreement of two trainings: of repeated ones, or by the column `noise` of a published table."""
+    if (pair := ceiling.repeated(rows)) is not None:
+        return _tau(*pair, confidence)
+    if "noise" not in rows or rows["noise"].isna().any():
+        return None
+    value = ceiling.simulated(rows["top1"].to_numpy(float), rows["noise"].to_numpy(float))
+    return None if np.isnan(value) else (value, float("nan"), float("nan"))
 
 
 def _clustered_tau(cells: pd.DataFrame, column: str, confidence: float) -> Interval:

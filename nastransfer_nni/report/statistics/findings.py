@@ -31,10 +31,13 @@ class Findings:
     Attributes:
         table: results table, as `reading.check` returns it.
         options: how the table is analysed.
+        networks: rows of all networks of a published table, whose correlations are shown in place of those of
+            the few that were chosen; None for a study of trainings.
     """
 
     table: pd.DataFrame
     options: AnalysisOptions
+    networks: pd.DataFrame | None = None
 
     @property
     def settings(self) -> list[str]:
@@ -84,7 +87,7 @@ class Findings:
     @cached_property
     def correlations(self) -> list[Correlation]:
         """Accuracy on the source against accuracy on the target, per setting and source."""
-        return correlations(self.table, self.options)
+        return correlations(self.table if self.networks is None else self.networks, self.options)
 
     @cached_property
     def cost(self) -> pd.DataFrame:

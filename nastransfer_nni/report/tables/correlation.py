@@ -31,6 +31,7 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
             "tau within strategies": [_interval(*each) for each in rows["within"]],
             "between them": [_interval(*each) for each in rows["between"]],
             "in the best tenth": [_interval(*each) if each else "" for each in rows["best_tenth"]],
+            "of two trainings": [_interval(*each) if each else "" for each in rows["ceiling"]],
             **{
                 f"tau of {name.replace('_', '-')} alone": [
                     _interval(*each[name]) if name in each else "" for each in rows["alone"]
@@ -47,6 +48,12 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
 
 def _note(columns: Collection[str], options: AnalysisOptions) -> str:
     sentences = ["The intervals hold strategies for clusters, whose cells resemble each other."]
+    if "of two trainings" in columns:
+        sentences.append(
+            "Two trainings of the same cells agree as well as the noise allows: no measurement on the source "
+            "can be expected to agree better. Without an interval this ceiling follows from a noise that is "
+            "known otherwise."
+        )
     if any(column.endswith("alone") for column in columns):
         sentences.append(
             "Beside the source stands what the size of the network alone predicts: a source that agrees no "

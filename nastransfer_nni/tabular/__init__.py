@@ -1,0 +1,1 @@
+"""Tabular studies: strategies and proxies compared on a published table of measured networks."""
