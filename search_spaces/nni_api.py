@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     from nni.nas.execution.event import ModelEvent, ModelEventType
     from nni.nas.execution.training_service import TrainingServiceExecutionEngine
     from nni.nas.experiment import NasExperiment, NasExperimentConfig
-    from nni.nas.nn.pytorch import Cell, ModelSpace
+    from nni.nas.nn.pytorch import Cell, LayerChoice, ModelSpace
     from nni.nas.oneshot.pytorch.strategy import OneShotStrategy, RandomOneShot, no_default_hook
     from nni.nas.oneshot.pytorch.supermodule.base import BaseSuperNetModule
     from nni.nas.oneshot.pytorch.supermodule.sampling import PathSamplingCell
@@ -43,6 +43,7 @@ __all__ = [
     "Evaluator",
     "ExecutableModelSpace",
     "ExecutionEngine",
+    "LayerChoice",
     "ModelEvent",
     "ModelEventType",
     "ModelSpace",
