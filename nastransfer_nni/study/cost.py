@@ -69,6 +69,7 @@ class CostModel:
         recipe = config.recipe
         target = self._sizes.of(config.target, config.train_split)
         images, evaluated = round(target.images * (1 - config.val_share)), self._sizes.evaluated(config)
+        images = min(images, config.train_images or images)
         steps = images // recipe.batch_size  # whole batches only
         img_size = recipe.img_size or target.img_size or LARGE_PIXELS
         network = NetworkSize(
@@ -79,7 +80,8 @@ class CostModel:
             img_size=img_size,
             batch_size=recipe.batch_size // recipe.grad_accum_steps,
         )
-        trained, scored = recipe.epochs * steps * recipe.batch_size, recipe.epochs * evaluated
+        evaluations = -(-recipe.epochs // config.val_interval)
+        trained, scored = recipe.epochs * steps * recipe.batch_size, evaluations * evaluated
         besides = self._overheads.transfer + recipe.epochs * self._overheads.epoch
         besides += self._overheads.decoding(images + evaluated, trained + scored, img_size)
         return _timed(trained, scored, self._assumed or network_speed(network, recipe), besides)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nastransfer_nni.data import loading
-from nastransfer_nni.data.sources import SPLITS, Source, local_folder
+from nastransfer_nni.data import loading, slices
+from nastransfer_nni.data.slices import SPLITS
+from nastransfer_nni.data.sources import Source, local_folder
 from nastransfer_nni.training.target import part_to_evaluate
 from nastransfer_nni.transfer.config import TransferConfig
 
@@ -33,7 +34,7 @@ class SetSizes:
         self._evaluated: dict[tuple[str, str, str, float], int] = {}
 
     def of(self, source: Source, split: str) -> SetSize:
-        """Size of a split.
+        """Size of a split, or of slices of splits.
 
         Raises:
             UserError: the set has to be opened and cannot be.
@@ -62,12 +63,12 @@ class SetSizes:
                 return round(self.of(target, config.train_split).images * share)
             others = [name for name in SPLITS if name in target.images and name != config.train_split]
             split = config.val_split or (others[-1] if others else "")
-            if split in target.images:
-                return target.images[split]
-        images = part_to_evaluate(
+            if split and (images := slices.size(split, target.images)) is not None:
+                return images
+        opened = part_to_evaluate(
             target, split=config.val_split, train_split=config.train_split, share=share, seed=0
         )
-        return len(images)
+        return len(opened)
 
 
 def _is_known(source: Source) -> bool:
@@ -76,10 +77,12 @@ def _is_known(source: Source) -> bool:
 
 
 def _known(source: Source, split: str) -> SetSize | None:
-    if not _is_known(source) or split not in source.images:
+    named = source.split if split == "train" and source.split else split
+    images = slices.size(named, source.images) if _is_known(source) else None
+    if images is None:
         return None
     assert source.classes is not None
-    return SetSize(source.images[split], source.classes, max(source.pixels) if source.pixels else None)
+    return SetSize(images, source.classes, max(source.pixels) if source.pixels else None)
 
 
 def _opened(source: Source, split: str) -> SetSize:

@@ -7,6 +7,7 @@ in between cannot resume, and it does not store the position within an epoch.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 from pathlib import Path
@@ -54,10 +55,13 @@ class Checkpoints:
         """Keep a copy of `last.pt`, the state after the newest epoch, if that epoch is among the best.
 
         Args:
-            scores: top-1 of every epoch so far.
+            scores: top-1 of every epoch so far; NaN where it was not evaluated.
         """
         newest = len(scores) - 1
-        ranked = sorted(range(len(scores)), key=lambda epoch: (-scores[epoch], epoch))
+        evaluated = [epoch for epoch in range(len(scores)) if not math.isnan(scores[epoch])]
+        ranked = sorted(evaluated, key=lambda epoch: (-scores[epoch], epoch))
+        if newest not in evaluated:
+            return
         if ranked[0] == newest:
             duplicate(self._folder / LAST, self._folder / BEST)
         if self._history > 1:

@@ -202,7 +202,7 @@ def evaluation_batches(
     if not (as_timm or crops(images, recipe, pixels)):
         size = (pixels, pixels)
         return BatchLoader(
-            InMemoryImages.of(images, size, on_bad_image),
+            InMemoryImages.kept(images, size, on_bad_image),
             max(batch_size, 256),
             Augmentation.none(images.source),
             shuffle=False,

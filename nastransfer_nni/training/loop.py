@@ -32,6 +32,7 @@ from nastransfer_nni.training.observer import Observer, Result
 from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.training.state import TrainingState
 from search_spaces.errors import UserError, unknown
+from strategies.meters import Metrics
 
 CHECK_STEPS = 20
 """Steps between checks of the losses; a check makes the device wait."""
@@ -70,6 +71,7 @@ def train(
     compute: ComputeOptions | None = None,
     checkpoints: Checkpoints | None = None,
     extra: dict[str, Any] | None = None,
+    val_interval: int = 1,
     observer: Observer | None = None,
     is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Result:
@@ -84,6 +86,7 @@ def train(
         compute: how to compute; default: `ComputeOptions()`.
         checkpoints: storage of the state; None: the state is not stored, so training cannot be resumed.
         extra: entries that are added to every checkpoint, such as the model card.
+        val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
         observer: receives reports of every step and epoch, in every process.
         is_interrupted: called every few steps; once it returns True in any process, all save the state after
             the same step and raise KeyboardInterrupt.
@@ -116,6 +119,7 @@ def train(
         compute=compute,
         checkpoints=checkpoints,
         extra=extra or {},
+        val_interval=val_interval,
         observer=observer or Observer(),
         is_interrupted=is_interrupted,
     )
@@ -150,6 +154,7 @@ class _Loop:
     compute: ComputeOptions
     checkpoints: Checkpoints | None
     extra: dict[str, Any]
+    val_interval: int
     observer: Observer
     is_interrupted: Callable[[], bool]
     unchecked_losses: list[Tensor] = field(default_factory=list)
@@ -165,16 +170,19 @@ class _Loop:
         state = self.state
         self.observer.started(state.progress, self.steps)
         self.start_time = time.perf_counter() - state.progress.seconds
+        self.cpu_start = time.process_time() - state.progress.cpu_seconds
         while state.progress.epoch < self.recipe.epochs:
             self._epoch()
         assert state.final is not None, "a recipe has at least one epoch"
         top1 = state.progress.top1
-        best_epoch = max(range(len(top1)), key=lambda epoch: (top1[epoch], -epoch))
+        evaluated = [epoch for epoch in range(len(top1)) if not math.isnan(top1[epoch])]
+        best_epoch = max(evaluated, key=lambda epoch: (top1[epoch], -epoch))
         return Result(
             final=state.final,
             best_top1=top1[best_epoch],
             best_epoch=best_epoch,
             seconds=state.progress.seconds,
+            cpu_seconds=state.progress.cpu_seconds,
         )
 
     def _epoch(self) -> None:
@@ -187,30 +195,43 @@ class _Loop:
             for model in (state.model, *([] if state.ema is None else [state.ema.module])):
                 distribute_bn(model, processes.world_size, self.recipe.dist_bn == "reduce")
         train_metrics = self._train_metrics(progress.step - first_step, train_seconds)
+        metrics = self._evaluate() if self._is_evaluated() else None
+        seconds = time.perf_counter() - start_time - train_seconds
+        validation = {}
+        if metrics is not None:
+            validation = {
+                "loss": metrics.loss,
+                "top1": metrics.top1,
+                "top5": metrics.top5,
+                "seconds": seconds,
+            }
+        self.observer.epoch_done(progress.epoch, (progress.epoch + 1) * self.steps, train_metrics, validation)
+        state.epoch_done(metrics)
+        self._save()
+        if self.checkpoints is not None and processes.is_main:
+            self.checkpoints.keep(progress.top1)
+
+    def _is_evaluated(self) -> bool:
+        """Whether the current epoch ends with an evaluation."""
+        done = self.state.progress.epoch + 1
+        return done % self.val_interval == 0 or done == self.recipe.epochs
+
+    def _evaluate(self) -> Metrics:
+        """Evaluate the network after the current epoch."""
         metrics = evaluate(
-            state.evaluated,
+            self.state.evaluated,
             self.loaders.validation,
-            processes,
-            amp_dtype=state.amp_dtype,
+            self.processes,
+            amp_dtype=self.state.amp_dtype,
             channels_last=self.compute.channels_last,
             after_batch=self._stop_if_interrupted,
         )
         if math.isnan(metrics.loss):  # the last step of the epoch has spoilt the weights
             raise TrainingDiverged(
-                f"the network's outputs are not numbers after epoch {progress.epoch}; the last checkpoint is "
-                "from before; try a lower --lr or --clip-grad"
+                f"the network's outputs are not numbers after epoch {self.state.progress.epoch}; the last "
+                "checkpoint is from before; try a lower --lr or --clip-grad"
             )
-        seconds = time.perf_counter() - start_time - train_seconds
-        self.observer.epoch_done(
-            progress.epoch,
-            (progress.epoch + 1) * self.steps,
-            train_metrics,
-            {"loss": metrics.loss, "top1": metrics.top1, "top5": metrics.top5, "seconds": seconds},
-        )
-        state.epoch_done(metrics)
-        self._save()
-        if self.checkpoints is not None and processes.is_main:
-            self.checkpoints.keep(progress.top1)
+        return metrics
 
     def _train_metrics(self, steps: int, seconds: float) -> dict[str, float]:
         """Metrics of the training split in the current epoch, of which this process did `steps` steps."""
@@ -336,6 +357,7 @@ class _Loop:
 
     def _save(self) -> None:
         self.state.progress.seconds = time.perf_counter() - self.start_time
+        self.state.progress.cpu_seconds = time.process_time() - self.cpu_start
         state = self.state.to_dict()
         if self.checkpoints is not None and self.processes.is_main:
             self.checkpoints.save(self.extra | state)

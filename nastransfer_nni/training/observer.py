@@ -14,14 +14,16 @@ class Progress:
     Attributes:
         epoch: current epoch, from 0.
         step: optimizer steps that are done in the current epoch.
-        top1: top-1 in percent after every finished epoch.
+        top1: top-1 in percent after every finished epoch; NaN where it was not evaluated.
         seconds: training time so far, summed over all processes that resumed each other.
+        cpu_seconds: processor time of that, over all threads.
     """
 
     epoch: int = 0
     step: int = 0
     top1: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Result:
             it must not be used for comparisons.
         best_epoch: that epoch, from 0.
         seconds: training time, including evaluation.
+        cpu_seconds: processor time of that, over all threads of this process.
     """
 
     final: Metrics
     best_top1: float
     best_epoch: int
     seconds: float
+    cpu_seconds: float
 
 
 class Observer:
@@ -61,5 +65,6 @@ class Observer:
             step: optimizer steps since the start of training.
             train: metrics of the training split: loss, lr, images_per_second, seconds and, where images are
                 not mixed, top1 and top5 in percent.
-            validation: metrics of the evaluation split: loss, top1 and top5 in percent, seconds.
+            validation: metrics of the evaluation split: loss, top1 and top5 in percent, seconds; empty after
+                an epoch that was not evaluated.
         """

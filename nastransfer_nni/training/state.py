@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -35,7 +36,7 @@ class TrainingState:
         ema: average of the weights, if the recipe keeps one.
         progress: how far training has come.
         meter: metrics of the current epoch on the training split.
-        final: metrics after the last finished epoch on the evaluation split.
+        final: metrics after the last finished epoch on the evaluation split; None where there are none.
     """
 
     def __init__(self, model: Any, recipe: Recipe, processes: DistributedContext, steps: int) -> None:
@@ -60,11 +61,11 @@ class TrainingState:
         """The network that is evaluated: the one with averaged weights, where there is one."""
         return self.model if self.ema is None else self.ema.module
 
-    def epoch_done(self, metrics: Metrics) -> None:
-        """Move on to the next epoch, after one that was evaluated with `metrics`."""
+    def epoch_done(self, metrics: Metrics | None) -> None:
+        """Move on to the next epoch, after one that was evaluated with `metrics`; None: it was not."""
         self.final = metrics
         self.progress.epoch, self.progress.step = self.progress.epoch + 1, 0
-        self.progress.top1.append(metrics.top1)
+        self.progress.top1.append(math.nan if metrics is None else metrics.top1)
         self.meter = Meter(self._processes)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nastransfer_nni.data import hashing, loading, splits
 from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.data.slices import SPLITS
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.training.recipes import Recipe
 from search_spaces.errors import UserError
@@ -47,6 +48,7 @@ def open_target(
     train_split: str = "train",
     val_split: str = "",
     val_share: float = 0.0,
+    train_images: int | None = None,
     seed: int = 0,
 ) -> Target:
     """Open the two splits of a target.
@@ -54,22 +56,23 @@ def open_target(
     Args:
         source: the target.
         recipe: how to train; it may set the size of the images.
-        train_split: split to train on.
-        val_split: split to evaluate on; empty: `test` where it has labels, else `validation`.
+        train_split: split to train on, or slices of splits.
+        val_split: split to evaluate on, or slices; empty: `test` where it has labels, else `validation`.
         val_share: fraction of each class of the training split that is held out and evaluated on instead; 0:
             none.
-        seed: random seed of what is held out.
+        train_images: number of images to train on, of all classes in proportion; None: all.
+        seed: random seed of what is held out, and of the images that training keeps.
 
     Raises:
-        UserError: there is nothing to evaluate on, the images have many sizes and the recipe sets none, or
-            the evaluation split has classes that the training split does not have.
+        UserError: there is nothing to evaluate on, the images have many sizes and the recipe sets none, the
+            evaluation split has classes that the training split does not have, or the two share images.
     """
-    train = loading.load(source, train_split)
+    train = part_to_train(source, split=train_split, share=val_share, count=train_images, seed=seed)
     validation = part_to_evaluate(
         source, split=val_split, train_split=train_split, share=val_share, seed=seed
     )
-    if val_share:
-        train = train.select(_hold_out(train, val_share, seed)[0])
+    if not {train.split, validation.split} <= set(SPLITS):
+        refuse_shared(train, validation, f"--train-split {train.split} and --val-split {validation.split}")
     train, validation = _fetched(train), _fetched(aligned(validation, train.classes))
     trained = [name for name, count in train.counts.items() if count]
     if len(trained) < 2:
@@ -100,6 +103,51 @@ def open_target(
     if recipe.cutout >= pixels and not recipe.no_aug:
         _log.warning("%s: --cutout %d blanks most of an image of %d px", source.text, recipe.cutout, pixels)
     return Target(train, validation, pixels)
+
+
+def part_to_train(source: Source, *, split: str, share: float, count: int | None, seed: int) -> ImageSet:
+    """Open the images of a target that a network is trained on.
+
+    Args:
+        source: the target.
+        split: split to train on, or slices of splits.
+        share: fraction of each class that is held out to evaluate on.
+        count: number of images to keep, of all classes in proportion; None: all.
+        seed: random seed of what is held out and of what is kept.
+
+    Raises:
+        UserError: the target has no such split, or not so many images in it.
+    """
+    train = loading.load(source, split)
+    if share:
+        train = train.select(_hold_out(train, share, seed)[0])
+    return train if count is None else _some(train, count, seed)
+
+
+def _some(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """`count` random images, of all classes in proportion, in the order of the set."""
+    if count > len(images):
+        raise UserError(
+            f"--train-images {count:,}: {images.name} {images.split} has {len(images):,} images to train on"
+        )
+    ranks = hashing.seeded(images.keys, seed, "train-images")
+    return images.select(np.sort(splits.in_proportion(images.labels, ranks)[:count]))
+
+
+def refuse_shared(first: ImageSet, second: ImageSet, what: str) -> None:
+    """Refuse two parts of which images are in both, judged by content.
+
+    Args:
+        first: one part.
+        second: the other part.
+        what: the two in words.
+
+    Raises:
+        UserError: says how many images they share.
+    """
+    shared = len(np.intersect1d(first.keys, second.keys))
+    if shared:
+        raise UserError(f"{what} share {shared:,} images of {first.name}; choose parts that do not overlap")
 
 
 def normalized(images: ImageSet, recipe: Recipe) -> ImageSet:

@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from annotated_types import Ge, Lt
-from pydantic import BeforeValidator, Field, InstanceOf, create_model, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, create_model, model_validator
 
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
 from nastransfer_nni.base.files import digest
-from nastransfer_nni.data import sources
+from nastransfer_nni.data import slices, sources
 from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.protocols import PRESETS
@@ -34,6 +34,10 @@ NON_IDENTIFYING_OPTIONS = (
 
 RECIPE_OPTIONS = tuple(name for name in Recipe.model_fields if name != "protocol")
 """Options of a training protocol that a transfer may override."""
+
+
+Part = Annotated[str, AfterValidator(slices.check)]
+"""A split of an image set, or slices of splits."""
 
 
 def _backend(value: Any) -> Any:
@@ -61,15 +65,25 @@ class _TransferOptions(Config):
         None,
         description="limit on multiply-adds per image, such as 600M; the width is narrowed until it fits",
     )
-    train_split: Literal["train", "validation", "test"] = Field("train", description="split to train on")
-    val_split: Literal["", "train", "validation", "test"] = Field(
-        "", description="split to evaluate on; default: test where it has labels, else validation"
+    train_split: Part = Field("train", description="split to train on, or a part such as train[:10000]")
+    val_split: Part | Literal[""] = Field(
+        "",
+        description="split to evaluate on, or a part such as train[10000:]+test; default: test where it has "
+        "labels, else validation",
     )
     val_share: Annotated[float, Ge(0), Lt(1)] = Field(
         0.0, description="fraction of the training split that is held out to evaluate on instead"
     )
+    train_images: Annotated[int, Ge(2)] | None = Field(
+        None, description="number of images to train on, of all classes in proportion; None: all"
+    )
     val_seed: Annotated[int, Ge(0)] | None = Field(
-        None, description="random seed of what --val-share holds out; None: that of --seed"
+        None,
+        description="random seed of what --val-share holds out and of what --train-images keeps; None: that "
+        "of --seed",
+    )
+    val_interval: Annotated[int, Ge(1)] = Field(
+        1, description="epochs from one evaluation to the next; the last epoch is always evaluated"
     )
     on_bad_image: Literal["skip", "stop"] = Field(
         "skip", description="what to do with images that cannot be decoded"
@@ -149,6 +163,7 @@ class TransferConfig(_WithRecipe):
     def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as version 0.1 wrote them, with what it did where it had no option."""
         defaults = Recipe(protocol="").model_dump(mode="json", include=set(ADDED_OPTIONS))
+        defaults |= {"train_images": None, "val_interval": 1}
         return {**defaults, **super().upgrade(options)}
 
     def of_version_0_1(self) -> Self | None:
@@ -168,6 +183,8 @@ class TransferConfig(_WithRecipe):
         """
         rules = (self.max_mult_adds, self.train_split, self.val_split, self.val_share)
         usual = (None, "train", "", 0.0)
+        if self.train_images is not None:
+            return digest([self.recipe.hash, *rules, self.val_seed, self.train_images])
         if self.val_share and self.val_seed is not None:
             return digest([self.recipe.hash, *rules, self.val_seed])
         return self.recipe.hash if rules == usual else digest([self.recipe.hash, *rules])

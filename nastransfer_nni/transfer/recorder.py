@@ -41,9 +41,10 @@ class Recorder(Observer):
         """Write the metrics of the training and of the evaluation split."""
         assert self._tracker is not None
         self._tracker.log("train", step, epoch, **train)
-        self._tracker.log("validation", step, epoch, **validation)
         shown = {f"train_{name}": train[name] for name in ("loss", "top1") if name in train}
-        shown |= {name: validation[name] for name in ("loss", "top1", "top5")}
+        if validation:
+            self._tracker.log("validation", step, epoch, **validation)
+            shown |= {name: validation[name] for name in ("loss", "top1", "top5")}
         self._progress.epoch(epoch, **shown, images_per_second=train["images_per_second"])
 
     def finish(self, architecture: Architecture, summary: dict[str, Any]) -> None:

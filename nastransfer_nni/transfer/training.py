@@ -43,6 +43,7 @@ def run_training(config: TransferConfig, run: Run) -> dict[str, Any]:
             train_split=config.train_split,
             val_split=config.val_split,
             val_share=config.val_share,
+            train_images=config.train_images,
             seed=config.seed if config.val_seed is None else config.val_seed,
         )
         width = fitting_width(config, target)
@@ -88,6 +89,7 @@ def _train(
             ),
             checkpoints=Checkpoints(run.checkpoints, config.checkpoint_hist),
             extra={"arch": "nastransfer_darts", "card": card(config, target, width)},
+            val_interval=config.val_interval,
             observer=recorder,
             is_interrupted=lambda: run.is_interrupted,
         )
@@ -143,6 +145,7 @@ def _summary(
         "num_classes": target.num_classes,
         "epochs": config.recipe.epochs,
         "train_seconds": round(result.seconds, 3),
+        "cpu_seconds": round(result.cpu_seconds, 3),
         "arch": config.arch.name,
         "genotype": str(config.arch.genotype),
         "strategy": found_by.get("strategy"),

@@ -136,3 +136,23 @@ def test_repeated_images_come_three_times_and_differ(kind, request):
     assert set(Counter(rows).values()) <= {3, len(rows) % 3} and len(rows) == len(data) * 6
     images = next(iter(data))[0]
     assert not torch.equal(images[0], images[1])
+
+
+def test_training_on_some_images_keeps_the_classes_in_proportion():
+    source = sources.check("digits")
+    some, whole = (open_target(source, protocol(), train_images=count, seed=1) for count in (200, None))
+    other = open_target(source, protocol(), train_images=200, seed=2)
+    assert len(some.train) == len(other.train) == 200 and set(some.train.keys) < set(whole.train.keys)
+    assert set(some.train.keys) != set(other.train.keys)
+    expected = np.bincount(whole.train.labels) * 200 / len(whole.train)
+    assert np.abs(np.bincount(some.train.labels) - expected).max() < 1
+    with pytest.raises(UserError, match="--train-images 1,500: digits train has 1,437 images"):
+        open_target(source, protocol(), train_images=1500)
+
+
+def test_parts_to_train_and_to_evaluate_on_must_not_overlap():
+    source = sources.check("digits")
+    parts = {"train_split": "train[:400]", "val_split": "train[400:]+test"}
+    assert len(open_target(source, protocol(), **parts).validation) == 1397
+    with pytest.raises(UserError, match=r"--train-split train\[:500\] and --val-split .* share 100 images"):
+        open_target(source, protocol(), **parts | {"train_split": "train[:500]"})

@@ -332,3 +332,16 @@ def _written(path):
         return file.stat().st_mtime_ns
     except FileNotFoundError:
         return None
+
+
+def test_evaluation_only_when_it_is_wanted(tmp_path):
+    """The last epoch is always evaluated, and the network is the one of a run that evaluates every epoch."""
+    every, rare = (
+        transfer(config(epochs=3, train_images=300, val_interval=interval, out=str(tmp_path / f"{interval}")))
+        for interval in (1, 9)
+    )
+    assert [line["epoch"] for line in metrics(rare.path) if line["split"] == "validation"] == [2]
+    assert every.finished["top1"] == rare.finished["top1"] and rare.finished["best_epoch"] == 2
+    assert every.finished["protocol_hash"] == rare.finished["protocol_hash"] != config(epochs=3).protocol_hash
+    assert rare.finished["cpu_seconds"] > 0
+    assert (rare.path / "checkpoints" / "best.pt").exists()
