@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nastransfer_nni.base import cli
 from nastransfer_nni.nni_engine.trial import trial_parameters
-from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig
+from nastransfer_nni.study.config import ChainConfig, PilotConfig, PlanConfig, RunConfig, StudyConfig
 
 _PROGRAM = "python -m nastransfer_nni.study"
 _FILE = "experiments/study_digits.yml"
@@ -22,6 +22,16 @@ COMMANDS: cli.Commands = {
         target="nastransfer_nni.study.run:run",
         positional=("file",),
         examples=(f"{_PROGRAM} run {_FILE} --concurrency 2", f"{_PROGRAM} run {_FILE} --engine nni"),
+    ),
+    "pilot": cli.Command(
+        summary="Measure how reliable a training is, and what it costs, in several settings.",
+        config=PilotConfig,
+        target="nastransfer_nni.study.pilot:print_pilot",
+        positional=("file",),
+        examples=(
+            f"{_PROGRAM} pilot {_FILE} --cells 8 --settings '; epochs=5; width=8,img_size=16'",
+            f"{_PROGRAM} plan {_FILE} --pilot runs/study-digits-pilot",
+        ),
     ),
     "status": cli.Command(
         summary="Show how many jobs of a study are completed, running, waiting or failed.",

@@ -65,6 +65,26 @@ class PlanConfig(StudyConfig):
     jobs: bool = Field(False, description="list every job")
 
 
+class PilotConfig(StudyConfig):
+    """Options of `study pilot`."""
+
+    out: str | None = Field(None, description="folder of the pilot; None: runs/NAME-pilot")
+    settings: str = Field(
+        "",
+        description="trainings to compare, parted by semicolons, each by what it changes in the study's "
+        "transfer options or target, as in 'epochs=5; width=8,img_size=32; target=fashion_mnist'; an empty "
+        "one changes nothing",
+    )
+    cells: int = Field(16, ge=2, description="number of random cells; none of them is in the study")
+    first_cell: int = Field(0, ge=0, description="number of the first cell: others measure a choice again")
+    trainings: int = Field(2, ge=2, description="trainings of every cell in every setting")
+    concurrency: int = Field(1, ge=1, description="number of jobs at a time")
+
+    def folder(self, study: Study) -> Path:
+        """Folder of the pilot."""
+        return Path(self.out) if self.out is not None else runs_folder() / f"{study.name}-pilot"
+
+
 def _engine(name: str) -> str:
     if name not in ENGINES:
         raise unknown("engine", name, list(ENGINES))

@@ -139,6 +139,10 @@ class Study(Config):
         ("",), min_length=1, description="training protocols; empty: the target's own"
     )
     train_seeds: Seeds = Field((0,), description="random seeds of the trainings of every cell")
+    disjoint: bool = Field(
+        False,
+        description="refuse a study in which searches, trainings and evaluations share an image, by content",
+    )
     source_training: bool = Field(True, description="also train every cell on its source: source_top1")
     search: dict[str, Any] = Field(default_factory=dict, description="options that all searches share")
     transfer: dict[str, Any] = Field(default_factory=dict, description="options that all transfers share")
@@ -264,7 +268,7 @@ class Study(Config):
     def jobs(self) -> tuple[Job, ...]:
         """Every search, in the order of the file, each followed by its transfers."""
         return tuple(
-            itertools.chain.from_iterable((search, *self._transfers(search)) for search in self._searches())
+            itertools.chain.from_iterable((search, *self.transfers(search)) for search in self._searches())
         )
 
     def changed(self, **options: Any) -> Self:
@@ -327,21 +331,24 @@ class Study(Config):
                     strategy=strategy,
                     seed=seed,
                 )
+        yield from map(self.random_cell, range(self.random_cells))
+
+    def random_cell(self, seed: int) -> Job:
+        """The search that draws a random cell; the baseline has those of the seeds from 0 on."""
         # A budget would make the baseline a random search, which trains what it draws.
         without_budget = {name: value for name, value in self.search.items() if name != "budget"}
         baseline = _strategy(BASELINE)
         if self.rules == "0.1":
             baseline = replace(baseline, options=SharedStreamRandomOptions())
-        for seed in range(self.random_cells):
-            yield self._search(
-                words=(BASELINE, f"seed{seed}"),
-                shared=without_budget,
-                source=self.sources[0].source,
-                proxy=_proxy(ALL_IMAGES),
-                proxy_seed=0,
-                strategy=baseline,
-                seed=seed,
-            )
+        return self._search(
+            words=(BASELINE, f"seed{seed}"),
+            shared=without_budget,
+            source=self.sources[0].source,
+            proxy=_proxy(ALL_IMAGES),
+            proxy_seed=0,
+            strategy=baseline,
+            seed=seed,
+        )
 
     def _search(self, *, words: Sequence[str], shared: Mapping[str, Any], **options: Any) -> Job:
         try:
@@ -349,7 +356,8 @@ class Study(Config):
         except UserError as error:
             raise UserError(f"search: {error}") from None
 
-    def _transfers(self, search: Job) -> Iterator[Job]:
+    def transfers(self, search: Job) -> Iterator[Job]:
+        """The trainings of the cell that a search finds."""
         assert isinstance(search.config, SearchConfig)
         is_baseline = search.config.strategy.text == BASELINE
         searched = [item.source for item in self.sources] if is_baseline else [search.config.source]

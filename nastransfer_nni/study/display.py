@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from nastransfer_nni.base.format import duration
-from nastransfer_nni.study.design import Study
-from nastransfer_nni.study.jobs import Job
+from nastransfer_nni.study.jobs import Job, JobList
 from nastransfer_nni.study.schedule import Schedule
 from nastransfer_nni.study.status import JobStatus
 
@@ -21,11 +20,11 @@ class Display:
     """Shows the running jobs, the number of completed ones and the time left.
 
     Args:
-        study: the study that runs.
+        study: the study or pilot that runs.
         schedule: the schedule of its jobs, kept up to date by the caller.
     """
 
-    def __init__(self, study: Study, schedule: Schedule) -> None:
+    def __init__(self, study: JobList, schedule: Schedule) -> None:
         self._schedule, self._total = schedule, len(study.jobs)
         self._job_seconds: dict[str, list[float]] = {"search": [], "transfer": []}
         self._start_time = time.monotonic()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from nastransfer_nni.architecture.file import read
 from nastransfer_nni.base.files import digest
@@ -56,6 +56,21 @@ class Job:
         if self.search is not None:
             changes["arch"] = read(str(root / "searches" / self.search / "architecture.json"))
         return self.config.model_copy(update=changes)
+
+
+class JobList(Protocol):
+    """Jobs that an engine runs together: those of a study, or of a pilot.
+
+    Attributes:
+        name: what they are called.
+        jobs: every search, and every transfer after its search.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def jobs(self) -> tuple[Job, ...]: ...
 
 
 def training_seed(train_seed: int, search: SearchConfig) -> int:

@@ -7,12 +7,19 @@ from pathlib import Path
 from nastransfer_nni.study import record, status
 from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.disjoint import require_disjoint
 from nastransfer_nni.study.engines import ENGINES, nni_trials
+from nastransfer_nni.tabular import design as tables
 from search_spaces.errors import UserError
 
 
 def plan(config: PlanConfig) -> str:
     """The jobs of a study, their cost and the differences that its design can detect, as text."""
+    if tables.content(config.file):
+        tables.refuse_options(config.file, config.model_fields_set)
+        from nastransfer_nni.tabular import run as tabular  # imports pandas, which takes seconds
+
+        return tabular.plan(config.file)
     study, root = _opened(config)
     from nastransfer_nni.study.plan import describe  # imports torch, which takes seconds
     from nastransfer_nni.study.power import Pilot, assumed_spread
@@ -43,7 +50,13 @@ def run(config: RunConfig) -> Path:
     Raises:
         UserError: something that the user can fix, or jobs that have failed.
     """
+    if tables.content(config.file):
+        tables.refuse_options(config.file, config.model_fields_set)
+        from nastransfer_nni.tabular import run as tabular  # imports pandas, which takes seconds
+
+        return tabular.run(config.file, config.out)
     study, root = _opened(config)
+    require_disjoint(study)
     try:
         root.mkdir(parents=True, exist_ok=True)
         record.write(study, root)
@@ -60,6 +73,11 @@ def run(config: RunConfig) -> Path:
 
 def print_status(config: StudyConfig) -> None:
     """Print the status of a study's jobs."""
+    if tables.content(config.file):
+        from nastransfer_nni.tabular import run as tabular  # imports pandas, which takes seconds
+
+        print(tabular.status(config.file, config.out))
+        return
     print(status.overview(*_opened(config)))
 
 

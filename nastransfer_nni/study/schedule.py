@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from nastransfer_nni.study.design import Study
-from nastransfer_nni.study.jobs import Job
+from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.study.jobs import Job, JobList
 from nastransfer_nni.study.status import JobStatus, study_status
 
 MAX_ATTEMPTS = 2
 """Times that a job is tried before its failure is reported."""
 
 
+def in_rounds(jobs: Sequence[Job], every: Sequence[Job]) -> list[Job]:
+    """Jobs in rounds: the first search of each strategy on each proxy set, then the second, and so on.
+
+    Where one has more searches than others, as random cells have, they are spread over all rounds.
+
+    Args:
+        jobs: the jobs to put in order; transfers stay behind their searches.
+        every: all jobs of the study.
+    """
+    arms: dict[tuple[str, ...], list[str]] = {}
+    for job in every:
+        if isinstance(job.config, SearchConfig):
+            arm = (job.config.strategy.text, job.config.source.text, job.config.proxy.text)
+            arms.setdefault(arm, []).append(job.name)
+    place = {name: index / len(names) for names in arms.values() for index, name in enumerate(names)}
+    return sorted(jobs, key=lambda job: place[job.search or job.name])
+
+
 class Schedule:
     """Chooses the next job: a transfer as soon as its search is completed, else the next search.
 
+    The searches go round by round, so that a study that is not completed has about equally many of all.
+
     Args:
-        study: the study.
+        study: the study or pilot.
         root: folder of the study; jobs that are completed there are not run again.
 
     Attributes:
         completed: names of the completed jobs.
-        pending: jobs that are neither completed nor running, in the study's order.
+        pending: jobs that are neither completed nor running, in the order in which they are to run.
     """
 
-    def __init__(self, study: Study, root: Path) -> None:
+    def __init__(self, study: JobList, root: Path) -> None:
         statuses = study_status(study, root)
         self.completed = {item.job.name for item in statuses if item.is_completed}
-        self.pending = [item.job for item in statuses if not item.is_completed]
+        self.pending = in_rounds([item.job for item in statuses if not item.is_completed], study.jobs)
         self._failures: dict[str, int] = {}
 
     def take(self) -> Job | None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nastransfer_nni.base.reading import read_object
-from nastransfer_nni.study.design import Study
-from nastransfer_nni.study.jobs import Job
+from nastransfer_nni.study.jobs import Job, JobList
 from nastransfer_nni.tracking import directory
 
 COMPLETED, FAILED, RUNNING, INTERRUPTED, WAITING = (
@@ -57,7 +56,7 @@ def job_status(job: Job, root: Path) -> JobStatus:
     return JobStatus(job, status)
 
 
-def study_status(study: Study, root: Path) -> list[JobStatus]:
+def study_status(study: JobList, root: Path) -> list[JobStatus]:
     """Status of every job, in the study's order."""
     return [job_status(job, root) for job in study.jobs]
 
@@ -74,7 +73,7 @@ def _last_error(log: Path) -> str:
     return lines[-1].removeprefix("error: ") if lines and lines[-1].startswith("error: ") else ""
 
 
-def overview(study: Study, root: Path) -> str:
+def overview(study: JobList, root: Path) -> str:
     """Number of jobs by kind and status, and the name of every job that runs or has failed."""
     statuses = study_status(study, root)
     lines = [f"study {study.name} in {root}"]

@@ -12,10 +12,9 @@ from typing import Any
 
 from nastransfer_nni.base.environment import changed_environment
 from nastransfer_nni.study import worker
-from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.display import Display
 from nastransfer_nni.study.engines.base import EngineSettings, register, thread_variables
-from nastransfer_nni.study.jobs import Job
+from nastransfer_nni.study.jobs import Job, JobList
 from nastransfer_nni.study.schedule import Schedule
 from nastransfer_nni.study.status import JobStatus, job_status, study_status
 
@@ -40,7 +39,7 @@ class LocalEngine:
     summary = "processes on this machine"
     options = ()
 
-    def run(self, study: Study, root: Path, settings: EngineSettings) -> list[JobStatus]:
+    def run(self, study: JobList, root: Path, settings: EngineSettings) -> list[JobStatus]:
         """Run what is left of the study."""
         variables = thread_variables(settings.concurrency)
         schedule = Schedule(study, root)
