@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from search_spaces.errors import UserError
-from search_spaces.genotype import CONCAT, KINDS
+from search_spaces.genotype import CONCAT, INPUTS, KINDS
 from search_spaces.nni_api import Categorical, CategoricalMultiple
-from search_spaces.space import DistinctInputs, own_genotype
+from search_spaces.space import DistinctInputs, OperationsOfEdges, own_genotype
 
 Code = tuple[int, ...]
 """One architecture: the value of each gene, from 0 to the gene's size minus 1."""
@@ -68,6 +68,31 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class EdgeChoice:
+    """A gene that selects one of the operations of the edge along which a node reads an input.
+
+    Its value is the operation's number among those of that edge, which stays valid where the input moves.
+    """
+
+    label: str
+    input_label: str
+    choices: Sequence[Sequence[str]]
+
+    @property
+    def size(self) -> int:
+        """Number of operations of an edge."""
+        return len(self.choices[0])
+
+    def sample(self, value: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The gene's part of an NNI sample, of which `inputs` has the state that is read."""
+        return {self.label: self.choices[inputs[self.input_label][0]][value]}
+
+    def neighbours(self, value: int) -> list[int]:
+        """All other values."""
+        return [other for other in range(self.size) if other != value]
+
+
+@dataclass(frozen=True)
 class Selection:
     """A gene that selects several values, or one that NNI writes as a list: the input of an `InputChoice`."""
 
@@ -89,7 +114,7 @@ class Selection:
         return [index for index, subset in enumerate(self.subsets) if len(now.difference(subset)) == 1]
 
 
-Gene = Choice | Inputs | Selection
+Gene = Choice | EdgeChoice | Inputs | Selection
 
 
 @dataclass(frozen=True)
@@ -117,11 +142,19 @@ class Coding:
             if isinstance(mutable, DistinctInputs)
             for choice in mutable.inputs
         }
+        on_edges = {
+            operation.label: EdgeChoice(operation.label, choice.label, mutable.choices)
+            for mutable in mutables.values()
+            if isinstance(mutable, OperationsOfEdges)
+            for choice, operation in zip(mutable.inputs, mutable.operations, strict=True)
+        }
         genes: list[Gene] = []
         for label, mutable in mutables.items():
             if isinstance(mutable, DistinctInputs):
                 first, second = mutable.inputs
                 genes.append(Inputs((first.label, second.label), len(first.values)))
+            elif label in on_edges:
+                genes.append(on_edges[label])
             elif isinstance(mutable, Categorical):
                 genes.append(Choice(label, list(mutable.values)))
             elif label not in paired:
@@ -135,8 +168,10 @@ class Coding:
 
     def sample(self, code: Code) -> dict[str, Any]:
         """The NNI sample that freezes the space to `code`."""
-        parts = (gene.sample(value) for gene, value in zip(self.genes, code, strict=True))
-        return dict(itertools.chain.from_iterable(part.items() for part in parts))
+        found: dict[str, Any] = {}
+        for gene, value in zip(self.genes, code, strict=True):
+            found |= gene.sample(value, found) if isinstance(gene, EdgeChoice) else gene.sample(value)
+        return found
 
     def random(self, rng: np.random.Generator) -> Code:
         """A uniform draw over the architectures."""
@@ -150,7 +185,7 @@ class Coding:
         """
         kinds = [
             movable
-            for kind in (Choice, Inputs | Selection)
+            for kind in (Choice | EdgeChoice, Inputs | Selection)
             if (
                 movable := [
                     index
@@ -193,7 +228,8 @@ class Coding:
 
         None where there are none: `normal/input_2_0` has its operation in `normal/op_2_0`.
         """
-        places = {other.label: index for index, other in enumerate(self.genes) if isinstance(other, Choice)}
+        operations = Choice | EdgeChoice
+        places = {gene.label: index for index, gene in enumerate(self.genes) if isinstance(gene, operations)}
         first, second = (places.get("op_".join(label.rsplit("input_", maxsplit=1))) for label in gene.labels)
         return None if first is None or second is None else (first, second)
 
@@ -221,9 +257,10 @@ def decoder(mutables: Mapping[str, Any]) -> Callable[[dict[str, Any]], Any]:
         mutables: choices of the space by label, from `simplify()` of an NNI space.
     """
     first = f"{KINDS[0]}/input_{CONCAT[0]}_0"
-    prefixes = {
-        mutable.inputs[0].label.removesuffix(first)
-        for mutable in mutables.values()
-        if isinstance(mutable, DistinctInputs) and mutable.inputs[0].label.endswith(first)
-    }
-    return partial(own_genotype, prefix=prefixes.pop()) if len(prefixes) == 1 else dict
+    pairs = [mutable for mutable in mutables.values() if isinstance(mutable, DistinctInputs)]
+    firsts = [pair.inputs[0].label for pair in pairs]
+    prefixes = {label.removesuffix(first) for label in firsts if label.endswith(first)}
+    if len(prefixes) != 1:
+        return dict
+    nodes = max(len(pair.inputs[0].values) for pair in pairs) - INPUTS + 1
+    return partial(own_genotype, prefix=prefixes.pop(), nodes=nodes)

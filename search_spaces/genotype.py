@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import itertools
 import re
 import reprlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from search_spaces.base import AbstractGenotype, Edge, NodeInputs, strongest
 from search_spaces.errors import UserError, unknown
 
 OPERATIONS = (
@@ -27,11 +29,14 @@ OPERATIONS = (
 )
 """The operations of an exported cell, in the order that is used everywhere."""
 
+KNOWN = (*OPERATIONS, "noise")
+"""The operations of any cell: `noise` is one of the space S4 of RobustDARTS (Zela et al., ICLR 2020)."""
+
 CANDIDATES = ("none", *OPERATIONS)
 """The candidates of every edge in a differentiable search, in the order of the columns of the alphas."""
 
-PARAMETER_FREE = frozenset({"max_pool_3x3", "avg_pool_3x3", "skip_connect"})
-"""Pooling and skips. A skip of stride 2 does have weights; it counts by its name, as in the literature."""
+PARAMETER_FREE = frozenset({"max_pool_3x3", "avg_pool_3x3", "skip_connect", "noise"})
+"""Pooling, skips and noise. A skip of stride 2 does have weights; it counts by its name, as elsewhere."""
 
 KINDS = ("normal", "reduce")
 NODES = 4
@@ -43,30 +48,41 @@ CONCAT = tuple(range(INPUTS, INPUTS + NODES))
 EDGES = sum(CONCAT)
 """Edges of a cell in a differentiable search: one from every earlier state to each node, 14 in all."""
 
-SLOTS = tuple(f"{node}_{slot}" for node in CONCAT for slot in (0, 1))
-"""The two inputs of each node, by number of the node and of the input, as in the labels of NNI's `Cell`."""
 
-LABELS = tuple(f"{kind}/{what}_{slot}" for kind in KINDS for slot in SLOTS for what in ("op", "input"))
-"""The labels of a cell pair in an NNI sample: `normal/op_2_0`, `normal/input_2_0`, ..."""
+def concat(nodes: int) -> tuple[int, ...]:
+    """The states that a cell of so many nodes concatenates: its nodes."""
+    return tuple(range(INPUTS, INPUTS + nodes))
 
-Edge = tuple[str, int]
-"""An operation and the state that is its input."""
+
+def slots(nodes: int) -> list[str]:
+    """The two inputs of each node, by number of the node and of the input, as NNI's `Cell` labels them."""
+    return [f"{node}_{slot}" for node in concat(nodes) for slot in (0, 1)]
+
+
+def labels(nodes: int) -> list[str]:
+    """The labels of a cell pair in an NNI sample: `normal/op_2_0`, `normal/input_2_0`, ..."""
+    return [f"{kind}/{what}_{slot}" for kind in KINDS for slot in slots(nodes) for what in ("op", "input")]
+
+
+_LABEL = re.compile(rf"(?:{'|'.join(KINDS)})/(?:op|input)_(\d{{1,3}})_[01]")
 
 
 @dataclass(frozen=True, eq=False)
-class Genotype:
-    """The two cells of an architecture: eight edges each, two per node.
+class Genotype(AbstractGenotype):
+    """The two cells of an architecture: two edges for each of their nodes, of which DARTS has four.
 
     Edges keep the order in which they were given; two genotypes are equal when they differ only in the order
     of a node's two edges.
 
     Attributes:
-        normal: the eight edges of the normal cell, node by node.
-        reduce: the eight edges of the reduction cell, node by node.
+        normal: the edges of the normal cell, node by node.
+        reduce: the edges of the reduction cell, node by node.
 
     Raises:
         UserError: says which cell and node does not fit, and what is allowed.
     """
+
+    kinds: ClassVar[tuple[str, ...]] = KINDS
 
     normal: tuple[Edge, ...]
     reduce: tuple[Edge, ...]
@@ -74,11 +90,21 @@ class Genotype:
     def __post_init__(self) -> None:
         for kind in KINDS:
             object.__setattr__(self, kind, _checked(kind, getattr(self, kind)))
+        if len(self.normal) != len(self.reduce):
+            raise UserError(
+                f"the normal cell has {len(self.normal) // 2} nodes and the reduction cell "
+                f"{len(self.reduce) // 2}; both must have as many"
+            )
+
+    def edges(self, kind: str) -> tuple[Edge, ...]:
+        """The edges of `kind` in the order in which they were given."""
+        edges: tuple[Edge, ...] = getattr(self, kind)
+        return edges
 
     def nodes(self, kind: str) -> tuple[tuple[Edge, Edge], ...]:
         """The edges of `kind` node by node; those of a node are sorted by their input state."""
-        edges: tuple[Edge, ...] = getattr(self, kind)
-        pairs = (sorted(edges[i : i + 2], key=lambda edge: edge[1]) for i in range(0, 2 * NODES, 2))
+        edges = self.edges(kind)
+        pairs = (sorted(edges[i : i + 2], key=lambda edge: edge[1]) for i in range(0, len(edges), 2))
         return tuple((first, second) for first, second in pairs)
 
     def __eq__(self, other: object) -> bool:
@@ -92,7 +118,7 @@ class Genotype:
 
     @property
     def parameter_free_share(self) -> float:
-        """Fraction of the sixteen operations without parameters (pooling, skips); high after a collapse."""
+        """Fraction of the operations without parameters (pooling, skips); high after a collapse."""
         names = [operation for operation, _ in self.normal + self.reduce]
         return sum(name in PARAMETER_FREE for name in names) / len(names)
 
@@ -125,12 +151,8 @@ class Genotype:
         def cell(mixture: npt.ArrayLike) -> tuple[Edge, ...]:
             weights = np.asarray(mixture, dtype=float)[:, 1:]
             assert weights.shape == (EDGES, len(OPERATIONS)), weights.shape
-            edges: list[Edge] = []
-            for node in CONCAT:
-                rows, weights = weights[:node], weights[node:]
-                kept = sorted(np.argsort(-rows.max(axis=1), kind="stable")[:2])
-                edges += [(OPERATIONS[int(rows[state].argmax())], int(state)) for state in kept]
-            return tuple(edges)
+            chosen = strongest(weights, [NodeInputs(edges=node, kept=2) for node in CONCAT])
+            return tuple((OPERATIONS[column], state) for column, state in chosen)
 
         return cls(normal=cell(normal), reduce=cell(reduce))
 
@@ -153,9 +175,10 @@ class Genotype:
         Raises:
             UserError: names the label that is missing, unknown or does not fit.
         """
-        if foreign := sorted(set(sample) - set(LABELS)):
+        known = labels(nodes_of(sample))
+        if foreign := sorted(set(sample) - set(known)):
             raise UserError(f"unknown label {foreign[0]!r} in the sample")
-        if missing := [label for label in LABELS if label not in sample]:
+        if missing := [label for label in known if label not in sample]:
             raise UserError(f"the sample lacks {missing[0]!r}")
 
         def state(label: str) -> Any:
@@ -167,7 +190,10 @@ class Genotype:
             return value
 
         def cell(kind: str) -> tuple[Edge, ...]:
-            return tuple((sample[f"{kind}/op_{slot}"], state(f"{kind}/input_{slot}")) for slot in SLOTS)
+            return tuple(
+                (sample[f"{kind}/op_{slot}"], state(f"{kind}/input_{slot}"))
+                for slot in slots(nodes_of(sample))
+            )
 
         return cls(normal=cell("normal"), reduce=cell("reduce"))
 
@@ -176,7 +202,7 @@ class Genotype:
         value: dict[str, Any] = {}
         for kind in KINDS:
             value[kind] = [list(edge) for edge in getattr(self, kind)]
-            value[f"{kind}_concat"] = list(CONCAT)
+            value[f"{kind}_concat"] = list(concat(len(self.nodes(kind))))
         return value
 
     @classmethod
@@ -192,14 +218,16 @@ class Genotype:
         for kind in KINDS:
             if kind not in value:
                 raise UserError(f"the genotype lacks {kind!r}")
-            concat = value.get(f"{kind}_concat", CONCAT)
-            if not isinstance(concat, Sequence) or tuple(concat) != CONCAT:
-                raise UserError(f"{kind}_concat must be {list(CONCAT)}, not {_shown(concat)}")
+            states = concat(_count(value[kind]) // 2 or NODES)
+            given = value.get(f"{kind}_concat", states)
+            if not isinstance(given, Sequence) or tuple(given) != states:
+                raise UserError(f"{kind}_concat must be {list(states)}, not {_shown(given)}")
         return cls(normal=value["normal"], reduce=value["reduce"])
 
     def __str__(self) -> str:
         cells = ", ".join(
-            f"{kind}={list(getattr(self, kind))}, {kind}_concat={list(CONCAT)}" for kind in KINDS
+            f"{kind}={list(self.edges(kind))}, {kind}_concat={list(concat(len(self.nodes(kind))))}"
+            for kind in KINDS
         )
         return f"Genotype({cells})"
 
@@ -298,11 +326,26 @@ def _shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
+def _count(edges: Any) -> int:
+    """Number of edges; 0 where they are no list of edges."""
+    return len(edges) if isinstance(edges, Sequence) and not isinstance(edges, str) else 0
+
+
+def nodes_of(sample: Mapping[str, Any]) -> int:
+    """Number of nodes of the cells in an NNI sample, by its labels; that of DARTS where it has none."""
+    found = {int(match[1]) for label in sample if (match := _LABEL.fullmatch(label))}
+    nodes = next(node for node in itertools.count() if INPUTS + node not in found)
+    return nodes or NODES
+
+
 def _checked(kind: str, edges: Any) -> tuple[Edge, ...]:
     """The edges as a tuple of (operation, state); a UserError says which one does not fit."""
-    if not isinstance(edges, Sequence) or isinstance(edges, str) or len(edges) != 2 * NODES:
-        count = len(edges) if isinstance(edges, Sequence) and not isinstance(edges, str) else _shown(edges)
-        raise UserError(f"the {kind} cell must have {2 * NODES} (operation, state) pairs, not {count}")
+    count = _count(edges)
+    if count == 0 or count % 2:
+        raise UserError(
+            f"the {kind} cell must have {2 * NODES} (operation, state) pairs, or two for each of another "
+            f"number of nodes, not {count or _shown(edges)}"
+        )
     checked: list[Edge] = []
     for index, edge in enumerate(edges):
         node = INPUTS + index // 2
@@ -310,8 +353,8 @@ def _checked(kind: str, edges: Any) -> tuple[Edge, ...]:
         if not isinstance(edge, Sequence) or isinstance(edge, str) or len(edge) != 2:
             raise UserError(f"{where}: {_shown(edge)} is not an (operation, state) pair")
         operation, state = edge
-        if operation not in OPERATIONS:
-            raise UserError(f"{where}: unknown operation {_shown(operation)}; known: {', '.join(OPERATIONS)}")
+        if operation not in KNOWN:
+            raise UserError(f"{where}: unknown operation {_shown(operation)}; known: {', '.join(KNOWN)}")
         if isinstance(state, bool) or not isinstance(state, int | np.integer) or not 0 <= state < node:
             raise UserError(f"{where}: reads state {_shown(state)}; it may read 0 to {node - 1}")
         if index % 2 and state == checked[-1][1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from search_spaces.errors import UserError, unknown
-from search_spaces.genotype import NODES
+from search_spaces.genotype import NODES, OPERATIONS, concat
 
 STEMS = ("cifar", "imagenet")
 
@@ -30,6 +30,8 @@ class CellGeometry(NamedTuple):
         previous: channels of state 1 before preprocessing.
         channels: channels of every node.
         follows_reduction: whether state 0 is twice as large as state 1 in each direction.
+        nodes: number of nodes.
+        operations: candidates of an edge in a supernet, without `none`, in the order of the tables' columns.
     """
 
     kind: str
@@ -37,24 +39,39 @@ class CellGeometry(NamedTuple):
     previous: int
     channels: int
     follows_reduction: bool
+    nodes: int = NODES
+    operations: tuple[str, ...] = OPERATIONS
+
+    @property
+    def concat(self) -> tuple[int, ...]:
+        """The states that the cell concatenates: its nodes."""
+        return concat(self.nodes)
 
     @property
     def out_channels(self) -> int:
         """Channels of the cell's output."""
-        return NODES * self.channels
+        return self.nodes * self.channels
 
     def stride(self, state: int) -> int:
         """Stride of an operation that reads `state`: 2 for the inputs of a reduction cell, else 1."""
         return 2 if self.kind == "reduce" and state < 2 else 1
 
 
-def geometries(width: int, layers: int, stem: str) -> list[CellGeometry]:
+def geometries(
+    width: int,
+    layers: int,
+    stem: str,
+    nodes: int = NODES,
+    operations: tuple[str, ...] = OPERATIONS,
+) -> list[CellGeometry]:
     """Geometry of every cell of a network, from the first to the last.
 
     Args:
         width: channels of the first cell's nodes; they double at each reduction cell.
         layers: number of cells; those after a third and two thirds of them reduce.
         stem: `cifar` or `imagenet`.
+        nodes: number of nodes of a cell.
+        operations: candidates of an edge in a supernet, without `none`.
 
     Raises:
         UserError: width or layers below 1, an unknown stem, or an odd width with the ImageNet stem, whose
@@ -71,7 +88,7 @@ def geometries(width: int, layers: int, stem: str) -> list[CellGeometry]:
     for index in range(layers):
         kind = "reduce" if index in (layers // 3, 2 * layers // 3) else "normal"
         channels *= 2 if kind == "reduce" else 1
-        cells.append(CellGeometry(kind, before, previous, channels, reduced))
+        cells.append(CellGeometry(kind, before, previous, channels, reduced, nodes, operations))
         before, previous, reduced = previous, cells[-1].out_channels, kind == "reduce"
     return cells
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from search_spaces.genotype import CONCAT, Genotype
+from search_spaces.genotype import INPUTS, Genotype
 from search_spaces.geometry import CellGeometry, auxiliary_cell, geometries
 from search_spaces.operations import operation, preprocess
 
@@ -71,10 +71,10 @@ class DropPath(nn.Module):
 
 
 class FinalCell(nn.Module):
-    """A cell of the final network: the outputs of two cells -> the concatenation of four nodes.
+    """A cell of the final network: the outputs of two cells -> the concatenation of its nodes.
 
-    [B, C0, H0, W0] and [B, C1, H, W] -> [B, 4 * channels, H / stride, W / stride]. ReLU is applied to a state
-    once for all convolutions that read it, in place of their own.
+    [B, C0, H0, W0] and [B, C1, H, W] -> [B, nodes * channels, H / stride, W / stride]. ReLU is applied to a
+    state once for all convolutions that read it, in place of their own.
     """
 
     def __init__(self, genotype: Genotype, geometry: CellGeometry) -> None:
@@ -90,7 +90,7 @@ class FinalCell(nn.Module):
         self.convolves = [isinstance(op, nn.Sequential) for op in self.operations]
         self.activates = [
             any(reads and state == index for reads, state in zip(self.convolves, self.inputs, strict=True))
-            for index in range(CONCAT[-1] + 1)
+            for index in range(INPUTS + geometry.nodes)
         ]
         for op, convolves in zip(self.operations, self.convolves, strict=True):
             if convolves:
@@ -177,7 +177,7 @@ class DartsNetwork(nn.Module):
         in_chans: int = 3,
     ) -> None:
         super().__init__()
-        plan = geometries(width, layers, stem)
+        plan = geometries(width, layers, stem, nodes=len(genotype.nodes("normal")))
         self.genotype = genotype
         self.num_classes = num_classes
         self.num_features = plan[-1].out_channels

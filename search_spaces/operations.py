@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from search_spaces.errors import unknown
-from search_spaces.genotype import OPERATIONS
+from search_spaces.genotype import KNOWN
 
 
 class FactorizedReduce(nn.Module):
@@ -32,6 +32,21 @@ class FactorizedReduce(nn.Module):
         return torch.cat([self.conv1(torch.relu(even)), self.conv2(torch.relu(odd))], dim=1)
 
 
+class Noise(nn.Module):
+    """Standard normal noise in place of the input, in evaluation too: what no architecture should choose.
+
+    [B, C, H, W] -> [B, C, ceil(H / stride), ceil(W / stride)], drawn anew in every pass, without a gradient
+    (Zela et al., ICLR 2020, section 3; github.com/automl/RobustDARTS, src/operations.py, lines 26 to 39).
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.randn_like(x[..., :: self.stride, :: self.stride])
+
+
 def pixels_by_parity(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The pixels of x [..., H, W] in even rows and columns, and those in odd rows and columns.
 
@@ -42,11 +57,21 @@ def pixels_by_parity(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return x[..., ::2, ::2], odd
 
 
-def relu_conv_bn(in_channels: int, out_channels: int, affine: bool = True) -> nn.Sequential:
-    """ReLU, 1x1 convolution, BatchNorm: [B, in_channels, H, W] -> [B, out_channels, H, W]."""
+def relu_conv_bn(
+    in_channels: int, out_channels: int, affine: bool = True, kernel: int = 1, stride: int = 1
+) -> nn.Sequential:
+    """ReLU, convolution, BatchNorm: [B, in_channels, H, W] -> [B, out_channels, H / stride, W / stride].
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        affine: whether BatchNorm has a learned scale and shift.
+        kernel: height and width of the kernel; odd.
+        stride: stride of the convolution.
+    """
     return nn.Sequential(
         nn.ReLU(),
-        nn.Conv2d(in_channels, out_channels, 1, bias=False),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels, affine=affine),
     )
 
@@ -89,16 +114,18 @@ def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.
     """Build an operation: [B, channels, H, W] -> [B, channels, ceil(H / stride), ceil(W / stride)].
 
     Args:
-        name: one of `OPERATIONS`.
+        name: one of `KNOWN`.
         channels: channels of the input and of the output.
         stride: 1 or 2.
         affine: whether BatchNorm has a learned scale and shift; not during a search.
 
     Raises:
-        UserError: the name is not one of `OPERATIONS`.
+        UserError: the name is not one of `KNOWN`.
     """
-    if name not in OPERATIONS:
-        raise unknown("operation", name, OPERATIONS)
+    if name not in KNOWN:
+        raise unknown("operation", name, KNOWN)
+    if name == "noise":
+        return Noise(stride)
     if name == "skip_connect":
         return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
     family, kernel = name.rsplit("_", 1)[0], int(name[-1])

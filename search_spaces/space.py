@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NoReturn, Self
 
 from numpy.random import RandomState
 from torch import Tensor, nn
 
+from search_spaces.darts import DartsCells
 from search_spaces.errors import UserError
-from search_spaces.genotype import CONCAT, INPUTS, KINDS, LABELS, NODES, OPERATIONS, Genotype
-from search_spaces.geometry import MIN_LAYERS, CellGeometry, geometries
+from search_spaces.genotype import INPUTS, KINDS, NODES, Genotype, labels
+from search_spaces.geometry import MIN_LAYERS, CellGeometry
+from search_spaces.model_space import CellSpace, SearchedCell
 from search_spaces.network import DartsNetwork, Stem
 from search_spaces.nni_api import (
+    Categorical,
     CategoricalMultiple,
     Cell,
     Constraint,
     ConstraintViolation,
-    ModelSpace,
     OneShotStrategy,
     PathSamplingCell,
     RandomOneShot,
@@ -29,6 +31,7 @@ from search_spaces.nni_api import (
     label_scope,
 )
 from search_spaces.operations import operation, preprocess
+from search_spaces.registry import DEFAULT, parse
 
 
 class ConstraintUnsupported(UserError, NotImplementedError):
@@ -95,6 +98,81 @@ class DistinctInputs(Constraint):  # type: ignore[misc]
         )
 
 
+class OperationsOfEdges(DistinctInputs):
+    """Constraint that a node's operations are among those of the edges that it reads.
+
+    Args:
+        cell: label of the cell: `normal` or `reduce`, after any prefix.
+        node: number of the node's state.
+        choices: for every earlier state the operations between it and the node, as many for each.
+        operations: all operations of the space, in the order of the cell's choices.
+    """
+
+    def __init__(
+        self, cell: str, node: int, choices: Sequence[Sequence[str]], operations: Sequence[str]
+    ) -> None:
+        super().__init__(cell, node)
+        self.choices = choices
+        with label_scope(cell):
+            self.operations = [Categorical(operations, label=f"op_{node}_{k}") for k in (0, 1)]
+
+    def leaf_mutables(self, is_leaf: Callable[[Any], bool]) -> Iterator[Any]:
+        """Yield the constraint, its inputs and its operations."""
+        yield from super().leaf_mutables(is_leaf)
+        for choice in self.operations:
+            yield from choice.leaf_mutables(is_leaf)
+
+    def check_contains(self, sample: Sample) -> SampleValidationError | None:
+        """Return None where inputs and operations fit together, else the error."""
+        if error := super().check_contains(sample):
+            return error
+        for source, chosen in zip(self.inputs, self.operations, strict=True):
+            if error := chosen.check_contains(sample):
+                return error
+            state, name = source.freeze(sample)[0], chosen.freeze(sample)
+            if name not in self.choices[state]:
+                return ConstraintViolation(
+                    f"{chosen.label}: {name} is not among the operations on state {state}: "
+                    f"{', '.join(self.choices[state])}"
+                )
+        return None
+
+    def default(self, memo: Sample | None = None) -> None:
+        """Choose states 0 and 1, and the first operation of each edge."""
+        memo = {} if memo is None else memo
+        for state, chosen in enumerate(self.operations):
+            memo.setdefault(chosen.label, self.choices[state][0])
+        super().default(memo)
+
+    def random(self, memo: Sample | None = None, random_state: RandomState | None = None) -> None:
+        """Draw inputs and operations uniformly, unless the sample has them already."""
+        memo = {} if memo is None else memo
+        state = random_state or RandomState()
+        if all(choice.label not in memo for choice in (*self.inputs, *self.operations)):
+            pair = sorted(state.choice(len(self.inputs[0].values), 2, replace=False))
+            for source, chosen, index in zip(self.inputs, self.operations, pair, strict=True):
+                memo[source.label] = [int(index)]
+                memo[chosen.label] = str(state.choice(self.choices[index]))
+        super().random(memo, state)
+
+
+def constraints(space: DartsCells, kind: str) -> list[DistinctInputs]:
+    """What the choices of a cell's nodes must keep, node by node; made in NNI's scope of labels."""
+    found: list[DistinctInputs] = []
+    for node in range(INPUTS, INPUTS + space.nodes):
+        if space.is_uniform:
+            found.append(DistinctInputs(kind, node))
+        else:
+            choices = [space.choices(kind, node, state) for state in range(node)]
+            found.append(OperationsOfEdges(kind, node, choices, operations_of(space)))
+    return found
+
+
+def operations_of(space: DartsCells) -> list[str]:
+    """The operations that cells of the space may have on any edge."""
+    return [name for name in space.operations if name != "none"]
+
+
 class CellInputs(nn.Module):
     """The two preprocessing blocks of a cell, in the form of NNI's `Cell`."""
 
@@ -107,22 +185,24 @@ class CellInputs(nn.Module):
         return [self.preprocess0(states[0]), self.preprocess1(states[1])]
 
 
-class SpaceCell(Cell):  # type: ignore[misc]
-    """NNI's `Cell` with the operations of DARTS; its `geometry` lets strategies build a search-time cell."""
+class SpaceCell(SearchedCell, Cell):  # type: ignore[misc]
+    """NNI's `Cell` with the operations of the space; its `geometry` is that of a search-time cell."""
 
-    def __init__(self, geometry: CellGeometry) -> None:
+    geometry: CellGeometry
+
+    def __init__(self, geometry: CellGeometry, space: DartsCells) -> None:
         def candidate(_node: int, _slot: int, state: int | None, *, name: str) -> nn.Module:
             return operation(name, geometry.channels, geometry.stride(0 if state is None else state))
 
         super().__init__(
-            {name: partial(candidate, name=name) for name in OPERATIONS},
-            num_nodes=NODES,
+            {name: partial(candidate, name=name) for name in operations_of(space)},
+            num_nodes=space.nodes,
             num_ops_per_node=2,
             num_predecessors=INPUTS,
             preprocessor=CellInputs(geometry),
             label=geometry.kind,
         )
-        self.geometry = geometry
+        self.geometry, self.space = geometry, space
 
 
 class PathCell(PathSamplingCell):  # type: ignore[misc]
@@ -147,7 +227,7 @@ class PathCell(PathSamplingCell):  # type: ignore[misc]
             mutate_kwargs,
             module.label,
         )
-        cell.distinct = [DistinctInputs(module.label, node) for node in CONCAT]
+        cell.distinct = constraints(module.space, module.label)
         return cell
 
     def resample(self, memo: Sample) -> Sample:
@@ -165,23 +245,32 @@ def label_prefix() -> str:
         return str(scope.name).removesuffix(KINDS[0])
 
 
-def own_genotype(sample: Sample, prefix: str = "") -> Genotype:
+def own_genotype(sample: Sample, prefix: str = "", nodes: int = NODES) -> Genotype:
     """The genotype in the sample of a space that may have more choices.
 
     Args:
         sample: an NNI sample.
         prefix: what stands before the labels of the genotype.
+        nodes: number of nodes of the cells.
 
     Raises:
         UserError: a label is missing or does not fit.
     """
     return Genotype.from_sample(
-        {label: sample[prefix + label] for label in LABELS if prefix + label in sample}
+        {label: sample[prefix + label] for label in labels(nodes) if prefix + label in sample}
     )
 
 
-class DartsSpace(ModelSpace):  # type: ignore[misc]
-    """The cell space of DARTS for any number of classes, width and depth.
+def _family(text: str) -> DartsCells:
+    """The space of the family of DARTS that a text names."""
+    space = parse(text)
+    if not isinstance(space, DartsCells):
+        raise UserError(f"DartsSpace is a space of the family of DARTS, and {text} is not")
+    return space
+
+
+class DartsSpace(CellSpace):
+    """The cell space of DARTS, or one of its family, for any number of classes, width and depth.
 
     Labels are those of NNI's `Cell`: `normal/op_2_0`, `normal/input_2_0`, ... A node's two inputs are
     distinct (an NNI constraint). Freezing builds the same `DartsNetwork` as the genotype does; so does
@@ -193,9 +282,10 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
         num_classes: number of classes.
         stem: `cifar` (up to 64 px) or `imagenet`.
         auxiliary: whether final networks have the auxiliary head.
+        space: the search space, such as `darts` or `darts:nodes=3`; of the family of DARTS.
 
     Raises:
-        UserError: width, layers or stem do not fit.
+        UserError: width, layers or stem do not fit, or it is another space.
     """
 
     def __init__(
@@ -205,6 +295,7 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
         num_classes: int = 10,
         stem: str = "cifar",
         auxiliary: bool = False,
+        space: str = DEFAULT,
     ) -> None:
         super().__init__()
         if layers < MIN_LAYERS:
@@ -219,13 +310,14 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
             "auxiliary": auxiliary,
         }
         self.label_prefix = label_prefix()
-        plan = geometries(width, layers, stem)
+        self.space: DartsCells = _family(space)
+        plan = self.space.geometries(width, layers, stem)
         # Before the cells: NNI dry-runs mutables as they come, and the first pair of inputs must be distinct.
         for kind in KINDS:
-            for node in CONCAT:
-                self.add_mutable(DistinctInputs(kind, node))
+            for constraint in constraints(self.space, kind):
+                self.add_mutable(constraint)
         self.stem = Stem(stem, width)
-        self.cells = nn.ModuleList(SpaceCell(geometry) for geometry in plan)
+        self.cells = nn.ModuleList(SpaceCell(geometry, self.space) for geometry in plan)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(plan[-1].out_channels, num_classes)
 
@@ -238,12 +330,13 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
         num_classes: int = 10,
         stem: str = "cifar",
         auxiliary: bool = False,
+        space: str = DEFAULT,
     ) -> DartsNetwork:
         """Build the final network of a sample; NNI calls this inside `model_context`.
 
         Labels of other choices in the sample, such as those of the evaluator, are left alone.
         """
-        genotype = own_genotype(sample, label_prefix())
+        genotype = own_genotype(sample, label_prefix(), _family(space).nodes)
         return DartsNetwork(genotype, width, layers, num_classes, stem, auxiliary)
 
     def freeze(self, sample: Sample) -> DartsNetwork:
@@ -256,7 +349,7 @@ class DartsSpace(ModelSpace):  # type: ignore[misc]
             nni.mutable.SampleValidationError: the sample is not one of this space.
         """
         self.validate(sample)
-        return DartsNetwork(own_genotype(sample, self.label_prefix), **self.options)
+        return DartsNetwork(own_genotype(sample, self.label_prefix, self.space.nodes), **self.options)
 
     @classmethod
     def extra_oneshot_hooks(cls, strategy: OneShotStrategy) -> list[Any]:

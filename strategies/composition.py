@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from search_spaces import Space, registry
 from search_spaces.errors import UserError
 from search_spaces.geometry import MIN_LAYERS
 from strategies.options import Options
@@ -111,6 +112,13 @@ class DartsOptions(Options):
         (0.0,),
         description="dropout of skips at the start of a stage, from which it decays; one value a stage",
     )
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="probability with which the output of an edge is dropped, image by image, in the last "
+        "epoch; it grows linearly from 0 (RobustDARTS: 0.2)",
+    )
     operation_dropout: float = Field(
         0.0, ge=0, lt=1, description="probability with which a candidate of an edge is left out of a step"
     )
@@ -168,6 +176,11 @@ class DartsOptions(Options):
         offered = CANDIDATES if self.none else CANDIDATES - 1
         return [
             (self.recompute and self.cell == "plain", "recompute is not supported with cell=plain"),
+            (self.recompute and self.drop_path > 0, "recompute is not supported with drop_path"),
+            (
+                self.drop_path > 0 and self.order == 2,
+                "drop_path draws anew in every pass, whose differences order=2 takes: it needs order=1",
+            ),
             (
                 one_hot and self.order == 2,
                 "order=2 differentiates through the weights, which relaxation=gumbel-hard cannot; use gumbel",
@@ -328,6 +341,40 @@ class DartsOptions(Options):
                 f"derivation=projection needs alphas, which frozen_epochs={self.frozen_epochs} of {epochs} "
                 "epochs leaves untrained"
             )
+
+    def has_fast_cell(self, space: Space) -> bool:
+        """Whether the supernet has the fast search-time cell rather than the plain one."""
+        return self.cell == "fast" and not self.drop_path and space.has_fast_cell
+
+    def check_space(self, space: Space) -> None:
+        """Refuse a search space that a part of the method was not made for.
+
+        Raises:
+            UserError: says which option does not fit.
+        """
+        is_full = space.is_complete and len(space.candidates) == CANDIDATES
+        for refused, reason in (
+            (
+                self.recompute and not space.has_fast_cell,
+                f"recompute needs the fast search-time cell, which {space.text} does not have",
+            ),
+            (
+                max(self.partial_channels) > 1 and not space.has_partial_cell,
+                f"partial_channels={_text(self.partial_channels)} is not supported in {space.text}",
+            ),
+            (
+                len(self.operations) > 1 and not is_full,
+                f"operations={_text(self.operations)} prunes the candidates of darts stage by stage; "
+                f"{space.text} has others",
+            ),
+            (
+                self.derivation == "projection" and space.node_inputs != registry.default().node_inputs,
+                f"derivation=projection needs {len(EDGES_OF_NODES)} nodes of two inputs, which {space.text} "
+                "does not have",
+            ),
+        ):
+            if refused:
+                raise UserError(reason)
 
     def create(self) -> Strategy:
         """Make the NNI strategy with these options."""

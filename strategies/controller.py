@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search_spaces import OPERATIONS, Genotype
-from search_spaces.genotype import CONCAT, INPUTS, KINDS
+from search_spaces import AbstractGenotype, Space
+from search_spaces.registry import default
 from strategies.builtin import EnasOptions
 
 
@@ -24,32 +24,41 @@ class SampledCells:
         entropy: entropy summed over the decisions of each sample, [n].
     """
 
-    genotypes: list[Genotype]
+    genotypes: list[AbstractGenotype]
     log_prob: Tensor
     entropy: Tensor
 
 
 class Controller(nn.Module):
-    """Samples the normal cell, then the reduction cell.
+    """Samples one kind of cell after the other: in DARTS the normal cell, then the reduction cell.
 
-    Each node gets its first input, its second input and two operations, in this order.
+    Each node gets its first input, its second input and two operations, in this order; where the space leaves
+    no choice of inputs, an operation for each of its edges.
     Inputs are chosen by attention over the states so far. In the space of ENAS a node may read one state
     twice; here the first input is masked when the second is chosen, so that every sampled cell is one of the
     space and no probability is spent on others. ENAS's bias towards separable convolutions is not used: all
     operations start equal.
+
+    Args:
+        options: options of ENAS.
+        space: the search space; None: that of DARTS.
     """
 
-    def __init__(self, options: EnasOptions) -> None:
+    def __init__(self, options: EnasOptions, space: Space | None = None) -> None:
         super().__init__()
         size = options.hidden
-        self.options = options
+        self.options, self.space = options, space or default()
+        masks = torch.tensor([self.space.derivable[kind].tolist() for kind in self.space.kinds])
+        columns = [index for index in range(masks.shape[-1]) if masks[..., index].any()]
+        self.operations = [self.space.candidates[index] for index in columns]
+        self.allowed = dict(zip(self.space.kinds, masks[..., columns], strict=True))
         self.lstm = nn.LSTMCell(size, size)
         self.begin = nn.Parameter(torch.empty(size))
         self.state_key = nn.Linear(size, size, bias=False)
         self.query = nn.Linear(size, size, bias=False)
         self.attention = nn.Linear(size, 1, bias=False)
-        self.operation = nn.Linear(size, len(OPERATIONS), bias=False)
-        self.embedding = nn.Embedding(len(OPERATIONS), size)
+        self.operation = nn.Linear(size, len(self.operations), bias=False)
+        self.embedding = nn.Embedding(len(self.operations), size)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Draw all weights uniformly from -0.1 to 0.1."""
@@ -76,15 +85,18 @@ class Controller(nn.Module):
             entropy = entropy + torch.special.entr(probs).sum(dim=1)
             return chosen
 
-        for kind in KINDS:
-            states, chosen_edges = [], []
-            for _ in range(INPUTS):
+        nodes = self.space.node_inputs
+        for kind in self.space.kinds:
+            states, chosen_edges, first_edge = [], [], 0
+            for _ in range(nodes[0].edges):
                 memory = self.lstm(start, memory)
                 states.append(memory[0])
-            for node in CONCAT:
+            for node in nodes:
                 inputs: list[Tensor] = []
                 last = start
-                for _ in range(2):
+                if not self.space.chooses_inputs:
+                    inputs = [torch.full((count,), state) for state in range(node.edges)]
+                for _ in range(node.kept - len(inputs)):
                     memory = self.lstm(last, memory)
                     stack = torch.stack(states, dim=1)
                     keys = torch.tanh(self.state_key(stack) + self.query(memory[0])[:, None])
@@ -94,23 +106,25 @@ class Controller(nn.Module):
                     inputs.append(decide(logits))
                     last = stack[torch.arange(count), inputs[-1]]
                 operations: list[Tensor] = []
-                for _ in range(2):
+                for state in inputs:
                     memory = self.lstm(last, memory)
                     logits = self._squash(self.operation(memory[0]), self.options.op_tanh_reduction)
+                    if not (allowed := self.allowed[kind][first_edge + state]).all():
+                        logits = logits.masked_fill(~allowed, -torch.inf)
                     operations.append(decide(logits))
                     last = self.embedding(operations[-1])
                 chosen_edges += list(zip(operations, inputs, strict=True))
                 memory = self.lstm(last, memory)
                 states.append(memory[0])
-                assert len(states) == node + 1
+                first_edge += node.edges
             edges[kind] = chosen_edges
         genotypes = []
         for row in range(count):
             cells = {
-                kind: tuple((OPERATIONS[int(op[row])], int(state[row])) for op, state in edges[kind])
-                for kind in KINDS
+                kind: tuple((self.operations[int(op[row])], int(state[row])) for op, state in chosen)
+                for kind, chosen in edges.items()
             }
-            genotypes.append(Genotype(**cells))
+            genotypes.append(self.space.genotype(cells))
         return SampledCells(genotypes, log_prob, entropy)
 
     def _squash(self, logits: Tensor, reduction: float) -> Tensor:
@@ -124,15 +138,16 @@ class Reinforce:
     Args:
         options: options of ENAS.
         seed: random seed of the controller's initial weights.
+        space: the search space; None: that of DARTS.
 
     Attributes:
         controller: the controller.
         baseline: moving average of the reward; None before the first.
     """
 
-    def __init__(self, options: EnasOptions, seed: int) -> None:
+    def __init__(self, options: EnasOptions, seed: int, space: Space | None = None) -> None:
         self.options = options
-        self.controller = Controller(options)
+        self.controller = Controller(options, space)
         self.controller.reset_parameters(torch.Generator().manual_seed(seed))
         # As in the authors' code (github.com/melodyguan/enas, src/utils.py, line 218): no first moment, and
         # an eps so large that steps are in proportion to rewards, which differ by little. Its L2 term has
@@ -143,7 +158,7 @@ class Reinforce:
         self.baseline: float | None = None
 
     def step(
-        self, rewards: Callable[[Sequence[Genotype]], Sequence[float]], generator: torch.Generator
+        self, rewards: Callable[[Sequence[AbstractGenotype]], Sequence[float]], generator: torch.Generator
     ) -> float:
         """Sample cells, reward them and take one step of Adam.
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from search_spaces.cells.mixed import SearchCell
-from search_spaces.genotype import CONCAT, KINDS
+from search_spaces.model_space import SearchTimeCell
 from strategies.distributed import all_reduce_mean
 from strategies.mixture import Batch, Mixture
 from strategies.parts import perturbation
@@ -46,9 +45,11 @@ class Darts(StagedStrategy):
         self.relaxation = RELAXATIONS[options.relaxation](options)
         self._had_fewer_skips, self._epoch_now = False, 0
         self._generator: torch.Generator | None = None
-        self._selection = Selection(self.evaluator.context) if options.derivation == "projection" else None
+        self._selection = (
+            Selection(self.evaluator.context, self.space) if options.derivation == "projection" else None
+        )
         self._freezing = (
-            Freezing(self.supernet, options.freeze_below, options.freeze_checks)
+            Freezing(self.supernet, self.space, options.freeze_below, options.freeze_checks)
             if options.freeze_below
             else None
         )
@@ -56,13 +57,13 @@ class Darts(StagedStrategy):
     # The mixture
 
     def mixture(self) -> Mixture:
-        """Weights of the candidates, [14, 8] per kind of cell: drawn while training, else as they are."""
+        """Weights of the candidates, [edges, candidates] each: drawn while training, else as they are."""
         return self._mixture_of(self._rows())
 
     def _rows(self) -> Rows:
         """Weights of the candidates, before those of edges."""
         rows, generator = {}, self._generator
-        for kind in KINDS:
+        for kind in self.space.kinds:
             kept = self.kept.get(kind)
             if generator is None:
                 rows[kind] = self.relaxation.expected(self.alphas[kind], kept)
@@ -86,8 +87,10 @@ class Darts(StagedStrategy):
         """The rows times the softmax of the edges' weights over the edges into a node, if there are any."""
         mixture = self._selection.applied(rows) if self._selection else dict(rows)
         if self.options.has_edge_weights:
-            for kind in KINDS:
-                nodes = torch.split(self.alphas[f"{kind}/edges"], list(CONCAT))
+            for kind in self.space.kinds:
+                nodes = torch.split(
+                    self.alphas[f"{kind}/edges"], [node.edges for node in self.space.node_inputs]
+                )
                 mixture[kind] = mixture[kind] * torch.cat([node.softmax(dim=0) for node in nodes])[:, None]
         return mixture
 
@@ -98,9 +101,9 @@ class Darts(StagedStrategy):
     def set_mixture(self, mixture: Mixture) -> None:
         """Set the weights that the supernet's cells use from now on, and which candidates they compute."""
         super().set_mixture(mixture)
-        if self.options.is_sparse:
+        if self.options.is_sparse or not self.space.is_complete:
             computed = {kind: (weights != 0).tolist() for kind, weights in mixture.items()}
-            for cell in cast(Iterable[SearchCell], self.supernet.cells):
+            for cell in cast(Iterable[SearchTimeCell], self.supernet.cells):
                 cell.computed = computed[cell.geometry.kind]
 
     # An epoch
@@ -110,7 +113,7 @@ class Darts(StagedStrategy):
         options, meter = self.options, self.meter()
         self._epoch_now = epoch
         learns = not self.is_frozen(epoch)
-        self.set_skip_dropout(epoch)
+        self.set_dropout(epoch)
         if self._selection and epoch >= self.search_epochs:
             self._project(epoch - self.search_epochs)
         seed = int(self.rng(epoch).integers(2**62))
@@ -185,11 +188,15 @@ class Darts(StagedStrategy):
         self.step_weights(grads[len(leaves) :])
         return loss.detach(), logits.detach()
 
+    def _tables(self) -> dict[str, Tensor]:
+        """The alphas of the candidates, without those of edges."""
+        return {kind: self.alphas[kind] for kind in self.space.kinds}
+
     def _step_alphas(self, mixture: Mixture, mixture_grads: list[Tensor]) -> None:
         """A step of Adam by the gradients of the mixture and of the regularization."""
         tables, options = list(self.alphas.values()), self.options
         outputs, grads = list(mixture.values()), list(mixture_grads)
-        term = penalty(options, self.alphas, self.kept, self._epoch_now)
+        term = penalty(options, self._tables(), self.kept, self._epoch_now)
         if term is not None:
             outputs, grads = [*outputs, term], [*grads, torch.ones_like(term)]
         alpha_grads = torch.autograd.grad(outputs, tables, grads, materialize_grads=True)
@@ -214,12 +221,12 @@ class Darts(StagedStrategy):
         if epoch % self.options.projection_epochs:
             return
         rng = self.rng(epoch, 5)
-        for kind in KINDS:
+        for kind in self.space.kinds:
             self._selection.decide(kind, rng, self._top1_without)
         self.supernet.train()
 
     def _top1_without(self, kind: str, without: Tensor) -> float:
-        """Validation accuracy in percent without some candidates, bool [14, 8], in training mode."""
+        """Validation accuracy in percent without some candidates, bool [edges, 8], in training mode."""
         mixture = self.mixture()
         mixture[kind] = mixture[kind] * ~without.to(mixture[kind].device)
         self.set_mixture(mixture)
@@ -286,13 +293,13 @@ class Darts(StagedStrategy):
     def derive(self, epoch: int) -> Snapshot:
         """Derive the genotype, and note whether its normal cell has fewer skips than `stop_skips`."""
         snapshot = super().derive(epoch)
-        self._had_fewer_skips |= skips(snapshot.genotype) < self.options.stop_skips
+        self._had_fewer_skips |= skips(snapshot.genotype, self.space) < self.options.stop_skips
         return snapshot
 
     def is_over(self) -> bool:
         """Whether the normal cell has reached `stop_skips` skips, after an epoch with fewer."""
         stop, genotype = self.options.stop_skips, self.result.genotype
-        return bool(stop and genotype and self._had_fewer_skips and skips(genotype) >= stop)
+        return bool(stop and genotype and self._had_fewer_skips and skips(genotype, self.space) >= stop)
 
     def _loss(self, batch: Batch) -> Tensor:
         images, labels = batch

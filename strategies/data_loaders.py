@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from search_spaces.errors import UserError
 from strategies.interfaces import Batches, Tables
 
@@ -67,7 +67,7 @@ class SilentRecorder:
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         """Ignore metrics."""
 
-    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
+    def record(self, epoch: int, genotype: AbstractGenotype, mixture: Tables, top1: float) -> None:
         """Ignore the genotype of an epoch."""
 
     def advance(self, epoch: int, done: int, total: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from strategies.builtin import EnasOptions
 from strategies.controller import Reinforce
 from strategies.single_path import PathStrategy
@@ -27,13 +27,13 @@ class Enas(PathStrategy[EnasOptions]):
     def setup(self) -> None:
         """Create the controller and its optimizer."""
         super().setup()
-        self.reinforce = Reinforce(self.options, self._draw_seed(0, 3))
+        self.reinforce = Reinforce(self.options, self._draw_seed(0, 3), self.space)
 
-    def draw(self, count: int, *purpose: int) -> list[Genotype]:
+    def draw(self, count: int, *purpose: int) -> list[AbstractGenotype]:
         """Sample cells within the limit from the current controller."""
         generator = self._generator(*purpose)
         fits = self.evaluator.context.fits
-        cells: list[Genotype] = []
+        cells: list[AbstractGenotype] = []
         with torch.no_grad():
             for _ in range(MAX_ATTEMPTS):
                 if len(cells) == count:
@@ -50,7 +50,7 @@ class Enas(PathStrategy[EnasOptions]):
             iter(self.evaluator.alphas) for _ in itertools.count()
         )
 
-        def rewards(cells: Sequence[Genotype]) -> list[float]:
+        def rewards(cells: Sequence[AbstractGenotype]) -> list[float]:
             return [
                 self.top1(cell, [next(batches)]) / 100 if self.evaluator.context.fits(cell) else 0.0
                 for cell in cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from strategies.builtin import EvolutionOptions
 from strategies.multitrial import MultiTrialStrategy
 from strategies.proposers import Evaluation, Proposer, RegularizedEvolution
@@ -40,7 +40,7 @@ class SupernetEvolution(PathStrategy[EvolutionOptions]):
     This is single-path one-shot search (Guo et al., ECCV 2020) with a choice of evolution.
     """
 
-    def draw(self, count: int, *purpose: int) -> list[Genotype]:
+    def draw(self, count: int, *purpose: int) -> list[AbstractGenotype]:
         """Draw cells uniformly within the limit."""
         return self.uniform(count, *purpose)
 
@@ -52,7 +52,7 @@ class SupernetEvolution(PathStrategy[EvolutionOptions]):
             self.coding,
             self.evaluator.context,
             self.options.total,
-            Genotype.from_sample,
+            self.space.from_sample,
         )
         history: list[Evaluation] = []
         for index in range(proposer.total):

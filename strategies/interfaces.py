@@ -8,12 +8,12 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from search_spaces.errors import UserError
 
 Tables = dict[str, list[list[float]]]
-"""Weights of the candidate operations, [14, 8] per kind of cell (`normal`, `reduce`): a row per edge, a
-column per candidate. Empty for a strategy that has none."""
+"""Weights of the candidate operations, [edges, candidates] for each kind of cell: a row per edge, a column
+per candidate, [14, 8] for `normal` and `reduce` of DARTS. Empty for a strategy that has none."""
 
 Architecture = TypeVar("Architecture")
 
@@ -65,7 +65,7 @@ class Recorder(Protocol):
             **values: metrics by name: `loss`, `top1` in percent, `seconds`, `lr`, `mult_adds`, ...
         """
 
-    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
+    def record(self, epoch: int, genotype: AbstractGenotype, mixture: Tables, top1: float) -> None:
         """Report the current genotype after `epoch`.
 
         Args:

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from search_spaces.cells.mixed import MixedCell, SearchCell
-from search_spaces.genotype import KINDS
-from search_spaces.nni_api import no_default_hook
+from search_spaces.model_space import SearchTimeCell
 from strategies.parts.derivation import derive
 from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
 
@@ -21,7 +19,7 @@ Batch = tuple[Tensor, Tensor]
 """Images float [B, 3, H, W] and labels int64 [B]."""
 
 Mixture = dict[str, Tensor]
-"""Weights of the candidates on every edge, [14, 8] for each of `normal` and `reduce`."""
+"""Weights of the candidates on every edge, [edges, candidates] for each kind of cell."""
 
 
 class MixtureStrategy(SupernetStrategy[OptionsT]):
@@ -31,22 +29,23 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
     derived.
 
     Attributes:
-        max_skips: largest number of skips in the normal cell of a derived genotype; None: any.
+        max_skips: largest number of skips in the normal cell, or the only kind of cell, of a derived
+            genotype; None: any.
     """
 
     max_skips: int | None = None
 
     @abstractmethod
     def mixture(self) -> Mixture:
-        """Current weights of the candidates, [14, 8] per kind of cell."""
+        """Current weights of the candidates, [edges, candidates] per kind of cell."""
 
-    def default_mutation_hooks(self) -> list[Any]:
-        """The plain search-time cell, and NNI's guard against cells that no hook has replaced."""
-        return [MixedCell.mutate, no_default_hook]
+    def search_cell(self, cell: Any) -> SearchTimeCell:
+        """The plain cell that adds up all candidates."""
+        return self.space.mixed_cell(cell)
 
     def set_mixture(self, mixture: Mixture) -> None:
-        """Set the weights that the supernet's cells use from now on, [14, 8] per kind of cell."""
-        for cell in cast(Iterable[SearchCell], self.supernet.cells):
+        """Set the weights that the supernet's cells use from now on, as `mixture` returns them."""
+        for cell in cast(Iterable[SearchTimeCell], self.supernet.cells):
             cell.weights = mixture[cell.geometry.kind]
 
     def training_images(self, epoch: int) -> int:
@@ -60,8 +59,8 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
         mixture = self.mixture()
         self.set_mixture(self.validation_mixture(mixture))
         metrics = self.validate()
-        normal, reduce = (mixture[kind].cpu().numpy() for kind in KINDS)
-        genotype = derive(normal, reduce, self.evaluator.context, self.max_skips)
+        tables = {kind: weights.cpu().numpy() for kind, weights in mixture.items()}
+        genotype = derive(tables, self.space, self.evaluator.context, self.max_skips)
         return Snapshot(genotype, metrics, {kind: weights.tolist() for kind, weights in mixture.items()})
 
     def validation_mixture(self, mixture: Mixture) -> Mixture:

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype, Genotype
 from search_spaces.coding import Code, Coding, decoder
 from search_spaces.errors import UserError
 from search_spaces.nni_api import (
@@ -299,7 +299,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         """Make the best candidate so far the result."""
         best = self.history[self.proposer.best(self.history)]
         architecture = self.proposer.architecture(best.code)
-        self.result.genotype = architecture if isinstance(architecture, Genotype) else None
+        self.result.genotype = architecture if isinstance(architecture, AbstractGenotype) else None
         self.result.score = best.score
 
     def _on_metric(self, event: ModelEvent) -> None:

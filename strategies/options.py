@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from search_spaces import Space
 from search_spaces.numbers import require_computable
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ class Options(BaseModel, ABC):
             epochs: number of epochs.
             width: channels of the first cell's nodes.
             layers: number of cells.
+
+        Raises:
+            UserError: says which option does not fit.
+        """
+
+    def check_space(self, space: Space) -> None:
+        """Refuse a search space that the options do not fit; most fit any.
 
         Raises:
             UserError: says which option does not fit.

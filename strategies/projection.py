@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from search_spaces import OPERATIONS, Genotype
+from search_spaces import AbstractGenotype, Space
+from search_spaces.base import Edge
 from search_spaces.errors import UserError
-from search_spaces.genotype import CONCAT, KINDS, Edge
-from search_spaces.sizes import CellCosts
+from search_spaces.sizes import EdgeCosts
 
 Weights = npt.NDArray[np.floating]
 Choice = tuple[int, float, tuple[Edge, ...]]
 """Multiply-adds, sum of weights, and edges chosen so far."""
 
 
-def project_to_limit(normal: Weights, reduce: Weights, costs: CellCosts, limit: int) -> Genotype:
-    """Find the cells within `limit` whose sixteen operations have the largest sum of weights, exactly.
+def project_to_limit(
+    mixture: Mapping[str, Weights], space: Space, costs: EdgeCosts, limit: int
+) -> AbstractGenotype:
+    """Find the cells within `limit` whose operations have the largest sum of weights, exactly.
 
     A limit that does not bind gives the rule of DARTS: the two edges of a node whose best operations have the
     largest weights. Otherwise the choices of one node after the other are combined, and only undominated
     combinations are kept, which loses nothing because costs and weights are sums over edges.
 
     Args:
-        normal: weights of the normal cell after softmax, [14, 8], as `Genotype.from_mixture` takes them.
-        reduce: weights of the reduction cell after softmax, [14, 8].
+        mixture: weights after softmax, [edges, candidates] for each kind of cell, as for `Space.derive`.
+        space: the search space.
         costs: counts the multiply-adds of the final network.
         limit: largest number of multiply-adds of the final network, per image.
 
     Raises:
-        UserError: even a network of pooling alone is beyond the limit.
+        UserError: even the cheapest network is beyond the limit.
     """
     if costs.base > limit:
         raise UserError(
@@ -39,10 +42,10 @@ def project_to_limit(normal: Weights, reduce: Weights, costs: CellCosts, limit: 
             f"network alone cost {costs.base:,}"
         )
     front: list[Choice] = [(costs.base, 0.0, ())]
-    for kind, table in zip(KINDS, (normal, reduce), strict=True):
-        rows = np.asarray(table, dtype=float)[:, 1:]
-        for node in CONCAT:
-            options, rows = _options(kind, rows[:node], costs), rows[node:]
+    for kind in space.kinds:
+        edges_of = iter(_edges(kind, mixture[kind], space, costs))
+        for node in space.node_inputs:
+            options = _options(list(itertools.islice(edges_of, node.edges)), node.kept)
             front = _undominated(
                 [
                     (cost + more, weight + gain, edges + chosen)
@@ -51,29 +54,44 @@ def project_to_limit(normal: Weights, reduce: Weights, costs: CellCosts, limit: 
                     if cost + more <= limit
                 ]
             )
+    if not front:
+        raise UserError(f"max_mult_adds = {limit:,} is out of reach: no cell of {space.text} keeps within it")
     edges = front[-1][2]
-    return Genotype(edges[:8], edges[8:])
+    count = len(edges) // len(space.kinds)
+    return space.genotype(
+        {kind: edges[count * index : count * (index + 1)] for index, kind in enumerate(space.kinds)}
+    )
 
 
-def _options(kind: str, rows: Weights, costs: CellCosts) -> list[Choice]:
-    """Choices of one node: two edges, an operation on each."""
-    edges = [
+def _edges(kind: str, table: Weights, space: Space, costs: EdgeCosts) -> list[list[Choice]]:
+    """Choices of every edge, node by node, then by state: an operation."""
+    rows = zip(np.asarray(table, dtype=float), space.derivable[kind], strict=True)
+    states = itertools.chain.from_iterable(range(node.edges) for node in space.node_inputs)
+    return [
         _undominated(
             [
                 (costs.edge(kind, name, state), float(weight), ((name, state),))
-                for name, weight in zip(OPERATIONS, row, strict=True)
+                for name, weight, is_derivable in zip(space.candidates, row, mask, strict=True)
+                if is_derivable
             ]
         )
-        for state, row in enumerate(rows)
+        for (row, mask), state in zip(rows, states, strict=True)
     ]
+
+
+def _options(edges: list[list[Choice]], kept: int) -> list[Choice]:
+    """Choices of one node: `kept` of its edges, an operation on each."""
     return _undominated(
         [
-            (cost + more, weight + gain, first + second)
-            for one, other in itertools.combinations(edges, 2)
-            for cost, weight, first in one
-            for more, gain, second in other
+            (sum(cost for cost, _, _ in chosen), sum(weight for _, weight, _ in chosen), _joined(chosen))
+            for group in itertools.combinations(edges, kept)
+            for chosen in itertools.product(*group)
         ]
     )
+
+
+def _joined(chosen: tuple[Choice, ...]) -> tuple[Edge, ...]:
+    return tuple(itertools.chain.from_iterable(edges for _, _, edges in chosen))
 
 
 def _undominated(choices: list[Choice]) -> list[Choice]:

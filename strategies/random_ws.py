@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from strategies.builtin import RandomWsOptions
 from strategies.single_path import PathStrategy
 
@@ -13,7 +13,7 @@ class RandomWs(PathStrategy[RandomWsOptions]):
     Candidates are screened on a few validation batches, and the best of them are scored on all.
     """
 
-    def draw(self, count: int, *purpose: int) -> list[Genotype]:
+    def draw(self, count: int, *purpose: int) -> list[AbstractGenotype]:
         """Draw cells uniformly within the limit."""
         return self.uniform(count, *purpose)
 

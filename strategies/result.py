@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype, Space
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SearchResult:
             both.
     """
 
-    genotype: Genotype | None = None
+    genotype: AbstractGenotype | None = None
     score: float = math.nan
     training_images: int = 0
     seconds: float = 0.0
@@ -55,8 +55,8 @@ class SearchResult:
         return state
 
     @classmethod
-    def from_state_dict(cls, state: dict[str, Any]) -> Self:
-        """The result that `state_dict` has stored."""
-        values = {**state, "genotype": Genotype.from_text(state["genotype"])}
+    def from_state_dict(cls, state: dict[str, Any], space: Space) -> Self:
+        """The result that `state_dict` has stored, of a search in `space`."""
+        values = {**state, "genotype": space.from_text(state["genotype"])}
         values["training_images"] = values.pop("samples")
         return cls(**values)

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from search_spaces import DartsSpace, Genotype
-from search_spaces.cells.sampled import SampledCell
+from search_spaces import AbstractGenotype
 from search_spaces.coding import Coding
 from search_spaces.errors import UserError
-from search_spaces.nni_api import no_default_hook
+from search_spaces.model_space import CellSpace, SearchTimeCell
 from strategies.builtin import MONITORED_CELLS
 from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
 
@@ -29,7 +28,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
     """
 
     @abstractmethod
-    def draw(self, count: int, *purpose: int) -> list[Genotype]:
+    def draw(self, count: int, *purpose: int) -> list[AbstractGenotype]:
         """Sample cells within the limit.
 
         Args:
@@ -44,14 +43,14 @@ class PathStrategy(SupernetStrategy[OptionsT]):
             (entry["stage"], entry["candidate"]): entry for entry in self.evaluator.context.journal
         }
 
-    def mutate_model(self, model: DartsSpace) -> DartsSpace:
+    def mutate_model(self, model: CellSpace) -> CellSpace:
         """Note the choices of the space before its cells are replaced."""
         self.coding = Coding.of(model.simplify())
         return super().mutate_model(model)
 
-    def default_mutation_hooks(self) -> list[Any]:
-        """The cell that computes one path, and NNI's guard against cells that no hook has replaced."""
-        return [SampledCell.mutate, no_default_hook]
+    def search_cell(self, cell: Any) -> SearchTimeCell:
+        """The cell that computes one path."""
+        return self.space.sampled_cell(cell)
 
     def search_state_dict(self) -> dict[str, Any]:
         """An empty state: draws depend on the seed and their purpose alone."""
@@ -60,12 +59,12 @@ class PathStrategy(SupernetStrategy[OptionsT]):
     def load_search_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the state, which is empty."""
 
-    def uniform(self, count: int, *purpose: int) -> list[Genotype]:
+    def uniform(self, count: int, *purpose: int) -> list[AbstractGenotype]:
         """Draw cells uniformly within the limit; `purpose` as in `draw`."""
         rng = self.rng(*purpose)
 
-        def draw() -> Genotype:
-            return Genotype.from_sample(self.coding.sample(self.coding.random(rng)))
+        def draw() -> AbstractGenotype:
+            return self.space.from_sample(self.coding.sample(self.coding.random(rng)))
 
         return [self.evaluator.context.draw_within_limit(draw, lambda drawn: drawn) for _ in range(count)]
 
@@ -100,13 +99,13 @@ class PathStrategy(SupernetStrategy[OptionsT]):
                 best_top1, best = top1, genotype
         return Snapshot(best, overall.loss_and_top1(), {})
 
-    def set_path(self, genotype: Genotype) -> None:
+    def set_path(self, genotype: AbstractGenotype) -> None:
         """Set the cell that the supernet computes from now on."""
-        for cell in cast(Iterable[SampledCell], self.supernet.cells):
-            cell.path = genotype.nodes(cell.geometry.kind)
+        for cell in cast(Iterable[SearchTimeCell], self.supernet.cells):
+            cell.choose(genotype)
 
     @torch.no_grad()
-    def top1(self, genotype: Genotype, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    def top1(self, genotype: AbstractGenotype, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
         """Top-1 in percent of a cell under the shared weights.
 
         Args:
@@ -118,7 +117,9 @@ class PathStrategy(SupernetStrategy[OptionsT]):
             meter.add(*self._score_batch(genotype, batch))
         return meter.compute().top1
 
-    def _score_batch(self, genotype: Genotype, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _score_batch(
+        self, genotype: AbstractGenotype, batch: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Mean loss [], logits [B, num_classes] and labels [B] of a cell on one batch."""
         self.supernet.eval()
         self.set_path(genotype)
@@ -128,7 +129,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
 
     # Selecting the final cell
 
-    def score(self, stage: str, index: int, genotype: Genotype, batches: int | None = None) -> float:
+    def score(self, stage: str, index: int, genotype: AbstractGenotype, batches: int | None = None) -> float:
         """Top-1 in percent of a candidate under the shared weights.
 
         The score is written to the journal, so that a search that is killed resumes with the next candidate.
@@ -152,13 +153,15 @@ class PathStrategy(SupernetStrategy[OptionsT]):
                 "seconds": time.perf_counter() - start_time,
             }
             self.evaluator.context.journal.append(entry)
-        if Genotype.from_dict(entry["genotype"]) != genotype:
+        if self.space.from_dict(entry["genotype"]) != genotype:
             raise UserError("the run's list of candidates is of another search; start anew in another folder")
         result.seconds += entry["seconds"]
         result.candidates += 1
         return float(entry["top1"])
 
-    def keep_best(self, stage: str, candidates: Sequence[Genotype], batches: int | None = None) -> list[int]:
+    def keep_best(
+        self, stage: str, candidates: Sequence[AbstractGenotype], batches: int | None = None
+    ) -> list[int]:
         """Score candidates and make the best one the incumbent.
 
         Args:
@@ -177,7 +180,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         self.set_incumbent(candidates[order[0]], scores[order[0]])
         return order
 
-    def set_incumbent(self, genotype: Genotype, score: float) -> None:
+    def set_incumbent(self, genotype: AbstractGenotype, score: float) -> None:
         """Make `genotype` the result so far, with its top-1 in percent, and report it as one more epoch."""
         evaluator = self.evaluator
         self.result.genotype, self.result.score = genotype, score

@@ -7,18 +7,14 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search_spaces import DartsSpace
-from search_spaces.cells.fast import FastCell, FastPartialCell
-from search_spaces.cells.mixed import MixedCell, SearchCell
-from search_spaces.cells.partial import PartialCell
 from search_spaces.cells.widening import same_name, widen
-from search_spaces.genotype import CANDIDATES, EDGES, KINDS
-from search_spaces.nni_api import RawFormatModelSpace, no_default_hook
-from search_spaces.space import SpaceCell
-from strategies.composition import DartsOptions
+from search_spaces.model_space import SearchTimeCell
+from search_spaces.nni_api import RawFormatModelSpace
+from strategies.composition import CANDIDATES, DartsOptions
 from strategies.mixture import MixtureStrategy
 
 DROPOUT_DECAY = 0.2
@@ -39,49 +35,41 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
 
     Attributes:
         stage: number of the stage, from 0.
-        alphas: architecture parameters, [14, 8] per kind of cell; with weights of edges also
-            `normal/edges` and `reduce/edges`, [14] each.
-        kept: which candidates there are, bool [14, 8] per kind of cell; empty: all.
+        alphas: architecture parameters, [edges, candidates] per kind of cell ([14, 8] for DARTS); with
+            weights of edges also `normal/edges` and `reduce/edges`, [edges] each.
+        kept: which candidates there are, bool [edges, candidates] per kind of cell; empty: all.
     """
 
     stage: int
     alphas: dict[str, nn.Parameter]
     kept: dict[str, Tensor]
 
-    def default_mutation_hooks(self) -> list[Any]:
-        """The search-time cell of the options, and NNI's guard against cells that no hook has replaced."""
-        return [self._search_cell, no_default_hook]
-
-    def _search_cell(
-        self, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
-    ) -> Any:
-        if not isinstance(module, SpaceCell):
-            return None
-        is_plain = self.options.cell == "plain"
+    def search_cell(self, cell: Any) -> SearchTimeCell:
+        """The search-time cell of the options, which is the plain one where the space has no fast one."""
+        is_plain = not self.options.has_fast_cell(self.space)
         parts = self.options.in_stage("partial_channels", getattr(self, "stage", 0))
-        cell: MixedCell
-        if parts > 1:
-            cell = (PartialCell if is_plain else FastPartialCell)(module.geometry, parts)
-        else:
-            cell = (MixedCell if is_plain else FastCell)(module.geometry)
-        if isinstance(cell, FastCell):
-            cell.recompute = self.options.recompute
-        return cell
+        made: Any = self.space.mixed_cell(cell, is_plain, parts)
+        if not is_plain:
+            made.recompute = self.options.recompute
+        return cast(SearchTimeCell, made)
 
     def setup(self) -> None:
         """Create the supernet of the first stage, its alphas, and their Adam."""
         options, device = self.options, self.evaluator.device
         self.stage, self.max_skips = 0, options.max_skips
-        if options.cell == "fast":
+        if options.has_fast_cell(self.space):
             self.supernet.stem.to(memory_format=torch.channels_last)
         if max(map(abs, options.add_layers)):
             self._layers: int = self.supernet.options["layers"]
             self._renew_supernet()
         self._renew_alphas()
         self.kept = {}
-        if not options.none:
-            allowed = torch.tensor([name != "none" for name in CANDIDATES], device=device)
-            self.kept = {kind: allowed.expand(EDGES, -1) for kind in KINDS}
+        if not (options.none and self.space.is_complete):
+            allowed = np.array([options.none or name != "none" for name in self.space.candidates])
+            self.kept = {
+                kind: torch.from_numpy(offered & allowed).to(device)
+                for kind, offered in self.space.offered.items()
+            }
 
     @property
     def search_epochs(self) -> int:
@@ -172,10 +160,10 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
 
     def _prune(self, count: int) -> None:
         """Keep the candidates of the largest alphas on every edge; the alphas of the others become 0."""
-        if count == len(CANDIDATES):
+        if count == CANDIDATES:
             return
         with torch.no_grad():
-            for kind in KINDS:
+            for kind in self.space.kinds:
                 table, kept = self.alphas[kind], self.kept.get(kind)
                 among = table if kept is None else table.masked_fill(~kept, -torch.inf)
                 best = among.topk(count, dim=-1).indices
@@ -188,23 +176,23 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         if hasattr(self, "_layers"):
             size["layers"] = self._layers + self.options.in_stage("add_layers", self.stage)
         with self._own_draws(1):
-            space = self.mutate_model(DartsSpace(**size)).to(self.evaluator.device)
-        if self.options.cell == "fast":
+            space = self.mutate_model(self.space.model_space(**size)).to(self.evaluator.device)
+        if self.options.has_fast_cell(self.space):
             space.stem.to(memory_format=torch.channels_last)
         evaluator = cast(Any, self)._mutated_model_space.evaluator
         self._mutated_model_space = RawFormatModelSpace(space, evaluator)
 
     def _renew_alphas(self) -> None:
         options, device = self.options, self.evaluator.device
-        shape = (EDGES, len(CANDIDATES))
+        shape = (self.space.edges, len(self.space.candidates))
         self.alphas = {
             kind: nn.Parameter(options.alpha_mean + options.alpha_scale * torch.randn(shape).to(device))
-            for kind in KINDS
+            for kind in self.space.kinds
         }
         if options.has_edge_weights:
             self.alphas |= {
-                f"{kind}/edges": nn.Parameter(options.alpha_scale * torch.randn(EDGES).to(device))
-                for kind in KINDS
+                f"{kind}/edges": nn.Parameter(options.alpha_scale * torch.randn(shape[:1]).to(device))
+                for kind in self.space.kinds
             }
         self.alpha_optimizer = torch.optim.Adam(
             self.alphas.values(),
@@ -229,19 +217,30 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         start = max(start for start in starts if start <= epoch)
         return epoch < self.search_epochs and epoch - start < self.options.frozen_epochs
 
-    def set_skip_dropout(self, epoch: int) -> None:
-        """Set the dropout of skips: it falls linearly while the alphas rest, then exponentially."""
-        rate = self.options.in_stage("skip_dropout", self.stage)
-        if not rate:
+    def set_dropout(self, epoch: int) -> None:
+        """Set the dropout of skips and of edges for an epoch, and the generator of their draws."""
+        rate, drop_path = self._skip_dropout(epoch), self._drop_path(epoch)
+        if not (self.options.in_stage("skip_dropout", self.stage) or self.options.drop_path):
             return
+        rank = self.evaluator.processes.rank
+        seed = int(self.rng(epoch, 4, rank).integers(2**62))
+        generator = torch.Generator(self.evaluator.device).manual_seed(seed)
+        for cell in cast(Iterable[SearchTimeCell], self.supernet.cells):
+            cell.skip_dropout, cell.drop_path, cell.generator = rate, drop_path, generator
+
+    def _drop_path(self, epoch: int) -> float:
+        """The dropout of edges: it grows linearly from 0 to that of the options in the last epoch."""
+        return self.options.drop_path * min(1.0, epoch / max(1, self.search_epochs - 1))
+
+    def _skip_dropout(self, epoch: int) -> float:
+        """The dropout of skips: it falls linearly while the alphas rest, then exponentially."""
+        rate: float = self.options.in_stage("skip_dropout", self.stage)
+        if not rate:
+            return 0.0
         start, end = self._stage_start(self.stage), self._stage_end(self.stage)
         done, frozen = epoch - start, self.options.frozen_epochs
         if done < frozen:
             rate *= (end - epoch - 1) / (end - start)
         else:
             rate *= math.exp(-DROPOUT_DECAY * (done - frozen))
-        rank = self.evaluator.processes.rank
-        seed = int(self.rng(epoch, 4, rank).integers(2**62))
-        generator = torch.Generator(self.evaluator.device).manual_seed(seed)
-        for cell in cast(Iterable[SearchCell], self.supernet.cells):
-            cell.skip_dropout, cell.generator = rate, generator
+        return rate

@@ -37,9 +37,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
-from search_spaces import DartsSpace, Genotype
+from search_spaces import AbstractGenotype, Space
 from search_spaces.errors import UserError
-from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni
+from search_spaces.model_space import CellSpace, SearchedCell
+from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni, no_default_hook
 from strategies.data_loaders import SilentRecorder, as_batches
 from strategies.distributed import DistributedContext, all_reduce_mean
 from strategies.interfaces import Batches, Recorder, SearchContext, Tables
@@ -53,8 +54,8 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore[misc]
     """Base of the strategies that search on shared weights.
 
-    A subclass names its search-time cell (`default_mutation_hooks`), creates what it learns besides the
-    weights (`setup`), trains an epoch (`train_epoch`) and derives a genotype after it (`derive`).
+    A subclass names its search-time cell (`search_cell`), creates what it learns besides the weights
+    (`setup`), trains an epoch (`train_epoch`) and derives a genotype after it (`derive`).
 
     Several processes search as one: each computes its share of every batch, gradients are averaged before any
     step, and metrics are summed. Only BatchNorm sees no more than its share, as in data-parallel training.
@@ -62,6 +63,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
     Attributes:
         options: options of the strategy.
         result: result of the search so far.
+        space: the search space; set before `setup` is called.
         evaluator: data, schedule and records of the search; set before `setup` is called.
         optimizer: SGD of the shared weights; set after `setup` was called.
         scheduler: sets the optimizer's learning rate after every epoch.
@@ -71,6 +73,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
     former_names: ClassVar[tuple[str, ...]] = ()
     """Names of the class in older checkpoints."""
 
+    space: Space
     evaluator: SupernetEvaluator
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
@@ -82,6 +85,10 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         self.result = SearchResult()
 
     # What a strategy fills in
+
+    @abstractmethod
+    def search_cell(self, cell: Any) -> nn.Module:
+        """The search-time cell that takes the place of a cell of the space, a `SearchedCell`."""
 
     @abstractmethod
     def setup(self) -> None:
@@ -135,17 +142,28 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     # What NNI calls
 
-    def mutate_model(self, model: DartsSpace) -> DartsSpace:
+    def default_mutation_hooks(self) -> list[Any]:
+        """The search-time cell, and NNI's guard against cells that no hook has replaced."""
+        return [self._in_place_of, no_default_hook]
+
+    def _in_place_of(
+        self, module: nn.Module, name: str, memo: dict[str, Any], options: dict[str, Any]
+    ) -> nn.Module | None:
+        return self.search_cell(module) if isinstance(module, SearchedCell) else None
+
+    def mutate_model(self, model: CellSpace) -> CellSpace:
         """Put search-time cells in place of those of the space.
 
         Raises:
-            UserError: it is not a `DartsSpace`.
+            UserError: it is no space of cells, or the options do not fit it.
         """
-        if not isinstance(model, DartsSpace):
+        if not isinstance(model, CellSpace):
             raise UserError(
-                f"{type(self).__name__} searches a DartsSpace, and nothing beside it; "
+                f"{type(self).__name__} searches a space of cells such as DartsSpace, and nothing beside it; "
                 f"for {type(model).__name__} use a strategy that trains candidates, such as evolution"
             )
+        self.space = model.space
+        self.options.check_space(self.space)
         return super().mutate_model(model)  # type: ignore[no-any-return]
 
     def mutate_evaluator(self, evaluator: Evaluator) -> Evaluator:
@@ -175,7 +193,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     # The search
 
-    def search(self, supernet: DartsSpace) -> None:
+    def search(self, supernet: CellSpace) -> None:
         """Run the search on the mutated space; called by NNI's engine.
 
         Raises:
@@ -345,7 +363,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     def _load(self, state: dict[str, Any]) -> None:
         assert state["strategy"] in (type(self).__name__, *self.former_names), "options name their strategy"
-        self.result = SearchResult.from_state_dict(state["result"])
+        self.result = SearchResult.from_state_dict(state["result"], self.space)
         self.prepare_to_load(state["own"])
         self.load_search_state_dict(state["own"])
         for name, part in self._parts().items():
@@ -362,7 +380,7 @@ class Snapshot:
         mixture: weights of the candidate operations; empty where the strategy has none.
     """
 
-    genotype: Genotype
+    genotype: AbstractGenotype
     metrics: dict[str, float]
     mixture: Tables
 
@@ -433,5 +451,5 @@ class _SearchEvaluator(Evaluator):  # type: ignore[misc]
     def __init__(self, strategy: SupernetStrategy[Any]) -> None:
         self.strategy = strategy
 
-    def evaluate(self, model: DartsSpace) -> None:
+    def evaluate(self, model: CellSpace) -> None:
         self.strategy.search(model)

@@ -6,130 +6,66 @@ This is the reference with which faster cells are compared; it is written to be 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from search_spaces.cells.base import SearchTimeCell
-from search_spaces.genotype import CANDIDATES, CONCAT, OPERATIONS
+from search_spaces.cells.base import DartsSearchTimeCell
+from search_spaces.cells.weighted import WeightedCandidates, WeightedCell
+from search_spaces.genotype import CANDIDATES, OPERATIONS
 from search_spaces.geometry import CellGeometry
 from search_spaces.operations import operation
 
 SKIP = CANDIDATES.index("skip_connect")
 
-Computed = list[list[bool]]
-"""Whether each candidate of each edge is computed, [14][8]; one that is not has the weight 0."""
 
-
-class SearchCell(Protocol):
-    """What strategies use of a search-time cell.
-
-    Attributes:
-        geometry: position of the cell in the network.
-        weights: weights of the candidates [14, 8], one row per edge, one column per candidate; set before
-            every forward pass.
-        computed: which candidates are computed; None: all.
-        skip_dropout: probability with which training sets an element of an identity skip to 0.
-        generator: random generator of the dropout; needed with one.
-    """
-
-    geometry: CellGeometry
-    weights: Tensor
-    computed: Computed | None
-    skip_dropout: float
-    generator: torch.Generator | None
-
-
-class MixedOperation(nn.Module):
-    """All candidates of one edge: [B, C, H, W] -> their weighted sum, [B, C, H / stride, W / stride].
+class MixedOperation(WeightedCandidates):
+    """All candidates of one edge of DARTS: [B, C, H, W] -> [B, C, H / stride, W / stride].
 
     During the search BatchNorm is affine-free, and pooling is followed by one, so that no candidate can win
-    by scale alone. `none` contributes zero, whatever its weight.
+    by scale alone.
     """
 
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.candidates = nn.ModuleList()
-        for name in OPERATIONS:
-            candidate = operation(name, channels, stride, affine=False)
-            if "pool" in name:
-                candidate = nn.Sequential(candidate, nn.BatchNorm2d(channels, affine=False))
-            self.candidates.append(candidate)
-
-    def forward(
-        self, x: Tensor, weights: Tensor, computed: list[bool] | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        """Compute the candidates.
-
-        Args:
-            x: the state, [B, C, H, W].
-            weights: weights of the candidates, [8].
-            computed: which candidates are computed; None: all.
-            mask: factors of the skip, [B, C, H, W]; None: 1.
-        """
-        total = None
-        for column, candidate in enumerate(self.candidates, start=1):
-            if computed is None or computed[column]:
-                y = candidate(x)
-                term = weights[column] * (y if mask is None or column != SKIP else y * mask)
-                total = term if total is None else total + term
-        return x[..., :: self.stride, :: self.stride] * 0 if total is None else total
+    def __init__(self, channels: int, stride: int, names: tuple[str, ...] = OPERATIONS) -> None:
+        super().__init__((_candidate(name, channels, stride) for name in names), SKIP, stride)
 
 
-class MixedCell(SearchTimeCell):
+def _candidate(name: str, channels: int, stride: int) -> nn.Module:
+    candidate = operation(name, channels, stride, affine=False)
+    return nn.Sequential(candidate, nn.BatchNorm2d(channels, affine=False)) if "pool" in name else candidate
+
+
+class MixedCell(WeightedCell, DartsSearchTimeCell):
     """A cell in which each node sums a mixed operation on every earlier state."""
-
-    weights: Tensor
-    computed: Computed | None = None
-    skip_dropout = 0.0
-    generator: torch.Generator | None = None
 
     def __init__(self, geometry: CellGeometry) -> None:
         super().__init__(geometry)
         self.edges = nn.ModuleList(
-            MixedOperation(geometry.channels, geometry.stride(state))
-            for node in CONCAT
+            MixedOperation(geometry.channels, geometry.stride(state), geometry.operations)
+            for node in geometry.concat
             for state in range(node)
         )
-
-    def operations(self) -> list[MixedOperation]:
-        """The mixed operation of every edge."""
-        edges: Iterable[Any] = self.edges
-        return [getattr(edge, "mixed", edge) for edge in edges]
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
         computed: Iterable[Any] = self.computed or [None] * len(self.edges)
         edges = iter(zip(self.edges, self.weights, computed, self.skip_masks(states[0]), strict=True))
-        for node in CONCAT:
+        for node in self.geometry.concat:
             terms = [edge(state, *rest) for state, (edge, *rest) in zip(states[:node], edges, strict=False)]
+            terms = [self.dropped(term) for term in terms]
             states.append(sum(terms[1:], start=terms[0]))
-        return torch.cat([states[node] for node in CONCAT], dim=1)
+        return torch.cat([states[node] for node in self.geometry.concat], dim=1)
 
     def skip_masks(self, x: Tensor) -> list[Tensor | None]:
-        """Factors of the identity skips of every edge, drawn edge by edge; `x` is a state before the nodes.
-
-        An element is 0 with the probability `skip_dropout`, else 1 / (1 - skip_dropout). Skips of stride 2
-        have none, as in P-DARTS (Chen et al., ICCV 2019).
-        """
-        operations = self.operations()
+        """Factors of the identity skips of every edge, drawn edge by edge; `x` is an input of the cell."""
         if not (self.training and self.skip_dropout):
-            return [None] * len(operations)
-        stride = operations[0].stride
+            return [None] * len(self.edges)
+        stride = self.operations()[0].stride
         batch, _, height, width = x.shape
         size = (batch, self._computed_channels(), (height - 1) // stride + 1, (width - 1) // stride + 1)
-        keep = 1 - self.skip_dropout
-        masks: list[Tensor | None] = []
-        for edge, mixed in enumerate(operations):
-            if mixed.stride == 1 and (self.computed is None or self.computed[edge][SKIP]):
-                drawn = torch.empty(size, dtype=x.dtype, device=x.device)
-                masks.append(drawn.bernoulli_(keep, generator=self.generator).div_(keep))
-            else:
-                masks.append(None)
-        return masks
+        return [self.skip_mask(edge, size, x) for edge in range(len(self.edges))]
 
     def _computed_channels(self) -> int:
-        convolution = self.operations()[0].candidates[-1][2]  # type: ignore[index]
+        convolution = self.operations()[0].candidates[-1][2]
         return int(convolution.out_channels)

@@ -8,7 +8,7 @@ from torch.nn.functional import channel_shuffle, max_pool2d
 
 from search_spaces.cells.mixed import MixedCell, MixedOperation
 from search_spaces.errors import UserError
-from search_spaces.genotype import CONCAT
+from search_spaces.genotype import OPERATIONS
 from search_spaces.geometry import CellGeometry
 
 
@@ -22,18 +22,19 @@ class PartialEdge(nn.Module):
         channels: number of channels of the node; a multiple of `parts`.
         stride: stride of the candidates; at 2 the bypassed channels are max-pooled.
         parts: one channel in `parts` is processed.
+        names: candidates, without `none`.
 
     Raises:
         UserError: `parts` does not divide the channels.
     """
 
-    def __init__(self, channels: int, stride: int, parts: int) -> None:
+    def __init__(self, channels: int, stride: int, parts: int, names: tuple[str, ...] = OPERATIONS) -> None:
         super().__init__()
         if channels % parts:
             raise UserError(f"partial_channels = {parts} does not divide the {channels} channels of a cell")
         self.stride, self.parts = stride, parts
         self.computed = channels // parts
-        self.mixed = MixedOperation(self.computed, stride)
+        self.mixed = MixedOperation(self.computed, stride, names)
 
     def forward(
         self, x: Tensor, weights: Tensor, computed: list[bool] | None = None, mask: Tensor | None = None
@@ -51,8 +52,8 @@ def bypass(rest: Tensor, stride: int) -> Tensor:
 def partial_edges(geometry: CellGeometry, parts: int) -> nn.ModuleList:
     """The partial edges of a cell, node by node, then by input state."""
     return nn.ModuleList(
-        PartialEdge(geometry.channels, geometry.stride(state), parts)
-        for node in CONCAT
+        PartialEdge(geometry.channels, geometry.stride(state), parts, geometry.operations)
+        for node in geometry.concat
         for state in range(node)
     )
 

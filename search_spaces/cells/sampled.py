@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from search_spaces.cells.base import SearchTimeCell
+from search_spaces.base import Edge
+from search_spaces.cells.base import DartsSearchTimeCell
 from search_spaces.cells.mixed import MixedOperation
-from search_spaces.genotype import CONCAT, OPERATIONS, Edge
+from search_spaces.cells.weighted import without_running_statistics
 from search_spaces.geometry import CellGeometry
 
 
-class SampledCell(SearchTimeCell):
+class SampledCell(DartsSearchTimeCell):
     """Has every candidate on every edge and computes those of `path` only.
 
     BatchNorm always uses the statistics of the batch: running averages over many different cells would fit
@@ -30,19 +31,23 @@ class SampledCell(SearchTimeCell):
     def __init__(self, geometry: CellGeometry) -> None:
         super().__init__(geometry)
         self.nodes = nn.ModuleList(
-            nn.ModuleList(MixedOperation(geometry.channels, geometry.stride(state)) for state in range(node))
-            for node in CONCAT
+            nn.ModuleList(
+                MixedOperation(geometry.channels, geometry.stride(state), geometry.operations)
+                for state in range(node)
+            )
+            for node in geometry.concat
         )
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.track_running_stats = False
-                module.running_mean = module.running_var = module.num_batches_tracked = None
+        without_running_statistics(self)
+
+    def choose(self, genotype: Any) -> None:
+        """Set the cell that is computed from now on."""
+        self.path = genotype.nodes(self.geometry.kind)
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
-        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        states, names = [self.preprocess0(s0), self.preprocess1(s1)], self.geometry.operations
         for edges, pair in zip(cast(Iterable[Sequence[MixedOperation]], self.nodes), self.path, strict=True):
             first, second = (
-                edges[state].candidates[OPERATIONS.index(name)](states[state]) for name, state in pair
+                edges[state].candidates[names.index(name)](states[state]) for name, state in pair
             )
             states.append(first + second)
-        return torch.cat([states[node] for node in CONCAT], dim=1)
+        return torch.cat([states[node] for node in self.geometry.concat], dim=1)

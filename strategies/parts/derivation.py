@@ -2,60 +2,67 @@
 
 from __future__ import annotations
 
-from search_spaces import Genotype
+from collections.abc import Mapping
+
+import numpy as np
+
+from search_spaces import AbstractGenotype, Space
 from search_spaces.errors import UserError
-from search_spaces.genotype import CANDIDATES, CONCAT
-from search_spaces.sizes import CellCosts
+from search_spaces.sizes import EdgeCosts
 from strategies.interfaces import SearchContext
 from strategies.projection import Weights, project_to_limit
 
 SKIP = "skip_connect"
 
 
-def skips(genotype: Genotype) -> int:
-    """Number of skips in the normal cell."""
-    return sum(name == SKIP for name, _ in genotype.normal)
+def skips(genotype: AbstractGenotype, space: Space) -> int:
+    """Number of skips in the normal cell, or in the only kind of cell."""
+    return sum(name == SKIP for name, _ in genotype.edges(space.kinds[0]))
 
 
 def derive(
-    normal: Weights, reduce: Weights, context: SearchContext, max_skips: int | None = None
-) -> Genotype:
+    mixture: Mapping[str, Weights], space: Space, context: SearchContext, max_skips: int | None = None
+) -> AbstractGenotype:
     """The genotype of a mixture by the rule of DARTS (Liu, Simonyan, Yang, ICLR 2019, section 2.4).
 
     With `max_skips` the chosen skip of the smallest weight loses it, and the cell is derived again, until
     there are few enough (P-DARTS, Chen et al., ICCV 2019, section 3.3.2).
 
     Args:
-        normal: weights of the candidates in the normal cell, [14, 8].
-        reduce: weights of the candidates in the reduction cell, [14, 8].
+        mixture: weights of the candidates, [edges, candidates] for each kind of cell.
+        space: the search space.
         context: limit on the multiply-adds.
         max_skips: largest number of skips in the normal cell; None: no limit.
 
     Raises:
         UserError: no cell keeps both limits.
     """
-    genotype = _within_limit(normal, reduce, context)
+    genotype = _within_limit(mixture, space, context)
     if max_skips is None:
         return genotype
-    column, weights = CANDIDATES.index(SKIP), normal.copy()
-    while skips(genotype) > max_skips:
-        chosen = [
-            sum(range(2, node)) + state
-            for node, pair in zip(CONCAT, genotype.nodes("normal"), strict=True)
-            for name, state in pair
-            if name == SKIP
-        ]
+    kind, column = space.kinds[0], space.candidates.index(SKIP)
+    weights = mixture[kind].copy()
+    while skips(genotype, space) > max_skips:
+        edges = zip(_rows(genotype, space), genotype.edges(kind), strict=True)
+        chosen = [row for row, (name, _) in edges if name == SKIP]
         least = min(chosen, key=lambda edge: weights[edge, column])
         if weights[least, column] < 0:
             raise UserError(f"no cell within the limit has at most {max_skips} skips; allow more")
         weights[least, column] = -1
-        genotype = _within_limit(weights, reduce, context)
+        genotype = _within_limit({**mixture, kind: weights}, space, context)
     return genotype
 
 
-def _within_limit(normal: Weights, reduce: Weights, context: SearchContext) -> Genotype:
-    genotype = Genotype.from_mixture(normal, reduce)
+def _rows(genotype: AbstractGenotype, space: Space) -> list[int]:
+    """The rows of the tables that the edges of a genotype's first kind of cell have."""
+    nodes = space.node_inputs
+    first = np.repeat(np.cumsum([0, *(node.edges for node in nodes[:-1])]), [node.kept for node in nodes])
+    return [int(row) + state for row, (_, state) in zip(first, genotype.edges(space.kinds[0]), strict=True)]
+
+
+def _within_limit(mixture: Mapping[str, Weights], space: Space, context: SearchContext) -> AbstractGenotype:
+    genotype = space.derive(mixture)
     if context.fits(genotype):
         return genotype
-    assert isinstance(context.mult_adds, CellCosts) and context.max_mult_adds is not None
-    return project_to_limit(normal, reduce, context.mult_adds, context.max_mult_adds)
+    assert isinstance(context.mult_adds, EdgeCosts) and context.max_mult_adds is not None
+    return project_to_limit(mixture, space, context.mult_adds, context.max_mult_adds)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from search_spaces import Space
+
 
 class Freezing:
     """Freezes the weights of an operation whose gradients on the two splits disagree for long.
@@ -21,6 +23,7 @@ class Freezing:
 
     Args:
         supernet: supernet with search-time cells.
+        space: the search space.
         below: mean similarity below which an operation is frozen.
         checks: number of checks over which it is averaged.
 
@@ -28,7 +31,7 @@ class Freezing:
         frozen: whether each operation is frozen, in the order of cells, edges and candidates.
     """
 
-    def __init__(self, supernet: Any, below: float, checks: int) -> None:
+    def __init__(self, supernet: Any, space: Space, below: float, checks: int) -> None:
         numbers = {id(weight): number for number, weight in enumerate(supernet.parameters())}
         self._below, self._checks = below, checks
         self._device = next(supernet.parameters()).device
@@ -36,7 +39,8 @@ class Freezing:
             [numbers[id(weight)] for weight in candidate.parameters()]
             for cell in supernet.cells
             for mixed in cell.operations()
-            for candidate in mixed.candidates[3:]
+            for name, candidate in zip(space.candidates[1:], mixed.candidates, strict=True)
+            if "conv" in name
         ]
         count = len(self._operations)
         self._sums, self._counts = torch.zeros(count, dtype=torch.float64), torch.zeros(count)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from search_spaces.genotype import KINDS
 from strategies.composition import DartsOptions
 
 
@@ -18,14 +17,14 @@ def penalty(
 
     Args:
         options: options of the strategy.
-        alphas: tables [14, 8] of both kinds of cell.
-        kept: which candidates there are, bool [14, 8] for each; empty: all.
+        alphas: table [edges, candidates] of each kind of cell.
+        kept: which candidates there are, bool [edges, candidates] for each; empty: all.
         epoch: number of the epoch, from 0.
     """
     if options.regularization == "none":
         return None
-    tables = torch.cat([alphas[kind] for kind in KINDS])
-    mask = torch.cat([kept[kind] for kind in KINDS]) if kept else torch.ones_like(tables, dtype=torch.bool)
+    tables = torch.cat(list(alphas.values()))
+    mask = torch.cat([kept[kind] for kind in alphas]) if kept else torch.ones_like(tables, dtype=torch.bool)
     return options.regularization_weight * TERMS[options.regularization](tables, mask, options, epoch)
 
 

@@ -10,28 +10,29 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, KINDS, OPERATIONS
-from search_spaces.sizes import CellCosts
+from search_spaces import Space
+from search_spaces.sizes import EdgeCosts
 from strategies.interfaces import SearchContext
 
 Rows = dict[str, Tensor]
-
-_FIRST = {node: sum(range(2, node)) for node in CONCAT}
-"""The first edge of each node; its edges follow by input state."""
 
 
 class Selection:
     """Which operation each edge has, and which edges each node keeps, as far as it is decided.
 
     Attributes:
-        operations: column of an edge's operation, [14] per kind of cell; -1: not decided.
-        removed: whether an edge is removed, bool [14] per kind of cell.
+        operations: column of an edge's operation, [edges] per kind of cell; -1: not decided.
+        removed: whether an edge is removed, bool [edges] per kind of cell.
     """
 
-    def __init__(self, context: SearchContext) -> None:
-        self._context = context
-        self.operations = {kind: torch.full((EDGES,), -1) for kind in KINDS}
-        self.removed = {kind: torch.zeros(EDGES, dtype=torch.bool) for kind in KINDS}
+    def __init__(self, context: SearchContext, space: Space) -> None:
+        self._context, self._space = context, space
+        self.operations = {kind: torch.full((space.edges,), -1) for kind in space.kinds}
+        self.removed = {kind: torch.zeros(space.edges, dtype=torch.bool) for kind in space.kinds}
+        self._nodes: list[range] = []  # the edges that enter each node
+        for node in space.node_inputs:
+            first = self._nodes[-1].stop if self._nodes else 0
+            self._nodes.append(range(first, first + node.edges))
 
     def applied(self, rows: Rows) -> Rows:
         """The weights of the candidates, with those of decided edges replaced by 0 and 1."""
@@ -49,24 +50,28 @@ class Selection:
         Args:
             kind: `normal` or `reduce`.
             rng: draws the edge or node.
-            score: accuracy of the supernet without some candidates, bool [14, 8], of that kind of cell.
+            score: accuracy of the supernet without some candidates, bool [edges, candidates], of that kind.
         """
-        undecided = [edge for edge in range(EDGES) if self.operations[kind][edge] < 0]
+        undecided = [edge for edge in range(self._space.edges) if self.operations[kind][edge] < 0]
         if undecided:
             self._decide_operation(kind, undecided[rng.integers(len(undecided))], score)
             return
-        nodes = [node for node in CONCAT if len(self._inputs(kind, node)) > 2]
+        nodes = [
+            node
+            for node, inputs in enumerate(self._space.node_inputs)
+            if len(self._inputs(kind, node)) > inputs.kept
+        ]
         self._decide_inputs(kind, nodes[rng.integers(len(nodes))], score)
 
     def _decide_operation(self, kind: str, edge: int, score: Callable[[str, Tensor], float]) -> None:
         """Keep the operation without which the accuracy is lowest; of equal ones the first."""
         scores: dict[int, float] = {}
-        for column in range(1, len(CANDIDATES)):
+        for column in np.flatnonzero(self._space.derivable[kind][edge]).tolist():
             self.operations[kind][edge] = column
             if not self._fits():
                 continue
             self.operations[kind][edge] = -1
-            without = torch.zeros(EDGES, len(CANDIDATES), dtype=torch.bool)
+            without = self._nothing()
             without[edge, column] = True
             scores[column] = score(kind, without)
         self.operations[kind][edge] = min(scores, key=lambda column: scores[column])
@@ -76,21 +81,23 @@ class Selection:
 
         Of equal ones the last goes, as in the authors' code (sota/cnn/projection.py, line 95).
         """
-        while len(self._inputs(kind, node)) > 2:
+        while len(self._inputs(kind, node)) > self._space.node_inputs[node].kept:
             scores: dict[int, float] = {}
             for edge in self._inputs(kind, node):
                 self.removed[kind][edge] = True
                 if self._fits():
-                    without = torch.zeros(EDGES, len(CANDIDATES), dtype=torch.bool)
+                    without = self._nothing()
                     without[edge] = True
                     self.removed[kind][edge] = False
                     scores[edge] = score(kind, without)
                 self.removed[kind][edge] = False
             self.removed[kind][max(scores, key=lambda edge: (scores[edge], edge))] = True
 
+    def _nothing(self) -> Tensor:
+        return torch.zeros(self._space.edges, len(self._space.candidates), dtype=torch.bool)
+
     def _inputs(self, kind: str, node: int) -> list[int]:
-        edges = range(_FIRST[node], _FIRST[node] + node)
-        return [edge for edge in edges if not self.removed[kind][edge]]
+        return [edge for edge in self._nodes[node] if not self.removed[kind][edge]]
 
     def _fits(self) -> bool:
         """Whether the choices so far can still end within the limit on multiply-adds."""
@@ -98,21 +105,21 @@ class Selection:
         if context.max_mult_adds is None:
             return True
         costs = context.mult_adds
-        assert isinstance(costs, CellCosts), "a limit comes with its counter"
+        assert isinstance(costs, EdgeCosts), "a limit comes with its counter"
         total = costs.base
-        for kind in KINDS:
-            for node in CONCAT:
+        for kind in self._space.kinds:
+            for node, (edges, inputs) in enumerate(zip(self._nodes, self._space.node_inputs, strict=True)):
                 cheapest = sorted(
-                    self._edge_cost(costs, kind, edge, edge - _FIRST[node])
+                    self._edge_cost(costs, kind, edge, edge - edges.start)
                     for edge in self._inputs(kind, node)
                 )
-                total += sum(cheapest[:2])
+                total += sum(cheapest[: inputs.kept])
         return total <= context.max_mult_adds
 
-    def _edge_cost(self, costs: CellCosts, kind: str, edge: int, state: int) -> int:
+    def _edge_cost(self, costs: EdgeCosts, kind: str, edge: int, state: int) -> int:
         column = int(self.operations[kind][edge])
-        names = OPERATIONS if column < 0 else OPERATIONS[column - 1 : column]
-        return min(costs.edge(kind, name, state) for name in names)
+        columns = np.flatnonzero(self._space.derivable[kind][edge]) if column < 0 else [column]
+        return min(costs.edge(kind, self._space.candidates[index], state) for index in columns)
 
     def state_dict(self) -> dict[str, Any]:
         """What is decided."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from search_spaces.errors import UserError
 from search_spaces.sizes import mult_adds, parameters
 
@@ -50,6 +50,6 @@ def count_avg_pool(network: nn.Module, batches: Batches) -> float:
 
 def _count(network: nn.Module, family: str) -> int:
     genotype = getattr(network, "genotype", None)
-    if not isinstance(genotype, Genotype):
+    if not isinstance(genotype, AbstractGenotype):
         raise UserError(f"count_{family} is a score of cells, and {type(network).__name__} has no genotype")
-    return sum(name.startswith(family) for name, _ in genotype.normal)
+    return sum(name.startswith(family) for name, _ in genotype.edges(genotype.kinds[0]))

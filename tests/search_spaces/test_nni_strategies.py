@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 
 from search_spaces import DartsNetwork, DartsSpace, Genotype
 from search_spaces.errors import UserError
-from search_spaces.genotype import LABELS
+from search_spaces.genotype import NODES, labels
 from search_spaces.nni_api import nni
 from tests.search_spaces.nni_experiment import Beside, Prefixed, run
 
@@ -48,7 +48,7 @@ def test_the_space_stands_beside_other_choices(name, space):
     evaluator = FunctionalEvaluator(parts, factor=nni.choice("factor", [1, 2]))
     strategy = getattr(nni_strategies, name)(**MULTI_TRIAL[name])
     best = run(space(), evaluator, strategy, 3, "simplified" if space is Prefixed else "raw")
-    assert all(len(sample) == len(LABELS) + 2 for sample in best)
+    assert all(len(sample) == len(labels(NODES)) + 2 for sample in best)
 
 
 def test_a_space_with_more_choices_runs_forward_and_freezes():
@@ -57,7 +57,7 @@ def test_a_space_with_more_choices_runs_forward_and_freezes():
     sample = {}
     space.random(sample)
     cells = space.freeze(sample).cells
-    assert cells.genotype == Genotype.from_sample({label: sample[label] for label in LABELS})
+    assert cells.genotype == Genotype.from_sample({label: sample[label] for label in labels(NODES)})
     assert space.cells.freeze(sample | {"lr": 0.1}).genotype == cells.genotype
     with pytest.raises(SampleValidationError):
         space.freeze({**sample, "normal/input_2_0": [0], "normal/input_2_1": [0]})

@@ -12,6 +12,7 @@ import strategies
 from search_spaces import DartsSpace
 from search_spaces.errors import UserError
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from search_spaces.registry import default
 from strategies.composition import DartsOptions
 from strategies.darts import Darts
 from strategies.distributed import DistributedContext
@@ -59,6 +60,7 @@ def test_second_order_against_differentiation_through_the_step():
     network = SmoothNetwork()
 
     class OnSmoothNetwork(Darts):
+        space = default()
         supernet = network
         evaluator = SimpleNamespace(processes=DistributedContext())
 

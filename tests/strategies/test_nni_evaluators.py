@@ -136,7 +136,7 @@ def test_the_darts_space_of_nnis_hub_is_searched(text, form):
 @pytest.mark.parametrize("name", ["darts", "random_ws"])
 def test_strategies_on_shared_weights_refuse_other_spaces(name, space):
     with pytest.raises(
-        UserError, match=r"searches a DartsSpace, and nothing beside it; for (DARTS|Beside) use"
+        UserError, match=r"a space of cells such as DartsSpace, and nothing beside it; for (DARTS|Beside) use"
     ):
         run(space(), SupernetEvaluator(*loaders()), strategies.create(name))
 

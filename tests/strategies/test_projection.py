@@ -7,12 +7,17 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from search_spaces import OPERATIONS, Genotype
 from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, EDGES, KINDS
+from search_spaces.registry import default
 from strategies.projection import project_to_limit
 
 
 def mixture(seed):
     rng = np.random.default_rng(seed)
     return [rng.dirichlet(np.ones(8), size=EDGES) for _ in KINDS]
+
+
+def projected_to(tables, costs, limit):
+    return project_to_limit(dict(zip(KINDS, tables, strict=True)), default(), costs, limit)
 
 
 def weight(genotype, tables):
@@ -52,7 +57,7 @@ def best_by_integer_programming(tables, costs, limit):
 def test_without_a_limit_in_the_way_it_is_the_rule_of_darts(costs):
     for seed in range(20):
         tables = mixture(seed)
-        assert project_to_limit(*tables, costs, 10**12) == Genotype.from_mixture(*tables)
+        assert projected_to(tables, costs, 10**12) == Genotype.from_mixture(*tables)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -60,7 +65,7 @@ def test_is_the_heaviest_within_the_limit(costs, seed):
     tables = mixture(seed)
     free = costs(Genotype.from_mixture(*tables))
     limit = costs.base + (free - costs.base) * (seed + 1) // 5
-    projected = project_to_limit(*tables, costs, limit)
+    projected = projected_to(tables, costs, limit)
     assert costs(projected) <= limit < free
     assert weight(projected, tables) == pytest.approx(
         best_by_integer_programming(tables, costs, limit), abs=1e-6
@@ -69,4 +74,4 @@ def test_is_the_heaviest_within_the_limit(costs, seed):
 
 def test_refuses_what_no_cell_keeps(costs):
     with pytest.raises(UserError, match="out of reach"):
-        project_to_limit(*mixture(0), costs, costs.base - 1)
+        projected_to(mixture(0), costs, costs.base - 1)

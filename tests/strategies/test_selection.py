@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from search_spaces.genotype import CONCAT
+from search_spaces.registry import default
 from strategies.interfaces import SearchContext
 from strategies.parts.selection import Selection
 
@@ -11,7 +12,7 @@ from strategies.parts.selection import Selection
 @pytest.fixture
 def decided():
     def decide(score):
-        selection, rng = Selection(SearchContext()), np.random.default_rng(0)
+        selection, rng = Selection(SearchContext(), default()), np.random.default_rng(0)
         for _ in range(14 + 3):
             selection.decide("normal", rng, lambda kind, without: score(without.nonzero().tolist()))
         return selection
