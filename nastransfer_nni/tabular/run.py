@@ -86,7 +86,7 @@ class Opened:
         """Number of searches of a strategy by one proxy."""
         if self.space is not None:
             return self.study.search_seeds
-        return len(list(self._draws(spec)))
+        return len(list(self.draws(spec)))
 
     def choices(self, spec: StrategySpec, proxy: pd.Series[float], journal: FileJournal) -> Choices:
         """What every search of a strategy by a proxy has chosen.
@@ -97,10 +97,11 @@ class Opened:
             journal: searches that an earlier process has finished.
         """
         if self.space is None:
-            return [(seed, int(rows[np.argmax(proxy[rows])])) for seed, rows in enumerate(self._draws(spec))]
+            return [(seed, int(rows[np.argmax(proxy[rows])])) for seed, rows in enumerate(self.draws(spec))]
         return list(self._searched(spec, proxy, journal, self.space))
 
-    def _draws(self, spec: StrategySpec) -> Iterator[selection.Rows]:
+    def draws(self, spec: StrategySpec) -> Iterator[selection.Rows]:
+        """The candidates of each random search among the networks."""
         assert isinstance(spec.options, RandomOptions)
         return selection.draws(self.split()[1], spec.options.candidates, self.study.search_seeds)
 
@@ -164,22 +165,22 @@ def run(file: str | Path, out: str | Path | None = None) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
         rows = Rows(opened.study, opened.networks)
-        results = _results(opened, rows, FileJournal(root / SEARCHES))
+        found = results(opened, rows, FileJournal(root / SEARCHES))
         with replacing(root / RESULTS) as scratch:
-            csv_file.write(results, scratch)
+            csv_file.write(found, scratch)
     except OSError as error:
         raise UserError(f"--out {root}: {error.strerror}") from None
     write_report(opened, rows, root / RESULTS, root / REPORT)
     return root
 
 
-def write_report(opened: Opened, rows: Rows, results: Path, out: Path) -> Path:
+def write_report(opened: Opened, rows: Rows, path: Path, out: Path) -> Path:
     """Write the report of a tabular study's results; its correlations are those of the whole table.
 
     Args:
         opened: the study with its table.
         rows: the rows of that table.
-        results: CSV file with the results table.
+        path: CSV file with the results table.
         out: folder of the report.
     """
     study, networks = opened.study, opened.networks
@@ -193,11 +194,18 @@ def write_report(opened: Opened, rows: Rows, results: Path, out: Path) -> Path:
         "those of the correlations.",
         *networks.notes,
     ]
-    config = ReportConfig(input=str(results), out=str(out), margin=study.margin, unit="percent")
+    config = ReportConfig(input=str(path), out=str(out), margin=study.margin, unit="percent")
     return report(config, published=PublishedTable(rows.table(), notes, origin))
 
 
-def _results(opened: Opened, rows: Rows, journal: FileJournal) -> pd.DataFrame:
+def results(opened: Opened, rows: Rows, journal: FileJournal) -> pd.DataFrame:
+    """The results table of a study: what every search has chosen, and the random picks.
+
+    Args:
+        opened: the study with its table.
+        rows: the rows of that table.
+        journal: searches that an earlier process has finished; later ones are added.
+    """
     found: list[dict[str, Any]] = []
     for proxy, scores in rows.scores.items():
         for spec in opened.study.strategies:
