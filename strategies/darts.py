@@ -234,6 +234,7 @@ class Darts(StagedStrategy):
         meter = self.meter()
         for images, labels in self.evaluator.validation:
             logits = self.supernet(images)
+            self.count_forward(labels)
             meter.add(cross_entropy(logits, labels), logits, labels)
         return meter.compute().top1
 
@@ -265,6 +266,7 @@ class Darts(StagedStrategy):
         """Training loss with other weights of the candidates, over all processes, []."""
         self.set_mixture(self._mixture_of(rows))
         loss = cross_entropy(self.supernet(batch[0]), batch[1])
+        self.count_forward(batch[1])
         return cast(Tensor, all_reduce_mean([loss], self.evaluator.processes)[0])
 
     @torch.enable_grad()

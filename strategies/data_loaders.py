@@ -61,7 +61,7 @@ def as_batches(batches: Batches | DataLoader[Any], device: torch.device) -> Batc
 class SilentRecorder:
     """A recorder that keeps nothing; NNI still gets the accuracy of every epoch."""
 
-    def expect(self, total: int) -> None:
+    def expect(self, total: int | None) -> None:
         """Ignore the number of epochs."""
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:

@@ -56,6 +56,8 @@ class SupernetEvolution(PathStrategy[EvolutionOptions]):
         )
         history: list[Evaluation] = []
         for index in range(proposer.total):
+            if history and self.is_out_of_time:
+                break
             code = proposer.propose(index, history[: proposer.needs(index)])
             genotype = proposer.architecture(code)
             history.append(Evaluation(code, self.score("evolution", index, genotype)))

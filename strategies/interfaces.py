@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
 from search_spaces import AbstractGenotype
 from search_spaces.errors import UserError
+from strategies.budget import Budget
 
 Tables = dict[str, list[list[float]]]
 """Weights of the candidate operations, [edges, candidates] for each kind of cell: a row per edge, a column
@@ -52,8 +54,8 @@ class Recorder(Protocol):
     A strategy that trains candidates one by one counts them as epochs.
     """
 
-    def expect(self, total: int) -> None:
-        """Announce the number of epochs, or of candidates."""
+    def expect(self, total: int | None) -> None:
+        """Announce the number of epochs, or of candidates; None: as many as there is time for."""
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         """Report metrics.
@@ -97,8 +99,8 @@ class SearchContext:
 
     Attributes:
         seed: seed of every draw that the strategy makes.
-        budget: number of images that may be backpropagated; None: as many as the options ask for. A search
-            takes as many whole epochs, or candidates, as fit.
+        budget: limits on images and seconds, or the number of images that may be backpropagated; None: as
+            many as the options ask for. A search takes as many whole epochs, or candidates, as fit.
         mult_adds: counts the multiply-adds of an architecture's final network; needed with a limit, and by
             strategies that minimise them.
         max_mult_adds: largest number of multiply-adds that the architecture found may have; None: no limit.
@@ -106,10 +108,15 @@ class SearchContext:
     """
 
     seed: int = 0
-    budget: int | None = None
+    budget: Budget | int | None = None
     mult_adds: Callable[[Any], int] | None = None
     max_mult_adds: int | None = None
     journal: Journal = field(default_factory=list[dict[str, Any]])
+
+    @cached_property
+    def allowance(self) -> Budget:
+        """The limits of the budget; none of them where there is no budget."""
+        return Budget() if self.budget is None else Budget.parse(self.budget)
 
     def fits(self, architecture: Any) -> bool:
         """Whether the final network is within the limit."""
@@ -144,21 +151,3 @@ class SearchContext:
         raise UserError(
             f"none of {MAX_DRAWS:,} draws keeps within max_mult_adds = {self.max_mult_adds:,}; allow more"
         )
-
-    def units_within_budget(self, images: int, unit: str) -> int | None:
-        """Number of units of `images` backpropagated images each within the budget.
-
-        None without a budget, and for units that backpropagate no image.
-
-        Args:
-            images: images per unit.
-            unit: name of the unit in the message, such as `candidate`.
-
-        Raises:
-            UserError: the budget is less than one unit.
-        """
-        if self.budget is None or images == 0:
-            return None
-        if self.budget < images:
-            raise UserError(f"a budget of {self.budget:,} images is less than one {unit} ({images:,} images)")
-        return self.budget // images

@@ -82,5 +82,6 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
         meter = self.meter()
         for images, labels in self.evaluator.validation:
             logits = self.supernet(images)
+            self.count_forward(labels)
             meter.add(cross_entropy(logits, labels), logits, labels)
         return meter.loss_and_top1()

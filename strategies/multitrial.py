@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import queue
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from search_spaces.nni_api import (
     Strategy,
     TrainingServiceExecutionEngine,
 )
+from strategies.budget import Cost
 from strategies.data_loaders import SilentRecorder
 from strategies.interfaces import Recorder, SearchContext
 from strategies.options import CandidateOptions
@@ -47,19 +49,22 @@ class CandidateEvaluator(Evaluator):  # type: ignore[misc]
     """Trains and scores candidates, and carries the context of the search: what NNI hands to the strategy.
 
     `evaluate` trains NNI's frozen model and calls `nni.report_final_result` with top-1 in percent, or with a
-    dict of `default` (top-1), `samples` (images backpropagated) and `seconds`. Where the loss was not finite,
-    top-1 is 0 and the dict has `diverged: True`; any other failure must be raised.
+    dict of `default` (top-1), `samples` (images backpropagated), `forward_samples` (images that passed
+    without a gradient) and `seconds`. Where the loss was not finite, top-1 is 0 and the dict has
+    `diverged: True`; any other failure must be raised.
 
     Attributes:
         context: seed, budget and limit of the search, and its journal.
         recorder: receives the metrics and genotypes of the search.
         training_images: number of images that training one candidate backpropagates.
+        forward_images: number of images that one candidate passes without a gradient: those that score it.
         workers: number of candidates that may be trained at a time.
     """
 
     context: SearchContext
     recorder: Recorder
     training_images: int
+    forward_images: int = 0
     workers: int = 1
 
     def architecture(self, sample: dict[str, Any]) -> Any:
@@ -132,13 +137,19 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         self.proposer = self.make_proposer(
             Coding.of(model_space.simplify()),
             evaluator.context,
-            evaluator.context.units_within_budget(evaluator.training_images, "candidate")
-            or self.options.total,
+            self._total(evaluator),
             evaluator.architecture,
         )
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_end)
         return model_space
+
+    def _total(self, evaluator: CandidateEvaluator) -> int:
+        """Number of candidates: those within the budget's images, any number that seconds allow, or all."""
+        allowance = evaluator.context.allowance
+        each = Cost(evaluator.training_images, evaluator.forward_images)
+        most = allowance.most(each.times, "candidate")
+        return most or (self.options.total if allowance.max_seconds is None else sys.maxsize)
 
     def _cleanup(self) -> None:
         self.engine.unregister_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
@@ -168,7 +179,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         entries = {entry["candidate"]: entry for entry in self.evaluator.context.journal}
         proposer, codes = self.proposer, dict[int, Code]()
         failures: dict[int, int] = {}
-        self.evaluator.recorder.expect(proposer.total)
+        self.evaluator.recorder.expect(proposer.total if proposer.total < sys.maxsize else None)
         while len(self.history) < proposer.total:
             while self._may_propose(len(codes)):
                 index = len(codes)
@@ -177,6 +188,8 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
                     break
             if len(self.history) in entries:
                 self._accept(codes[len(self.history)], entries[len(self.history)])
+                if self._is_out_of_time:
+                    proposer.total = len(self.history)
                 continue
             ended = self._next_end()
             if ended is None:
@@ -191,6 +204,12 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
             self._submit(index, codes[index])
         self._check_result(entries)
         self.result.front = proposer.members(self.history)
+
+    @property
+    def _is_out_of_time(self) -> bool:
+        """Whether the candidates so far, in the order of proposal, have taken the seconds of the budget."""
+        limit = self.evaluator.context.allowance.max_seconds
+        return limit is not None and self.result.seconds >= limit
 
     def _may_propose(self, index: int) -> bool:
         return (
@@ -269,6 +288,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
             "sample": self.proposer.coding.sample(code),
             self.options.metric: score if math.isfinite(score) else -math.inf,
             "samples": int(metrics.get("samples", self.evaluator.training_images)),
+            "forward_samples": int(metrics.get("forward_samples", self.evaluator.forward_images)),
             "seconds": float(metrics.get("seconds", 0.0)),
         }
         return entry | ({"diverged": True} if diverged else {})
@@ -282,6 +302,7 @@ class MultiTrialStrategy(Strategy, Generic[OptionsT], ABC):  # type: ignore[misc
         result, recorder, context = self.result, self.evaluator.recorder, self.evaluator.context
         number = len(self.history) - 1
         result.training_images += entry["samples"]
+        result.forward_images += entry.get("forward_samples", 0)  # version 0.1 did not count them
         result.seconds += entry["seconds"]
         result.candidates = len(self.history)
         self.set_incumbent()

@@ -33,6 +33,7 @@ class SearchResult:
         score: top-1 in percent that the strategy measured for it: under shared weights, or after a short
             training. NaN where nothing was trained.
         training_images: number of images backpropagated, over all networks and processes.
+        forward_images: number of images that passed without a gradient, over all networks and processes.
         seconds: time spent searching, over all processes that worked on it.
         epochs: number of finished epochs of the shared weights; 0 where there are none.
         candidates: number of architectures scored one by one.
@@ -43,6 +44,7 @@ class SearchResult:
     genotype: AbstractGenotype | None = None
     score: float = math.nan
     training_images: int = 0
+    forward_images: int = 0
     seconds: float = 0.0
     epochs: int = 0
     candidates: int = 0

@@ -125,6 +125,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         self.set_path(genotype)
         images, labels = batch
         logits = self.supernet(images)
+        self.count_forward(labels)
         return cross_entropy(logits, labels), logits, labels
 
     # Selecting the final cell
@@ -133,6 +134,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         """Top-1 in percent of a candidate under the shared weights.
 
         The score is written to the journal, so that a search that is killed resumes with the next candidate.
+        Ask `is_out_of_time` before every further candidate.
 
         Args:
             stage: name of the selection that the candidate takes part in.
@@ -141,7 +143,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
             batches: number of validation batches; None: all of them.
         """
         result = self.result
-        entry = self._known.get((stage, index))
+        images, entry = result.forward_images, self._known.get((stage, index))
         if entry is None:
             start_time = time.perf_counter()
             top1 = self.top1(genotype, itertools.islice(self.evaluator.validation, batches))
@@ -150,11 +152,13 @@ class PathStrategy(SupernetStrategy[OptionsT]):
                 "candidate": index,
                 "genotype": genotype.to_dict(),
                 "top1": top1,
-                "seconds": time.perf_counter() - start_time,
+                "forward_samples": result.forward_images - images,
+                "seconds": self.agreed_seconds(start_time),
             }
             self.evaluator.context.journal.append(entry)
         if self.space.from_dict(entry["genotype"]) != genotype:
             raise UserError("the run's list of candidates is of another search; start anew in another folder")
+        result.forward_images = images + entry.get("forward_samples", 0)  # 0.1 did not count them
         result.seconds += entry["seconds"]
         result.candidates += 1
         return float(entry["top1"])
@@ -162,7 +166,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
     def keep_best(
         self, stage: str, candidates: Sequence[AbstractGenotype], batches: int | None = None
     ) -> list[int]:
-        """Score candidates and make the best one the incumbent.
+        """Score candidates, at least one and then as many as there is time for; the best is the incumbent.
 
         Args:
             stage: name of the selection.
@@ -170,13 +174,15 @@ class PathStrategy(SupernetStrategy[OptionsT]):
             batches: number of validation batches that score a cell; None: all of them.
 
         Returns:
-            Indices of the candidates, best first; of equal scores the earlier first.
+            Indices of the scored candidates, best first; of equal scores the earlier first.
         """
-        scores = []
+        scores: list[float] = []
         for index, genotype in enumerate(candidates):
+            if scores and self.is_out_of_time:
+                break
             scores.append(self.score(stage, index, genotype, batches))
             self.evaluator.recorder.advance(self.epochs, index + 1, len(candidates))
-        order = sorted(range(len(candidates)), key=lambda index: -scores[index])
+        order = sorted(range(len(scores)), key=lambda index: -scores[index])
         self.set_incumbent(candidates[order[0]], scores[order[0]])
         return order
 

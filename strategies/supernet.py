@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
@@ -41,6 +40,7 @@ from search_spaces import AbstractGenotype, Space
 from search_spaces.errors import UserError
 from search_spaces.model_space import CellSpace, SearchedCell
 from search_spaces.nni_api import Evaluator, OneShotStrategy, RawFormatModelSpace, nni, no_default_hook
+from strategies.budget import Cost
 from strategies.data_loaders import SilentRecorder, as_batches
 from strategies.distributed import DistributedContext, all_reduce_mean
 from strategies.interfaces import Batches, Recorder, SearchContext, Tables
@@ -207,11 +207,12 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         self.renew_optimizer(self.cosine_epochs())
         if evaluator.resume is not None:
             self._load(evaluator.resume)
-        while self.result.epochs < self.epochs and not self.is_over():
+        while self.result.epochs < self.epochs and not (self.is_over() or self.is_out_of_time):
             self.begin_epoch(self.result.epochs)
             self._epoch(self.result.epochs)
             self.scheduler.step()
             evaluator.save(self._state())
+        self.epochs = self.result.epochs
         self.select_final()
         nni.report_final_result(self.result.score)
 
@@ -275,25 +276,32 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         """Add a batch, of which `labels` [B] is this process's share, to the images backpropagated."""
         self.result.training_images += len(labels) * self.evaluator.processes.world_size
 
+    def count_forward(self, labels: Tensor) -> None:
+        """Add a batch, of which `labels` [B] is this process's share, to the images without a gradient."""
+        self.result.forward_images += len(labels) * self.evaluator.processes.world_size
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the search has taken the seconds of its budget; asked before each epoch and candidate."""
+        limit = self.evaluator.context.allowance.max_seconds
+        return limit is not None and self.result.seconds >= limit
+
+    def agreed_seconds(self, start_time: float) -> float:
+        """Seconds since `start_time`, a value of `time.perf_counter`: their mean over all processes."""
+        seconds, processes = time.perf_counter() - start_time, self.evaluator.processes
+        if processes.world_size == 1:
+            return seconds
+        total = processes.all_reduce_sum(torch.tensor(seconds, device=processes.device))
+        return float(total) / processes.world_size
+
     def meter(self) -> Meter:
         """A new meter of loss and accuracy, over the images of all processes."""
         return Meter(self.evaluator.processes)
 
     def _epochs_within_budget(self) -> int:
-        """Number of whole epochs within the budget; without a budget, those of the schedule."""
-        budget, world_size = self.evaluator.context.budget, self.evaluator.processes.world_size
-        if budget is None:
-            return self.evaluator.schedule.epochs
-        first = self.planned_images(1) * world_size
-        if budget < first:
-            raise UserError(f"a budget of {budget:,} images is less than one epoch ({first:,} images)")
-        most = budget // (self.evaluator.weights.samples * world_size)
-        return (
-            bisect_right(
-                range(2, most + 2), budget, key=lambda epochs: self.planned_images(epochs) * world_size
-            )
-            + 1
-        )
+        """Number of whole epochs within the budget's images; without such a budget, those of the schedule."""
+        allowance, schedule = self.evaluator.context.allowance, self.evaluator.schedule
+        return allowance.most(self.planned_cost, "epoch") or schedule.epochs
 
     def total_epochs(self, epochs: int) -> int:
         """Epochs of a search of `epochs`, with those that its choice of a genotype takes besides."""
@@ -306,6 +314,17 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
     def planned_images(self, epochs: int) -> int:
         """Number of images that this process backpropagates in a search of so many epochs."""
         return sum(self.training_images(epoch) for epoch in range(epochs))
+
+    def planned_cost(self, epochs: int) -> Cost:
+        """Images that all processes take in a search of so many epochs, its choice of a genotype included."""
+        evaluator, world_size = self.evaluator, self.evaluator.processes.world_size
+        forward_images = self.options.forward_images(
+            epochs,
+            evaluator.weights.samples * world_size,
+            evaluator.validation.samples * world_size,
+            evaluator.weights.batch_size * world_size,
+        )
+        return Cost(self.planned_images(epochs) * world_size, forward_images)
 
     def _epoch(self, epoch: int) -> None:
         evaluator, result, start_time = self.evaluator, self.result, time.perf_counter()
@@ -329,7 +348,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
                 "try a lower learning rate"
             )
         result.genotype, result.score = snapshot.genotype, snapshot.metrics["top1"]
-        result.seconds += time.perf_counter() - start_time
+        result.seconds += self.agreed_seconds(start_time)
         result.epochs = epoch + 1
         speed = {
             "lr": lr,

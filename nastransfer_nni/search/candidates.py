@@ -5,6 +5,7 @@ A trial gets the options of the search and builds its data from them, so that li
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import Any, Self
 
@@ -13,14 +14,13 @@ import torch
 from nastransfer_nni.base.distributed import DistributedContext, pick_device
 from nastransfer_nni.base.paths import located
 from nastransfer_nni.data.image_set import ImageSet
-from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.proxy.choose import resolve
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches, split_images
 from nastransfer_nni.training.loaders import Loaders
 from nastransfer_nni.training.loop import TrainingDiverged, train
 from nastransfer_nni.training.observer import Observer, Result
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from search_spaces.nni_api import nni
 from strategies.multitrial import CandidateEvaluator
 
@@ -63,21 +63,34 @@ class ScratchEvaluator(CandidateEvaluator):
         """Images that are backpropagated when one candidate is trained."""
         return self.config.epochs * len(split_images(self._images, self.config)[0])
 
+    @property
+    def forward_images(self) -> int:  # type: ignore[override]
+        """Images that validate one candidate, after each of its epochs."""
+        return self.config.epochs * len(split_images(self._images, self.config)[1])
+
     def evaluate(self, model: Any) -> None:
         """Train NNI's current candidate and report its accuracy; one whose training diverges scores 0.
 
         The network that NNI has built is not used: it was built from whatever state the random generator was
         in.
         """
-        metrics: dict[str, float] = {"samples": self.training_images}
+        metrics: dict[str, float] = {
+            "samples": self.training_images,
+            "forward_samples": self.forward_images,
+        }
+        start_time = time.perf_counter()
         try:
-            result = self.train(Genotype.from_sample(nni.get_current_parameter().sample), _Reporter())
+            result = self.train(self.architecture(nni.get_current_parameter().sample), _Reporter())
             metrics |= {"default": result.final.top1, "seconds": result.seconds}
         except TrainingDiverged:
-            metrics |= {"default": 0.0, "seconds": 0.0, "diverged": True}
+            metrics |= {"default": 0.0, "seconds": time.perf_counter() - start_time, "diverged": True}
         nni.report_final_result(metrics)
 
-    def train(self, genotype: Genotype, observer: Observer | None = None) -> Result:
+    def architecture(self, sample: dict[str, Any]) -> AbstractGenotype:
+        """The genotype of an NNI sample of the search's space."""
+        return self.config.space.from_sample(sample)
+
+    def train(self, genotype: AbstractGenotype, observer: Observer | None = None) -> Result:
         """Train the network of a genotype from scratch.
 
         Raises:
@@ -92,10 +105,10 @@ class ScratchEvaluator(CandidateEvaluator):
             observer=observer,
         )
 
-    def network(self, genotype: Genotype) -> DartsModel:
+    def network(self, genotype: AbstractGenotype) -> Any:
         """The untrained network of a genotype; all start from the seed of the search."""
         torch.manual_seed(self.config.seed)
-        return DartsModel(
+        return self.config.space.build(
             genotype,
             width=self.config.width,
             layers=self.config.layers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, InstanceOf, model_validator
+from pydantic import Field, InstanceOf, field_serializer, field_validator, model_validator
 
 import strategies
 from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
@@ -17,9 +17,12 @@ from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.proxy.step import KINDS
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.recipes import ColorJitter, Recipe
+from search_spaces import SPACES, Space, registry
 from search_spaces.errors import UserError
-from search_spaces.geometry import default_stem, geometries
+from search_spaces.geometry import default_stem
 from strategies import STRATEGIES, StrategySpec
+from strategies.budget import KINDS as KINDS_OF_LIMITS
+from strategies.budget import Budget
 
 NON_IDENTIFYING_OPTIONS = ("device", "workers", "training_service", "port")
 """Options that may change when a search is resumed, since its result does not depend on them."""
@@ -52,6 +55,12 @@ class SearchConfig(Config):
         validate_default=True,
         description=f"strategy: {', '.join(STRATEGIES)}, with options as in darts:order=2,alpha_lr=6e-4, or "
         "package.module:Class",
+    )
+    space: Annotated[InstanceOf[Space], FromText(registry.parse)] = Field(
+        registry.DEFAULT,
+        validate_default=True,
+        description=f"search space: {', '.join(SPACES)}, with options as in "
+        "darts:operations=skip_connect+sep_conv_3x3,nodes=3",
     )
     seed: int = Field(
         0, ge=0, description="random seed of initial weights, data splits, batches and the strategy's draws"
@@ -88,9 +97,10 @@ class SearchConfig(Config):
         "skip", description="what to do with images that cannot be decoded"
     )
     workers: int = Field(2, ge=0, description="data workers: processes that decode images above 64 px")
-    budget: Count | None = Field(
+    budget: Budget | None = Field(
         None,
-        description="images that may be backpropagated, such as 5M; sets the number of epochs or candidates",
+        description="what the search may take: images with a gradient, such as 5M, or limits as in "
+        f"total_images=20M,seconds=3600: {', '.join(KINDS_OF_LIMITS)}; the first that is reached ends it",
     )
     max_mult_adds: Count | None = Field(
         None, description="limit on the final network's multiply-adds per image, such as 600M"
@@ -120,6 +130,15 @@ class SearchConfig(Config):
     )
     overwrite: bool = Field(False, description="start anew where the folder holds another run")
 
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _limits_are_known(cls, budget: Any) -> Budget | None:
+        return None if budget is None else Budget.parse(budget)
+
+    @field_serializer("budget")
+    def _plain_budget(self, budget: Budget | None) -> int | str | None:
+        return None if budget is None else budget.plain
+
     @model_validator(mode="before")
     @classmethod
     def _as_the_strategy_is_published(cls, values: Any) -> Any:
@@ -141,11 +160,11 @@ class SearchConfig(Config):
                 f"{self.strategy.name} shares weights between cells, in one process: --concurrency is for "
                 "strategies that train candidates (random:candidates=N, evolution)"
             )
-        if self.layers < 3:
-            raise UserError("--layers must be at least 3, so that the network has cells of both kinds")
         if self.final_protocol:
             protocols.resolve(self.final_protocol, {})
-        geometries(self.width, self.layers, "cifar" if self.stem == "auto" else self.stem)
+        stem = "cifar" if self.stem == "auto" else self.stem
+        self.space.check_supernet(self.width, self.layers, stem)
+        self.strategy.options.check_space(self.space)
         self.strategy.options.check_search(self.epochs, self.width, self.layers)
         return self
 
@@ -168,9 +187,10 @@ class SearchConfig(Config):
 
     def setting(self) -> dict[str, Any]:
         """The options that are not at their defaults: they tell uses of a strategy apart in a report."""
-        named = {"source", "proxy", "proxy_seed", "strategy", "seed", "concurrency", "out", "overwrite"}
+        named = {"source", "proxy", "proxy_seed", "strategy", "space", "seed", "concurrency", "out", "overwrite"}
         exclude = {*named, *NON_IDENTIFYING_OPTIONS}
-        return self.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
+        changed = self.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
+        return changed if self.space == registry.default() else {"space": self.space.text, **changed}
 
     def candidate_recipe(self, img_size: int) -> Recipe:
         """How a candidate is trained from scratch on images of `img_size` pixels."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from nastransfer_nni.base.distributed import (
     pick_device,
 )
 from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.data.loading import load
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment, ServiceExperiment
-from nastransfer_nni.proxy.choose import resolve
+from nastransfer_nni.proxy.choose import SPLIT, resolve
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.manifest import write as write_manifest
 from nastransfer_nni.search.candidates import ScratchEvaluator
@@ -35,9 +37,10 @@ from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from nastransfer_nni.training import protocols
-from search_spaces import DartsSpace
+from search_spaces.model_space import CellSpace
 from search_spaces.nni_api import Strategy
-from search_spaces.sizes import CellCosts
+from search_spaces.sizes import EdgeCosts
+from strategies.budget import Cost
 from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator
 from strategies.result import SearchResult
@@ -62,18 +65,21 @@ def run_search(config: SearchConfig, run: Run) -> dict[str, Any]:
 
 
 def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> dict[str, Any]:
+    _refuse_spent_budget(config, run)
     with processes.main_process_first():  # scores and features are computed once
         images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
     if run.is_main:
         write_manifest(manifest, images, run.path / "proxy.json")
     torch.manual_seed(config.seed)
     size = image_size(images, config)
-    space = DartsSpace(config.width, config.layers, len(images.classes), config.stem_for(size))
+    space = config.space.model_space(
+        config.width, config.layers, len(images.classes), config.stem_for(size)
+    )
     strategy = config.strategy.create()
     costs = final_costs(config, images)
     context = SearchContext(
         seed=config.seed,
-        budget=config.budget,
+        budget=config.budget and config.budget.after(manifest.scorer_cost or Cost()),
         mult_adds=costs,
         max_mult_adds=config.max_mult_adds,
         journal=FileJournal(run.path / JOURNAL_FILE, is_written=run.is_main),
@@ -89,12 +95,29 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
         return _export(config, run, recorder.tracker, strategy.result, manifest, costs)
 
 
-def final_costs(config: SearchConfig, images: ImageSet) -> CellCosts:
+def _refuse_spent_budget(config: SearchConfig, run: Run) -> None:
+    """Refuse a budget that the proxy's scorers alone use up, before they are trained.
+
+    Raises:
+        UserError: says what they take.
+    """
+    budget = config.budget
+    if budget is None or not budget.counts_scorers:
+        return
+    needs_size = config.proxy.manifest is None and config.proxy.columns
+    cost = config.proxy.scorer_cost(len(load(config.source, SPLIT)) if needs_size else 0)
+    if cost is not None:
+        budget.after(cost)
+    elif run.is_main:
+        print("note: the scores of the proxy do not say what they took; it does not count", file=sys.stderr)
+
+
+def final_costs(config: SearchConfig, images: ImageSet) -> EdgeCosts:
     """Counter of mult_adds for the final network that the search is for."""
     recipe = protocols.resolve(config.final_protocol or protocols.default_for(images.source), {})
     size = recipe.img_size or image_size(images, config)
     classes = config.final_classes or len(images.classes)
-    return CellCosts(recipe.width, recipe.layers, classes, recipe.stem_for(size), size)
+    return config.space.costs(recipe.width, recipe.layers, classes, recipe.stem_for(size), size)
 
 
 @contextlib.contextmanager
@@ -160,7 +183,7 @@ def _title(config: SearchConfig) -> str:
 
 
 def _experiment(
-    config: SearchConfig, run: Run, space: DartsSpace, evaluator: Any, strategy: Strategy
+    config: SearchConfig, run: Run, space: CellSpace, evaluator: Any, strategy: Strategy
 ) -> InProcessExperiment | ServiceExperiment:
     folder = run.path / "nni"
     if not config.is_distributed:
@@ -177,7 +200,7 @@ def _export(
     tracker: Tracker,
     result: SearchResult,
     manifest: Manifest,
-    costs: CellCosts,
+    costs: EdgeCosts,
 ) -> dict[str, Any]:
     """Write the search's result into the run's folder; returns the summary."""
     assert result.genotype is not None
@@ -195,10 +218,10 @@ def _export(
         "search_score": score,
         "source_top1": None,
         "search_seconds": result.seconds,
-        "search_samples": result.training_images,
+        **_cost(result, manifest),
         "versions": provenance.versions(),
     }
-    architecture = Architecture(result.genotype, run.name, found_by)
+    architecture = Architecture(result.genotype, run.name, found_by, space=config.space)
     architecture.write(run.path / "architecture.json")
     drawing.save_cells(result.genotype, run.path)
     front = _write_front(architecture, result, run.path / PARETO_FOLDER) if result.front else {}
@@ -216,7 +239,7 @@ def _export(
         "epochs": result.epochs,
         "candidates": result.candidates,
         "search_seconds": round(result.seconds, 3),
-        "search_samples": result.training_images,
+        **_cost(result, manifest),
         "parameter_free_share": share,
         "mult_adds": costs(result.genotype),
         "genotype": str(result.genotype),
@@ -225,6 +248,18 @@ def _export(
     }
     run.complete(summary)
     return summary
+
+
+def _cost(result: SearchResult, manifest: Manifest) -> dict[str, Any]:
+    """Images that the search took, and what the proxy's scorers took; None: their files do not say."""
+    scorers = manifest.scorer_cost
+    return {
+        "search_samples": result.training_images,
+        "search_forward_samples": result.forward_images,
+        "proxy_samples": scorers and scorers.images,
+        "proxy_forward_samples": scorers and scorers.forward_images,
+        "proxy_seconds": scorers and round(scorers.seconds, 3),
+    }
 
 
 def _write_front(best: Architecture, result: SearchResult, folder: Path) -> dict[str, Any]:
@@ -238,6 +273,6 @@ def _write_front(best: Architecture, result: SearchResult, folder: Path) -> dict
     for number, member in enumerate(result.front):
         path = folder / f"{number:02d}.json"
         found_by = {**best.found_by, "search_score": member.score}
-        Architecture(member.architecture, path.stem, found_by).write(path)
+        Architecture(member.architecture, path.stem, found_by, space=best.space).write(path)
         members.append({"architecture": str(path), "top1": member.score, "mult_adds": member.mult_adds})
     return {"front": members}

@@ -7,6 +7,8 @@ from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, split_images
 from nastransfer_nni.tracking.run import Run
+from search_spaces.registry import DEFAULT
+from strategies.composition import DartsOptions
 
 
 def introduction(
@@ -24,12 +26,16 @@ def introduction(
     weights, alphas = split_images(images, config)
     size = image_size(images, config)
     units = "epochs" if config.strategy.options.shares_weights else "candidates"
+    space = f" in {config.space.text}" if config.space.text != DEFAULT else ""
     lines = [
-        f"{run.path}: {config.strategy.name} on {config.source.text}, proxy {config.proxy.text}; "
+        f"{run.path}: {config.strategy.name}{space} on {config.source.text}, proxy {config.proxy.text}; "
         f"{len(weights):,} images for the weights and {len(alphas):,} for the architecture at {size} px, "
         f"{len(images.classes):,} classes; {config.layers} cells of width {config.width}, "
         f"{config.stem_for(size)} stem; {processes.world_size} x {processes.device}"
     ]
+    options = config.strategy.options
+    if isinstance(options, DartsOptions) and options.cell == "fast" and (why := options.why_plain(config.space)):
+        lines.append(f"search-time cells are plain: {why}")
     if run.is_resumed:
         lines.append(f"resuming after {done} {units if done != 1 else units.removesuffix('s')}")
     return "\n".join(lines)

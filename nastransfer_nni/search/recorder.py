@@ -12,9 +12,8 @@ from nastransfer_nni.base.reading import whole_lines
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype
 from search_spaces.cells.compiled import kernels
-from search_spaces.genotype import KINDS
 from strategies.interfaces import Tables
 
 GENOTYPES_FILE = "architectures.jsonl"
@@ -45,12 +44,12 @@ class SearchRecorder:
         self._is_main = run.is_main
         if self._is_main:
             files.write_text(self._path, "".join(whole_lines(self._path)[:epochs_done]))
-        self._drawn: Genotype | None = None
+        self._drawn: AbstractGenotype | None = None
         self._shown: dict[str, float] = {}
         self._has_named_loops = False
 
-    def expect(self, total: int) -> None:
-        """Set the number of epochs, or of candidates."""
+    def expect(self, total: int | None) -> None:
+        """Set the number of epochs, or of candidates; None: it is not known."""
         self._progress.expect(total)
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
@@ -59,7 +58,7 @@ class SearchRecorder:
         shown = [name for name in ("loss", "top1", "best_top1", "score", "best_score") if name in values]
         self._shown |= {f"{split}_{name}": values[name] for name in shown}
 
-    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None:
+    def record(self, epoch: int, genotype: AbstractGenotype, mixture: Tables, top1: float) -> None:
         """Write the genotype of an epoch; it is drawn in TensorBoard where it has changed."""
         if not self._is_main:
             return
@@ -74,7 +73,7 @@ class SearchRecorder:
             file.write(json.dumps(line) + "\n")
         self.tracker.log("architecture", epoch, epoch, parameter_free_share=genotype.parameter_free_share)
         if genotype != self._drawn:
-            for kind in KINDS:
+            for kind in genotype.kinds:
                 self.tracker.figure(f"cell/{kind}", drawing.draw_cell(genotype, kind), epoch)
             self._drawn = genotype
         self._progress.epoch(epoch, **self._shown)

@@ -9,6 +9,7 @@ from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.search.config import NON_IDENTIFYING_OPTIONS, SearchConfig
 from nastransfer_nni.tracking.run import Run, print_result
 from search_spaces.errors import UserError
+from search_spaces.registry import DEFAULT
 
 
 def command(config: SearchConfig) -> None:
@@ -39,9 +40,10 @@ def search(config: SearchConfig) -> Run:
     if config.batch_size % processes:
         raise UserError(f"--batch-size {config.batch_size} cannot be shared evenly by {processes} processes")
     proxy = [config.proxy.text] if config.proxy.text != "all" else []
+    space = [config.space.text] if config.space.text != DEFAULT else []
     run_directory = Run.open(
         "search",
-        names=[strategy.name, config.source.text, *proxy, f"seed{config.seed}"],
+        names=[strategy.name, *space, config.source.text, *proxy, f"seed{config.seed}"],
         options=config.model_dump(mode="json"),
         out=config.out,
         overwrite=config.overwrite,

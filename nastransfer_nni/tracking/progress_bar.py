@@ -26,7 +26,8 @@ class EpochProgress:
     """
 
     def __init__(self, title: str, epochs: int, enabled: bool = True, unit: str = "epoch") -> None:
-        self._epochs, self._enabled, self._unit = epochs, enabled, unit
+        self._epochs: int | None = epochs
+        self._enabled, self._unit = enabled, unit
         self._console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
         is_wide = self._console.width >= MIN_WIDTH
         self._bar = Progress(
@@ -41,8 +42,8 @@ class EpochProgress:
         self._task = self._bar.add_task(title, total=epochs)
         self._said_at = time.monotonic()
 
-    def expect(self, total: int) -> None:
-        """Set the number of epochs."""
+    def expect(self, total: int | None) -> None:
+        """Set the number of epochs; None: it is not known."""
         self._epochs = total
         self._bar.update(self._task, total=total)
 
@@ -68,6 +69,8 @@ class EpochProgress:
 
     def _numbered(self, epoch: int) -> str:
         """Which epoch it is; what comes after the last one is the choice of a cell."""
+        if self._epochs is None:
+            return f"{self._unit} {epoch + 1}"
         if epoch >= self._epochs:
             return "final choice"
         return f"{self._unit} {epoch + 1:>{len(str(self._epochs))}}/{self._epochs}"

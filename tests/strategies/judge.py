@@ -20,9 +20,12 @@ class Judge(CandidateEvaluator):
 
     training_images = 100
 
-    def __init__(self, context, records, workers=1, failures=(), diverging=(), stop_at=None):
+    def __init__(
+        self, context, records, workers=1, failures=(), diverging=(), stop_at=None, forward_images=0
+    ):
         self.context, self.recorder, self.workers = context, records, workers
         self.failures, self.diverging, self.stop_at = failures, diverging, stop_at
+        self.forward_images = forward_images
         self.calls = itertools.count()
 
     def _execute(self, model):

@@ -22,7 +22,7 @@ def test_images_of_shared_weights(supernet, costs, text):
     options = strategies.parse(text.replace(",stop_skips=2", "")).options
     found = supernet(text.replace(",stop_skips=2", ""), SearchContext(mult_adds=costs))
     assert found.result.training_images == options.training_images(2, 24, 24, 8)
-    assert found.scored_images == options.forward_images(2, 24, 24, 8)
+    assert found.scored_images == found.result.forward_images == options.forward_images(2, 24, 24, 8)
 
 
 @pytest.mark.slow

@@ -61,6 +61,7 @@ def test_stages_resume_and_count_their_images(supernet, text, epochs):
     undisturbed = supernet(text, SearchContext(seed=1), epochs=epochs)
     options = strategies.parse(text).options
     assert undisturbed.result.training_images == options.training_images(epochs, 24, 24, 8)
+    assert undisturbed.scored_images == undisturbed.result.forward_images
     assert undisturbed.scored_images == options.forward_images(epochs, 24, 24, 8)
     kept = {}
     for stop_at in (4, 5):  # in the second epoch, and then in the third
