@@ -11,6 +11,7 @@ import pandas as pd
 
 from nastransfer_nni.architecture.file import Architecture
 from nastransfer_nni.base.files import digest
+from nastransfer_nni.report import earlier
 from nastransfer_nni.report.run_files import (
     COMMAND,
     FOUND_BY,
@@ -86,11 +87,12 @@ def collect(folder: Path) -> Collected:
     names, wrong = dict(table["run"]), reading.problems(table)
     damaged |= {names[row]: f"summary.json, {why.partition(': ')[2] or why}" for row, why in wrong.items()}
     table = table.drop(index=list(wrong)).reset_index(drop=True)
-    plan = read_plan(folder)
+    plan, before = read_plan(folder), earlier.read(folder)
+    elsewhere = [] if before is None else [*before["run"]]
     counts = [_count(*key, count) for key, count in sorted(unfinished.items())]
     if counts:
         notes.insert(0, f"Runs left out because they are not finished: {', '.join(counts)}.")
-    if plan and (never := plan.never_started(folder)):
+    if plan and (never := plan.never_started(folder, elsewhere)):
         jobs = ", ".join(_count(kind, "never started", count) for kind, count in sorted(never.items()))
         notes.insert(0, f"Jobs of the study that are missing: {jobs}.")
         counts.append(jobs)
@@ -99,10 +101,13 @@ def collect(folder: Path) -> Collected:
         others = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
         notes.insert(0, f"Damaged runs left out: {', '.join(named[:MAX_NAMED])}{others}.")
     missing = ", ".join([*counts, *([f"{len(damaged)} damaged"] if damaged else [])])
-    if table.empty:
+    if table.empty and before is None:
         why = f" ({missing}). {' '.join(notes)}" if missing else ""
         raise UserError(f"no finished transfer below {folder}{why}")
-    checked, more = reading.check(table, is_percent=True)
+    checked, more = reading.check(table, is_percent=True) if len(table) else (table, [])
+    if before is not None:
+        checked = earlier.joined(before, checked)
+        notes.append(f"Transfers that were completed elsewhere: {len(checked) - len(table)}.")
     checked["source_top1"] = _source_top1(checked)
     kept = set(checked["run"])
     return Collected(
@@ -111,7 +116,7 @@ def collect(folder: Path) -> Collected:
         provenance={name: content for name, content in origins.items() if name in kept},
         missing=missing,
         plan=plan,
-        is_complete=plan is None or plan.is_complete(origins),
+        is_complete=plan is None or plan.is_complete({*origins, *elsewhere}),
     )
 
 

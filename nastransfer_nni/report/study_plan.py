@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from nastransfer_nni.report.run_files import COMMAND, SEARCH
 from search_spaces.errors import UserError
 
 FILE, FORMAT = "study.json", "nastransfer-study"
+EARLIER = "earlier.csv"
+"""File of a study's folder with rows whose runs are elsewhere; `study run --from-table` writes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class StudyPlan:
         units: planned independent units of a searched arm.
         random_units: planned random cells.
         jobs: folder of each job, relative to the study's, and its kind, `search` or `transfer`.
+        searches: folder of the search of each transfer, by the transfer's.
     """
 
     margin: str
@@ -34,10 +37,20 @@ class StudyPlan:
     units: int
     random_units: int
     jobs: tuple[tuple[str, str], ...]
+    searches: Mapping[str, str]
 
-    def never_started(self, root: Path) -> Counter[str]:
-        """Number of jobs of each kind that have no folder below `root`."""
-        return Counter(kind for folder, kind in self.jobs if not (root / folder).exists())
+    def never_started(self, root: Path, earlier: Collection[str] = ()) -> Counter[str]:
+        """Number of jobs of each kind that have no folder below `root`.
+
+        Args:
+            root: folder of the study.
+            earlier: folders of transfers that were completed elsewhere; neither they nor their searches
+                count.
+        """
+        known = {*earlier, *(self.searches.get(folder, "") for folder in earlier)}
+        return Counter(
+            kind for folder, kind in self.jobs if folder not in known and not (root / folder).exists()
+        )
 
     def is_complete(self, finished: Collection[str]) -> bool:
         """Whether every transfer is among the finished runs, given as folders relative to the study's."""
@@ -67,6 +80,7 @@ def _plan(content: dict[str, Any]) -> StudyPlan:
     jobs = tuple((str(job["folder"]), str(job["kind"])) for job in content["jobs"])
     if unknown := {kind for _, kind in jobs} - {SEARCH, COMMAND}:
         raise ValueError(unknown)
+    folders = {job["name"]: str(job["folder"]) for job in content["jobs"]}
     return StudyPlan(
         margin=str(content.get("margin") or ""),
         primary=str(content.get("primary") or "mean"),
@@ -74,4 +88,5 @@ def _plan(content: dict[str, Any]) -> StudyPlan:
         units=int(content.get("units") or 0),
         random_units=int(content.get("random_units") or 0),
         jobs=jobs,
+        searches={str(job["folder"]): folders[job["search"]] for job in content["jobs"] if job.get("search")},
     )

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from nastransfer_nni.base import cli
 from nastransfer_nni.nni_engine.trial import trial_parameters
-from nastransfer_nni.study.config import ChainConfig, PilotConfig, PlanConfig, RunConfig, StudyConfig
+from nastransfer_nni.study.config import (
+    ChainConfig,
+    PilotConfig,
+    PlanConfig,
+    RunConfig,
+    StudyConfig,
+    TableConfig,
+)
 
 _PROGRAM = "python -m nastransfer_nni.study"
 _FILE = "experiments/study_digits.yml"
@@ -39,6 +46,16 @@ COMMANDS: cli.Commands = {
         target="nastransfer_nni.study.run:print_status",
         positional=("file",),
         examples=(f"{_PROGRAM} status {_FILE}",),
+    ),
+    "table": cli.Command(
+        summary="Write the results table of a study's completed transfers.",
+        config=TableConfig,
+        target="nastransfer_nni.study.run:write_table",
+        positional=("file",),
+        examples=(
+            f"{_PROGRAM} table {_FILE} --to results.csv",
+            f"{_PROGRAM} run {_FILE} --from-table results.csv   # on another machine",
+        ),
     ),
     "chain": cli.Command(
         summary="Run one search of a study with its transfers.",

@@ -99,6 +99,11 @@ class RunConfig(StudyConfig):
     concurrency: int = Field(
         1, ge=1, description="number of jobs at a time; this machine's cores are shared among them"
     )
+    from_table: str | None = Field(
+        None,
+        description="results table of this study, from a report or `study table`; transfers whose rows are "
+        "in it are done",
+    )
     engine: Annotated[str, AfterValidator(_engine)] = Field(
         "local",
         description="engine that runs the jobs; "
@@ -124,6 +129,12 @@ class RunConfig(StudyConfig):
         return EngineSettings(
             concurrency=self.concurrency, training_service=self.training_service, port=self.port
         )
+
+
+class TableConfig(StudyConfig):
+    """Options of `study table`."""
+
+    to: str = Field("results.csv", description="CSV file to write: one row for every completed transfer")
 
 
 class ChainConfig(StudyConfig):

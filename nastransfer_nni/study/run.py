@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nastransfer_nni.base.files import replacing
 from nastransfer_nni.study import record, status
-from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig
+from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig, TableConfig
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.disjoint import require_disjoint
+from nastransfer_nni.study.earlier import take_over
 from nastransfer_nni.study.engines import ENGINES, nni_trials
 from nastransfer_nni.tabular import design as tables
 from search_spaces.errors import UserError
@@ -60,6 +62,8 @@ def run(config: RunConfig) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
         record.write(study, root)
+        if config.from_table is not None:
+            print(take_over(Path(config.from_table), study, root, study.rules))
     except OSError as error:
         raise UserError(f"--out {root}: {error.strerror}") from None
     statuses = ENGINES[config.engine].run(study, root, config.settings)
@@ -69,6 +73,25 @@ def run(config: RunConfig) -> Path:
         raise UserError(f"{missing} of {len(statuses)} jobs are not completed; the same command tries again")
     print(f"next: python -m nastransfer_nni.report {root} --out report")
     return root
+
+
+def write_table(config: TableConfig) -> None:
+    """Write the results table of a study's completed transfers.
+
+    Raises:
+        UserError: no transfer is completed, or the file cannot be written.
+    """
+    from nastransfer_nni.report.collect import collect  # imports pandas, which takes seconds
+
+    _, root = _opened(config)
+    found, path = collect(root), Path(config.to)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as scratch:
+            found.rows.to_csv(scratch, index=False)
+    except OSError as error:
+        raise UserError(f"--to {path}: {error.strerror}") from None
+    print("\n".join([f"{path}: {len(found.rows)} transfers", *found.notes]))
 
 
 def print_status(config: StudyConfig) -> None:

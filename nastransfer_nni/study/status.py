@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nastransfer_nni.base.reading import read_object
+from nastransfer_nni.study.earlier import done_elsewhere
 from nastransfer_nni.study.jobs import Job, JobList
 from nastransfer_nni.tracking import directory
 
@@ -57,8 +58,15 @@ def job_status(job: Job, root: Path) -> JobStatus:
 
 
 def study_status(study: JobList, root: Path) -> list[JobStatus]:
-    """Status of every job, in the study's order."""
-    return [job_status(job, root) for job in study.jobs]
+    """Status of every job, in the study's order; those whose results came from elsewhere are completed."""
+    done = done_elsewhere(study, root)
+    found = (job_status(job, root) for job in study.jobs)
+    return [
+        JobStatus(item.job, COMPLETED, summary=done[item.job.name])
+        if item.job.name in done and not item.is_completed
+        else item
+        for item in found
+    ]
 
 
 def _reason(folder: Path) -> str:

@@ -12,6 +12,7 @@ from nastransfer_nni.nni_engine.service import TrainingService, assignments, rea
 from nastransfer_nni.nni_engine.trial import Trial, is_trial, outside_trial
 from nastransfer_nni.study import record
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.earlier import done_elsewhere
 from nastransfer_nni.study.engines.base import EngineSettings, register, thread_variables
 from nastransfer_nni.study.schedule import MAX_ATTEMPTS
 from nastransfer_nni.study.status import JobStatus, study_status
@@ -68,7 +69,10 @@ def chain(study: Study, root: Path, search: str) -> None:
     Raises:
         UserError: the study has no such search, or a job has failed.
     """
-    jobs = [job for job in study.jobs if search in (job.name, job.search)]
+    done = done_elsewhere(study, root)
+    jobs = [
+        job for job in study.jobs if job.name == search or (job.search == search and job.name not in done)
+    ]
     if not jobs or jobs[0].kind != "search":
         raise unknown(f"search of {study.name}", search, [job.name for job in study.jobs if not job.search])
     trial = Trial() if is_trial() else None
