@@ -36,6 +36,7 @@ for _name, _location, _summary in PRESETS:
 register(
     "enas", "strategies.builtin:EnasOptions", "an LSTM controller trained by REINFORCE on shared weights"
 )
+register("nao", "strategies.nao.options:NaoOptions", "gradient steps in a learned space of cells")
 register("random_ws", "strategies.builtin:RandomWsOptions", "random search with weight sharing")
 register(
     "evolution", "strategies.builtin:EvolutionOptions", "regularized evolution, or NSGA-Net's, of candidates"

@@ -34,12 +34,17 @@ def _in_batches(batches: int, batch_size: int, images: int) -> int:
     return passes * images + rest * batch_size
 
 
+def monitored_images(epochs: int, batch_size: int, images: int) -> int:
+    """Images of the cells that are scored after every epoch, on a split of `images` images."""
+    return epochs * _in_batches(MONITORED_CELLS, batch_size, images)
+
+
 class SampledCellOptions(Options):
     """Base of the options of strategies that train shared weights by sampling cells."""
 
     def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
         """Number of images without a gradient before the choice of a cell: the monitored cells."""
-        return epochs * _in_batches(MONITORED_CELLS, batch_size, alpha_images)
+        return monitored_images(epochs, batch_size, alpha_images)
 
     def speed_probe(self) -> Options:
         """Random search with weight sharing: all such strategies train the shared weights alike."""
@@ -216,8 +221,7 @@ class EvolutionOptions(CandidateOptions):
         """Number of images without a gradient: validation, or monitored cells and candidates."""
         if not self.shares_weights:
             return super().forward_images(epochs, weight_images, alpha_images)
-        monitored = epochs * _in_batches(MONITORED_CELLS, batch_size, alpha_images)
-        return monitored + self.total * alpha_images
+        return monitored_images(epochs, batch_size, alpha_images) + self.total * alpha_images
 
     def speed_probe(self) -> Options:
         """A search with the same training and few candidates."""

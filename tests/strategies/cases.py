@@ -17,6 +17,7 @@ SUPERNETS = [
     "oles:freeze_checks=1,freeze_below=0.9",
     "random_ws:candidates=6,finalists=2,batches=2",
     "enas:controller_steps=2,aggregate=3,candidates=4,hidden=8",
+    "nao:every=1,pool=4,new=2,top=2,batches=2,finalists=2,hidden=8,controller_epochs=5",
     "evolution:evaluate=supernet,population=4,tournament=2,candidates=8",
     "evolution:evaluate=supernet,selection=nsga2,population=4,offspring=2,generations=2",
 ]
@@ -37,6 +38,7 @@ CANDIDATES = [
     "local_search:init=3,candidates=16",
     "local_search:init=3,candidates=16,ahead=2",
     "local_search:init=3,candidates=16,move=best",
+    "nao:evaluate=scratch,pool=8,new=4,top=4,hidden=8,controller_epochs=20",
     "score:by=nwot,candidates=12",
     "score:by=nwot+params,selection=evolution,population=4,tournament=3,candidates=16",
 ]

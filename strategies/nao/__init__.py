@@ -1,0 +1,1 @@
+"""NAO: cells are found by gradient steps in a learned continuous space (Luo et al., NeurIPS 2018)."""
