@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
 from nastransfer_nni.tabular.spaces import TableSpace
 from search_spaces.nni_api import (
-    Categorical,
     ExecutableModelSpace,
-    ModelSpace,
     SequentialExecutionEngine,
     SimplifiedModelSpace,
     nni,
@@ -22,17 +21,8 @@ from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator, MultiTrialStrategy
 
 
-class ChoiceSpace(ModelSpace):  # type: ignore[misc]
-    """An NNI space of choices whose network is never built.
-
-    Args:
-        choices: values of each choice by label.
-    """
-
-    def __init__(self, choices: Mapping[str, Sequence[str]]) -> None:
-        super().__init__()
-        for label, values in choices.items():
-            self.add_mutable(Categorical(values, label=label))
+SMALL = 2
+"""Width of the network that a search never builds."""
 
 
 class TableEvaluator(CandidateEvaluator):
@@ -76,12 +66,19 @@ def search(
     """
     strategy = spec.create()
     assert isinstance(strategy, MultiTrialStrategy)
-    context = SearchContext(seed=seed, mult_adds=lambda cell: int(space.sizes(cell)["mult_adds"]))
+    context = SearchContext(seed=seed, mult_adds=space.mult_adds)
     evaluator = TableEvaluator(space, scores, context)
-    strategy(
-        SimplifiedModelSpace.from_model(ChoiceSpace(space.choices), evaluator), SequentialExecutionEngine()
-    )
+    model = SimplifiedModelSpace(*_model_space(space), evaluator)
+    strategy(model, SequentialExecutionEngine())
     return strategy
+
+
+@cache
+def _model_space(space: TableSpace) -> tuple[Any, Any]:
+    """The NNI space at a small size, since its network is never built, and its choices."""
+    _, _, num_classes, stem, _ = space.network
+    model = space.space.model_space(SMALL, space.network[1], num_classes, stem)
+    return model, model.simplify()
 
 
 def found(strategy: MultiTrialStrategy[Any]) -> str:

@@ -13,10 +13,11 @@ from nastransfer_nni.tabular import lookup
 from nastransfer_nni.tabular import run as tabular
 from nastransfer_nni.tabular.spaces import SPACES
 from search_spaces.errors import UserError
+from search_spaces.nas_bench_201 import NasBench201Genotype
 from strategies import parse
 from tests.tabular.conftest import networks
 
-SPACE = SPACES["nas-bench-201"]
+SPACE = SPACES["nas_bench_201"]
 
 
 def findings_of(path, out):
@@ -30,8 +31,7 @@ def findings_of(path, out):
 def all_cells():
     """Every cell of NAS-Bench-201, the more accurate the more convolutions it has."""
     rng = np.random.default_rng(0)
-    names = [dict(zip(SPACE.choices, each, strict=True)) for each in np.ndindex(*[5] * 6)]
-    cells = [SPACE.cell({label: SPACE.operations[value] for label, value in name.items()}) for name in names]
+    cells = [str(cell) for cell in NasBench201Genotype.all()]
     counts = np.array([cell.count("nor_conv_3x3") for cell in cells])
     return pd.DataFrame(
         {"network": cells, "cheap": 50 + 5 * counts + rng.normal(size=len(cells)), "dear": 60 + 5 * counts}
@@ -108,7 +108,7 @@ def test_a_proxy_is_not_judged_by_itself(written, tmp_path):
 
 def test_strategies_search_a_whole_space_and_resume(written, tmp_path, monkeypatch):
     options = {
-        "space": "nas-bench-201",
+        "space": "nas_bench_201",
         "search_seeds": 3,
         "strategies": ["evolution:candidates=12,population=4,tournament=2"],
     }

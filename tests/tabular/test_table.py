@@ -10,6 +10,7 @@ from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
 from tests.tabular.conftest import networks
 
+NONE = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 CELL = "|none~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|nor_conv_3x3~1|avg_pool_3x3~2|"
 
 
@@ -46,9 +47,9 @@ def with_row(place, **values):
         (with_row(3, cheap="high"), {}, "row 5: cheap is 'high', no number"),
         (with_row(7, network="n3"), {}, "rows 5, 9 are one network, 'n3'"),
         (networks().assign(dear=np.nan), {}, "no network has all of the measurements"),
-        (None, {"space": "darts"}, "row 2: 'n0' is no cell of darts: not a genotype"),
-        (None, {"space": "nas-bench-201"}, "row 2: 'n0' is no cell of nas-bench-201"),
-        (None, {"space": "nasbench"}, r"unknown space 'nasbench' .*known: nas-bench-201, darts"),
+        (None, {"space": "darts"}, "row 2: 'n0' is no cell of darts: no Genotype"),
+        (None, {"space": "nas_bench_201"}, "row 2: 'n0' is no cell of nas_bench_201"),
+        (None, {"space": "nasbench"}, r"unknown space 'nasbench' .*known: darts, nas_bench_201"),
         (None, {"table": "none.csv"}, "table: no file none.csv"),
         (None, {"strategies": ["darts"]}, "darts does not train candidates one by one"),
         (None, {"strategies": ["evolution"]}, "evolution needs all cells of a space, and the table has 400"),
@@ -152,10 +153,11 @@ def test_cells_of_a_space_are_written_in_one_way_and_have_sizes(written):
 
 
 def test_sizes_of_nas_bench_201_count_the_convolutions(written):
-    opened = Opened.read(written(networks(1).assign(network=CELL), space="nas-bench-201"))
+    opened = Opened.read(written(networks(1).assign(network=CELL), space="nas_bench_201"))
     sizes = opened.networks.sizes(opened.study).iloc[0]
-    assert sizes["params"] == 5 * 10 * (16**2 + 32**2 + 64**2)
-    assert sizes["mult_adds"] == 5 * 10 * 3 * (16 * 32) ** 2
+    other = Opened.read(written(networks(1).assign(network=NONE), space="nas_bench_201"))
+    added = sizes["mult_adds"] - other.networks.sizes(other.study)["mult_adds"][0]
+    assert added == 5 * 10 * 3 * (16 * 32) ** 2
     for wrong in (CELL.replace("~2", "~1"), CELL[:-1], CELL.replace("none", "nine")):
         with pytest.raises(UserError, match="row 2: "):
-            Opened.read(written(networks(1).assign(network=wrong), space="nas-bench-201"))
+            Opened.read(written(networks(1).assign(network=wrong), space="nas_bench_201"))
