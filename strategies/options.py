@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from search_spaces import Space
 from search_spaces.numbers import require_computable
+from strategies.budget import Cost
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
@@ -117,10 +118,22 @@ class CandidateOptions(Options):
         """Whether the strategy searches on a supernet, rather than by training candidates one by one."""
         return False
 
+    def candidate_cost(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> Cost:
+        """Images of one candidate, which trains on the weight split and is validated after each epoch.
+
+        Args:
+            epochs: epochs of a candidate.
+            weight_images: images of the weight split.
+            alpha_images: images of the alpha split.
+            batch_size: images per batch.
+        """
+        return Cost(epochs * weight_images, epochs * alpha_images)
+
     def training_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
-        """Number of images that a search backpropagates: each candidate trains on the weight split."""
-        return self.total * epochs * weight_images
+        """Number of images that a search backpropagates, for all candidates."""
+        return self.total * self.candidate_cost(epochs, weight_images, alpha_images, batch_size).images
 
     def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
-        """Number of images without a gradient: each candidate is validated after each of its epochs."""
-        return self.total * epochs * alpha_images
+        """Number of images that pass without a gradient, for all candidates."""
+        each = self.candidate_cost(epochs, weight_images, alpha_images, batch_size)
+        return self.total * each.forward_images

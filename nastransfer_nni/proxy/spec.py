@@ -52,6 +52,13 @@ class ProxySpec:
         return frozenset().union(*(step.columns for step in self.steps))
 
     @property
+    def computations(self) -> frozenset[tuple[ScoreSource, str]]:
+        """The columns without those that one computation gives together with others."""
+        return frozenset(
+            (source, column if column in DYNAMICS else "loss") for source, column in self.columns
+        )
+
+    @property
     def changes(self) -> tuple[str, ...]:
         """Names of the steps' changes of labels or pixels, in order."""
         return tuple(step.change for step in self.steps if step.change)
@@ -112,8 +119,7 @@ class ProxySpec:
         """
         if self.manifest is not None:
             return Manifest.read(self.manifest).scorer_cost
-        made = {(source, column if column in DYNAMICS else "loss") for source, column in self.columns}
-        return total([source.cost(column, images) for source, column in made])
+        return total([source.cost(column, images) for source, column in self.computations])
 
 
 def parse(text: str) -> ProxySpec:

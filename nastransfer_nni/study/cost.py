@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
+from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy.manifest import Manifest
+from nastransfer_nni.proxy.scorers import ScoreSource
 from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import LARGE_PIXELS
 from nastransfer_nni.study.overhead import ASSUMED, Overheads, measured
 from nastransfer_nni.study.sizes import SetSizes
-from nastransfer_nni.study.speed import NetworkSize, Speed, network_speed, supernet_speed
+from nastransfer_nni.study.speed import NetworkSize, Speed, network_speed, scorer_speed, supernet_speed
+from nastransfer_nni.training.loaders import keeps_last
 from nastransfer_nni.transfer.config import TransferConfig
+from strategies.budget import Budget, Cost
+from strategies.options import CandidateOptions
 
 FORWARD_SHARE = 1 / 3
 """Cost of an image that is only scored, relative to one that is trained on, where the speed is assumed: the
@@ -28,12 +34,14 @@ class JobCost:
         forward_images: number of images that pass without a gradient.
         seconds: duration on the machine whose speed was measured or assumed.
         scoring_seconds: seconds of them in which images are scored.
+        scorers: what the proxy's scorers take besides, which work once for all searches.
     """
 
     training_images: int = 0
     forward_images: int = 0
     seconds: float = 0.0
     scoring_seconds: float = 0.0
+    scorers: Cost = field(default_factory=Cost)
 
 
 class CostModel:
@@ -70,7 +78,7 @@ class CostModel:
         target = self._sizes.of(config.target, config.train_split)
         images, evaluated = round(target.images * (1 - config.val_share)), self._sizes.evaluated(config)
         images = min(images, config.train_images or images)
-        steps = images // recipe.batch_size  # whole batches only
+        left_out = 0 if keeps_last(images, recipe.batch_size, recipe) else images % recipe.batch_size
         img_size = recipe.img_size or target.img_size or LARGE_PIXELS
         network = NetworkSize(
             width=recipe.width,
@@ -81,7 +89,7 @@ class CostModel:
             batch_size=recipe.batch_size // recipe.grad_accum_steps,
         )
         evaluations = -(-recipe.epochs // config.val_interval)
-        trained, scored = recipe.epochs * steps * recipe.batch_size, evaluations * evaluated
+        trained, scored = recipe.epochs * (images - left_out), evaluations * evaluated
         besides = self._overheads.transfer + recipe.epochs * self._overheads.epoch
         besides += self._overheads.decoding(images + evaluated, trained + scored, img_size)
         return _timed(trained, scored, self._assumed or network_speed(network, recipe), besides)
@@ -94,27 +102,7 @@ class CostModel:
             round(proxy.images * share) for share in (config.weights_share, config.alphas_share)
         )
 
-        def training_images(epochs: int) -> int:
-            return options.training_images(epochs, weights, alphas, config.batch_size)
-
-        records = epochs = config.epochs
-        if config.budget is None:
-            trained = training_images(epochs)
-            scored = options.forward_images(epochs, weights, alphas, config.batch_size)
-        elif options.shares_weights:
-            records = epochs = bisect_right(range(1, config.budget + 1), config.budget, key=training_images)
-            trained = training_images(epochs)
-            scored = options.forward_images(epochs, weights, alphas, config.batch_size)
-        else:
-            records = config.budget // (epochs * weights)
-            trained = records * epochs * weights
-            scored = records * epochs * alphas
         img_size = config.img_size or _resized_to(config.proxy) or source.img_size or LARGE_PIXELS
-        besides = self._overheads.search
-        if not trained and not scored:
-            return JobCost(seconds=besides)
-        besides += records * self._overheads.record
-        besides += self._overheads.decoding(weights + alphas, trained + scored, img_size)
         network = NetworkSize(
             width=config.width,
             layers=config.layers,
@@ -123,11 +111,80 @@ class CostModel:
             img_size=img_size,
             batch_size=config.batch_size,
         )
-        return _timed(trained, scored, self._assumed or _search_speed(config, network), besides)
+        scorers, besides = self.scorers([config]), self._overheads.search
+        sizes = (config.epochs, weights, alphas, config.batch_size)
+        if not options.training_images(*sizes) and not options.forward_images(*sizes) and not config.budget:
+            return JobCost(seconds=besides, scorers=scorers)
+        speed = self._assumed or _search_speed(config, network)
+        records, cost = _within_budget(config, scorers, weights, alphas, speed)
+        besides += records * self._overheads.record
+        passes = cost.images + cost.forward_images
+        besides += self._overheads.decoding(weights + alphas, passes, img_size)
+        return replace(_timed(cost.images, cost.forward_images, speed, besides), scorers=scorers)
+
+    def scorers(self, configs: Iterable[SearchConfig]) -> Cost:
+        """What the scorers of these searches' proxies take, each once; what no file says counts as none."""
+        costs: dict[object, Cost] = {}
+        for config in configs:
+            proxy = config.proxy
+            if proxy.manifest is not None:
+                costs[proxy.manifest] = proxy.scorer_cost(0) or Cost()
+            for scores, column in proxy.computations:
+                key = (config.source.text, scores, column)
+                if key not in costs:
+                    costs[key] = self._scorer_cost(config.source, scores, column)
+        return sum(costs.values(), Cost())
+
+    def _scorer_cost(self, source: Source, scores: ScoreSource, column: str) -> Cost:
+        size = self._sizes.of(source, "train")
+        cost = scores.cost(column, size.images) or Cost()
+        if scores.file is not None:
+            return cost
+        speed = self._assumed or scorer_speed(scores.scorer, size.classes, size.img_size or LARGE_PIXELS)
+        return replace(cost, seconds=cost.images / speed.training + cost.forward_images / speed.scoring)
 
     @property
     def _overheads(self) -> Overheads:
         return ASSUMED if self._assumed else measured()
+
+
+def _within_budget(
+    config: SearchConfig, scorers: Cost, weights: int, alphas: int, speed: Speed
+) -> tuple[int, Cost]:
+    """Number of epochs or candidates of a search, and its images."""
+    options, budget = config.strategy.options, (config.budget or Budget()).after(scorers)
+
+    def cost(epochs: int) -> Cost:
+        sizes = (epochs, weights, alphas, config.batch_size)
+        return Cost(options.training_images(*sizes), options.forward_images(*sizes))
+
+    if isinstance(options, CandidateOptions) and not options.shares_weights:
+        each = options.candidate_cost(config.epochs, weights, alphas, config.batch_size)
+        fitting = budget.most(each.times, "candidate")
+        in_time = _units_in_time(each, speed, budget)
+        if fitting is None and in_time is None:
+            return options.total, cost(config.epochs)
+        units = min(number for number in (fitting, in_time) if number is not None)
+        return units, each.times(units)
+    fitting = budget.most(cost, "epoch") or config.epochs
+    in_time = _units_in_time(cost(fitting), speed, budget, fitting)
+    epochs = fitting if in_time is None else min(fitting, in_time)
+    return epochs, cost(epochs)
+
+
+def _units_in_time(cost: Cost, speed: Speed, budget: Budget, units: int = 1) -> int | None:
+    """Number of epochs or candidates until the seconds of a budget are over; None: it has none.
+
+    Args:
+        cost: images of `units` of them.
+        speed: speed of the search.
+        budget: what is left of the budget.
+        units: number of epochs or candidates.
+    """
+    if budget.max_seconds is None:
+        return None
+    seconds = (cost.images / speed.training + cost.forward_images / speed.scoring) / units
+    return math.ceil(budget.max_seconds / seconds) if seconds else None
 
 
 def _search_speed(config: SearchConfig, network: NetworkSize) -> Speed:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from nastransfer_nni.base.format import duration
 from nastransfer_nni.report.statistics.power import Spread
+from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.study import advice, power
 from nastransfer_nni.study.cost import CostModel
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.power import Pilot
 from nastransfer_nni.study.status import study_status
+from strategies.budget import Cost
 
 
 def describe(
@@ -62,8 +64,14 @@ def _jobs(
         lines.append(
             f"  {len(of_kind)} {plural} left: {trained:,} images trained on, {scored:,} scored, {time}"
         )
+    scorers = model.scorers(job.config for job in jobs if isinstance(job.config, SearchConfig))
+    if scorers != Cost():
+        lines.append(
+            f"  scorers of proxies: {scorers.images:,} images trained on, {scorers.forward_images:,} scored, "
+            f"{duration(scorers.seconds)}; once for all searches, and part of the cost of each"
+        )
     speed = f"at {images_per_second:,g} images/s" if images_per_second else "on one core of this machine"
-    total = duration(sum(cost.seconds for cost in costs.values()))
+    total = duration(sum(cost.seconds for cost in costs.values()) + scorers.seconds)
     lines.append(f"  in all {total}, one job at a time {speed}; start-up, decoding and evaluation included")
     if list_jobs:
         lines += [f"  {job.kind:<8} {job.name}  {duration(costs[job.name].seconds)}" for job in jobs]

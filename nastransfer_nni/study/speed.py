@@ -6,25 +6,28 @@ each other: on a busy machine their speed would be that of the other programs.
 
 from __future__ import annotations
 
+import math
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import timm
 import torch
 
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment
+from nastransfer_nni.proxy import networks
 from nastransfer_nni.training.loaders import Loaders
 from nastransfer_nni.training.loop import train
 from nastransfer_nni.training.observer import Observer
 from nastransfer_nni.training.recipes import Recipe
-from search_spaces import DartsSpace, Genotype
+from search_spaces import AbstractGenotype, DartsSpace, Genotype
 from search_spaces.geometry import SMALL_PIXELS
 from strategies import Options
 from strategies.interfaces import Tables
@@ -148,6 +151,45 @@ def supernet_speed(options: Options, size: NetworkSize) -> Speed:
     return Speed(recorder.images_per_second, int.__sub__(*per_epoch) / recorder.scoring_seconds)
 
 
+@cache
+@_one_core()
+def scorer_speed(scorer: str, classes: int, img_size: int) -> Speed:
+    """Speed of a network that scores images for proxies, on images of the size that it sees.
+
+    Args:
+        scorer: network, or timm:MODEL, of which only the speed of scoring is measured.
+        classes: number of classes of the source.
+        img_size: height and width of the source's images in px.
+    """
+    name = scorer.removeprefix("timm:").partition("@")[0]
+    if scorer == "network":
+        size, network = min(img_size, SMALL_PIXELS), networks.ResNet20(classes)
+    else:
+        network = timm.create_model(name)
+        size = network.pretrained_cfg["input_size"][-1]
+    ((images, labels),) = _RandomBatch(MAX_BATCH_SIZE, classes, size)
+    with torch.no_grad():
+        scoring = _median_seconds(lambda: network.eval()(images))
+    if scorer != "network":
+        return Speed(math.inf, MAX_BATCH_SIZE / scoring)
+
+    def step() -> None:
+        loss = torch.nn.functional.cross_entropy(network.train()(images), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    return Speed(MAX_BATCH_SIZE / _median_seconds(step), MAX_BATCH_SIZE / scoring)
+
+
+def _median_seconds(work: Callable[[], object]) -> float:
+    """Duration of some work, without the first time, which also sets up kernels and memory."""
+    seconds = []
+    for _ in range(MIN_PASSES + 2):
+        start_time = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start_time)
+    return statistics.median(seconds[1:])
+
+
 @dataclass
 class _RandomBatch:
     """One batch of random images and labels."""
@@ -204,14 +246,14 @@ class _SpeedRecorder:
         self._scoring: list[float] = []
         self._trained = 0.0
 
-    def expect(self, total: int) -> None: ...
+    def expect(self, total: int | None) -> None: ...
 
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         if "images_per_second" in values:
             self._speeds.append(values["images_per_second"])
             self._scoring.append(time.perf_counter() - self._trained)
 
-    def record(self, epoch: int, genotype: Genotype, mixture: Tables, top1: float) -> None: ...
+    def record(self, epoch: int, genotype: AbstractGenotype, mixture: Tables, top1: float) -> None: ...
 
     def advance(self, epoch: int, done: int, total: int) -> None:
         self._trained = time.perf_counter()

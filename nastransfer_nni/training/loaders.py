@@ -121,7 +121,7 @@ def loaders(
             workers=workers,
             processes=processes,
             on_bad_image=on_bad_image,
-            drop_last=not _keeps_last(len(target.train), batch_size, recipe, processes),
+            drop_last=not keeps_last(len(target.train), batch_size, recipe, processes.world_size),
             repeats=recipe.aug_repeats,
         )
         return Loaders(decoded, validation, target.train)
@@ -131,7 +131,7 @@ def loaders(
         batch_size,
         _batch_augmentation(target, recipe),
         seed=seed,
-        drop_last=not _keeps_last(len(images), batch_size, recipe, processes),
+        drop_last=not keeps_last(len(images), batch_size, recipe, processes.world_size),
         repeats=recipe.aug_repeats,
         device=processes.device,
         rank=processes.rank,
@@ -153,9 +153,16 @@ def _batch_augmentation(target: Target, recipe: Recipe) -> Augmentation:
     )
 
 
-def _keeps_last(images: int, batch_size: int, recipe: Recipe, processes: DistributedContext) -> bool:
-    """Whether an incomplete last batch is trained on: BatchNorm needs two images of it in each process."""
-    return recipe.keeps_last and images // processes.world_size % batch_size != 1
+def keeps_last(images: int, batch_size: int, recipe: Recipe, world_size: int = 1) -> bool:
+    """Whether an incomplete last batch is trained on: BatchNorm needs two images of it in each process.
+
+    Args:
+        images: number of images to train on.
+        batch_size: images per micro-batch in each process.
+        recipe: what it says of the last batch.
+        world_size: number of processes.
+    """
+    return recipe.keeps_last and images // world_size % batch_size != 1
 
 
 def _is_per_image(recipe: Recipe) -> bool:

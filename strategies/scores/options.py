@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from search_spaces.errors import UserError
+from strategies.budget import Cost
 from strategies.options import CandidateOptions, Options
 from strategies.scores.base import Score, Sees, find
 
@@ -63,15 +64,12 @@ class ScoreOptions(CandidateOptions):
         """Make the NNI strategy with these options."""
         return importlib.import_module("strategies.scores.search").ScoreSearch(self)  # type: ignore[no-any-return]
 
-    def training_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
-        """Number of images that a search backpropagates: those of scores that need gradients."""
-        passes = sum(score.backpropagates for score in self.scores)
-        return passes * self.candidates * min(self.batches * batch_size, weight_images)
-
-    def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
-        """Number of images of scores that see them and need no gradients."""
-        passes = sum(score.sees is not Sees.NOTHING and not score.backpropagates for score in self.scores)
-        return passes * self.candidates * min(self.batches * batch_size, weight_images)
+    def candidate_cost(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> Cost:
+        """Images of one candidate: those of scores that need gradients, and of others that see images."""
+        images = min(self.batches * batch_size, weight_images)
+        trained = sum(score.backpropagates for score in self.scores)
+        passed = sum(score.sees is not Sees.NOTHING and not score.backpropagates for score in self.scores)
+        return Cost(trained * images, passed * images)
 
     def speed_probe(self) -> Options:
         """The same scores of a few cells."""

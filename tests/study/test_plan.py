@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import strategies
 from nastransfer_nni.data import loading, sources
@@ -31,9 +32,11 @@ from nastransfer_nni.study.power import (
 from nastransfer_nni.study.sizes import SetSizes
 from nastransfer_nni.study.speed import NetworkSize, network_speed, supernet_speed
 from nastransfer_nni.training import protocols
+from nastransfer_nni.training.objective import ModelWithLoss
 from nastransfer_nni.transfer.config import TransferConfig
 from nastransfer_nni.transfer.run import transfer
 from search_spaces.errors import UserError
+from strategies.budget import Budget, Cost
 from strategies.presets import PRESETS
 
 from .test_design import study
@@ -62,21 +65,28 @@ CASES = {
         ("darts:order=2,frozen_epochs=1", {}),
         ("darts", {"alphas_share": 0.2}),
         ("darts:frozen_epochs=1", {"budget": 100}),
+        ("darts", {"budget": "total_images=130,forward_images=300"}),
+        ("sdarts-adv", {"alphas_share": 0.2, "epochs": 1}),
         ("darts", {"proxy": "classes:2,per_class=20+resolution:16"}),
     ],
     **{name: [(f"{name}:{SMALL_PRESETS.get(name, 'frozen_epochs=0')}", {})] for name, _, _ in PRESETS},
     "enas": [("enas:controller_steps=1,aggregate=2,candidates=2", {"epochs": 1})],
     "random_ws": [
         ("random_ws:candidates=2,batches=1,finalists=1", {}),
+        ("random_ws:candidates=2,batches=1,finalists=1", {"budget": "forward_images=150"}),
         ("random_ws:candidates=2,batches=1,finalists=1", {"proxy": "images:like=MANIFEST"}),
     ],
     "evolution": [
         ("evolution:evaluate=supernet,population=2,tournament=1,candidates=3", {"epochs": 1}),
         ("evolution:population=2,tournament=1,candidates=3", {"epochs": 1}),
         ("evolution:population=2,tournament=1,candidates=3", {"epochs": 1, "budget": 50}),
+        ("evolution:population=2,tournament=1,candidates=3", {"epochs": 1, "budget": "total_images=99"}),
     ],
     "random": [("random", {}), ("random:candidates=2", {"epochs": 1})],
-    "score": [("score:candidates=2", {})],
+    "score": [
+        ("score:candidates=2", {}),
+        ("score:by=nwot+snip+params,candidates=9,batches=1", {"budget": 25}),
+    ],
 }
 """Searches that are compared with their plan, by strategy."""
 
@@ -106,20 +116,74 @@ def test_planned_images_of_a_search_are_those_it_used(strategy, changes, manifes
     summary = search(config).finished
     cost = CostModel(images_per_second=100.0).cost(config)
     is_even = "like" not in options["proxy"]  # the plan counts classes as equally large
-    assert cost.training_images == pytest.approx(summary["search_samples"], rel=0.0 if is_even else 0.1)
+    used = (summary["search_samples"], summary["search_forward_samples"])
+    assert (cost.training_images, cost.forward_images) == pytest.approx(used, rel=0.0 if is_even else 0.1)
     assert bool(cost.forward_images) == (strategy != "random")
+    budget = config.budget or Budget()
+    assert used[0] <= (budget.images or math.inf) and used[1] <= (budget.forward_images or math.inf)
+    assert sum(used) <= (budget.total_images or math.inf)
+    assert cost.scorers == Cost() and summary["proxy_seconds"] == 0
+
+
+def test_scorers_are_planned_as_they_work(tmp_path):
+    """The second search finds the scores computed, and reports what they took all the same."""
+    summaries, total = [], math.inf
+    for number, proxy in enumerate(("hard:per_class=5,epochs=1", "entropy-p2:50,epochs=1")):
+        changes = {"proxy": proxy, "strategy": "random", "out": str(tmp_path / str(number))}
+        config = SearchConfig.create(SMALL_SEARCH | changes)
+        summary = search(config).finished
+        cost = CostModel(images_per_second=100.0).cost(config).scorers
+        used = (summary["proxy_samples"], summary["proxy_forward_samples"])
+        assert (cost.images, cost.forward_images) == used == (1437 // 128 * 128, 1437)
+        assert cost.seconds == pytest.approx(used[0] / 100 + used[1] * FORWARD_SHARE / 100)
+        summaries.append(summary)
+        total = sum(used)
+    assert summaries[0]["proxy_seconds"] == summaries[1]["proxy_seconds"] > 0
+    made = study(sources={"digits": ["hard:per_class=5,epochs=1", "entropy-p2:50,epochs=1"]})
+    text = describe(made, tmp_path / "study", images_per_second=1000.0)
+    assert "scorers of proxies: 1,408 images trained on, 1,437 scored" in text
+    spent = config.model_copy(update={"budget": Budget(total_images=total), "out": str(tmp_path / "spent")})
+    with pytest.raises(UserError, match=f"total_images={total} is used up by the proxy's scorers"):
+        search(spent)
+
+
+def test_seconds_are_planned_by_the_speed():
+    options = SMALL_SEARCH | {"strategy": "darts", "epochs": 50, "budget": "seconds=10"}
+    cost = CostModel(images_per_second=100.0).cost(SearchConfig.create(options))
+    per_epoch = (2 * 20 + 20 * FORWARD_SHARE) / 100  # two splits of 20 images, one of which validates
+    assert cost.training_images == 40 * math.ceil(10 / per_epoch)
+    random = SearchConfig.create(options | {"strategy": "random", "epochs": 2})
+    per_candidate = (2 * 20 + 2 * 20 * FORWARD_SHARE) / 100
+    assert CostModel(images_per_second=100.0).cost(random).training_images == 40 * math.ceil(
+        10 / per_candidate
+    )
 
 
 @pytest.mark.parametrize(
-    "changes", [{"batch_size": 480}, {"train_split": "test", "val_share": 0.25, "drop_path": 0.1}]
+    "changes",
+    [
+        {"batch_size": 480, "drop_last": True},
+        {"batch_size": 480},
+        {"batch_size": 1436},  # one image is left, too few for BatchNorm
+        {"train_split": "test", "val_share": 0.25, "drop_path": 0.1},
+    ],
 )
 def test_planned_images_of_a_transfer_are_those_it_used(changes, tmp_path):
     small = {"epochs": 2, "width": 1, "layers": 3, "device": "cpu", "out": str(tmp_path)}
     config = TransferConfig.create({"arch": "DARTS_V2", "target": "digits"} | small | changes)
-    summary = transfer(config).finished
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    trained = []
+
+    def count(module, inputs):
+        if isinstance(module, ModelWithLoss):
+            trained.append(len(inputs[0]))
+
+    counting = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        summary = transfer(config).finished
+    finally:
+        counting.remove()
     cost = CostModel(images_per_second=100.0).cost(config)
-    assert cost.training_images == max(line["step"] for line in lines) * config.recipe.batch_size
+    assert cost.training_images == sum(trained)
     assert cost.forward_images == 2 * summary["images_evaluated"]
     images = (cost.training_images + cost.forward_images * FORWARD_SHARE) / 100.0
     besides = ASSUMED.transfer + 2 * ASSUMED.epoch
