@@ -102,6 +102,7 @@ class Space(BaseModel, ABC):
         mark: text that stands in every architecture that is printed as the literature prints it.
         chooses_inputs: whether an architecture chooses which states a node reads, besides the operations.
         network: class of the final network with timm's interface, as `module:class`.
+        plain_network: class of the same network in plain torch.
         has_partial_cell: whether candidates can process a part of the channels, as in PC-DARTS.
     """
 
@@ -112,6 +113,7 @@ class Space(BaseModel, ABC):
     mark: ClassVar[str]
     chooses_inputs: ClassVar[bool] = True
     network: ClassVar[str]
+    plain_network: ClassVar[str]
     has_partial_cell: ClassVar[bool] = True
 
     # The form of the supernet
@@ -277,15 +279,16 @@ class Space(BaseModel, ABC):
     def costs(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> EdgeCosts:
         """The counter of multiply-adds of the final networks of a size."""
 
-    def build(self, genotype: AbstractGenotype, **options: Any) -> Any:
-        """The final network of an architecture, with timm's interface; options are those of its class."""
-        return self.network_class(genotype, **options)
+    def build(self, genotype: AbstractGenotype, *, is_plain: bool = False, **options: Any) -> Any:
+        """The final network of an architecture.
 
-    @property
-    def network_class(self) -> Any:
-        """The class of the final network, imported on demand."""
-        module, _, name = self.network.partition(":")
-        return getattr(importlib.import_module(module), name)
+        Args:
+            genotype: the architecture.
+            is_plain: whether it is in plain torch, without timm's interface.
+            **options: arguments of the class of the network, such as width, layers and num_classes.
+        """
+        module, _, name = (self.plain_network if is_plain else self.network).partition(":")
+        return getattr(importlib.import_module(module), name)(genotype, **options)
 
 
 def strongest(weights: npt.NDArray[np.floating], node_inputs: Sequence[NodeInputs]) -> list[tuple[int, int]]:

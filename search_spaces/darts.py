@@ -48,6 +48,7 @@ class DartsCells(Space):
     genotype_class: ClassVar[type[AbstractGenotype]] = Genotype
     mark: ClassVar[str] = "Genotype("
     network: ClassVar[str] = "nastransfer_nni.models.darts:DartsModel"
+    plain_network: ClassVar[str] = "search_spaces.network:DartsNetwork"
 
     operations: Operations = Field(CANDIDATES, description=OPERATIONS_HELP)
     nodes: int = Field(NODES, ge=1, le=16, description="number of nodes of a cell")

@@ -9,9 +9,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -93,6 +94,42 @@ def families() -> Iterator[Space]:
         if space.genotype_class not in seen:
             seen.add(space.genotype_class)
             yield space
+
+
+def has_text(content: str) -> bool:
+    """Whether an architecture as the literature prints it may stand in a text."""
+    return any(space.mark in content for space in families())
+
+
+def genotype_of_text(content: str) -> AbstractGenotype:
+    """Read the architecture that stands in a text, of whatever space; `has_text` has said that one may.
+
+    Raises:
+        UserError: says what does not read as an architecture.
+    """
+    space = next(space for space in families() if space.mark in content)
+    return space.genotype_class.from_text(content)
+
+
+def genotype_of_dict(value: Mapping[str, Any]) -> AbstractGenotype:
+    """Read the JSON form of an architecture, of whatever space.
+
+    Raises:
+        UserError: names the part that is missing, unknown or does not fit.
+    """
+    found = (space for space in families() if any(kind in value for kind in space.kinds))
+    return next(found, default()).genotype_class.from_dict(value)
+
+
+def genotype_of_sample(sample: Mapping[str, Any]) -> AbstractGenotype:
+    """Read an NNI sample, of whatever space.
+
+    Raises:
+        UserError: names the label that is missing, unknown or does not fit.
+    """
+    kinds = {label.partition("/")[0] for label in sample}
+    found = (space for space in families() if kinds & set(space.kinds))
+    return next(found, default()).genotype_class.from_sample(sample)
 
 
 def space_of(genotype: AbstractGenotype) -> Space:

@@ -344,7 +344,13 @@ class DartsOptions(Options):
 
     def has_fast_cell(self, space: Space) -> bool:
         """Whether the supernet has the fast search-time cell rather than the plain one."""
-        return self.cell == "fast" and not self.drop_path and space.has_fast_cell
+        return self.cell == "fast" and not self.why_plain(space)
+
+    def why_plain(self, space: Space) -> str:
+        """Why the supernet cannot have the fast search-time cell; empty where it can."""
+        if not space.has_fast_cell:
+            return f"the fast ones do not compute {space.text}"
+        return "the fast ones do not drop edges, as drop_path does" if self.drop_path else ""
 
     def check_space(self, space: Space) -> None:
         """Refuse a search space that a part of the method was not made for.

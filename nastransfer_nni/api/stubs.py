@@ -43,6 +43,7 @@ def _imports(functions: str) -> Iterator[str]:
         ("Budget", "strategies.budget"),
         ("ProxySpec", "nastransfer_nni.proxy.spec"),
         ("Source", "nastransfer_nni.data.sources"),
+        ("Space", "search_spaces"),
         ("StrategySpec", "strategies"),
     ):
         if f" {name} " in functions or f" {name}:" in functions or f"| {name}" in functions:

@@ -9,7 +9,7 @@ from pydantic import Field, InstanceOf, model_validator
 
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.config import Config, FromText
-from search_spaces.geometry import default_stem, geometries
+from search_spaces.geometry import default_stem
 
 ARCH = "architecture: a file in any form, or the name of a published cell such as DARTS_V2"
 
@@ -45,7 +45,7 @@ class DescribeConfig(Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        geometries(self.width, self.layers, self.chosen_stem)
+        self.arch.space.check_size(self.width, self.layers, self.chosen_stem)
         return self
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nastransfer_nni.base.files import replacing
-from search_spaces import Genotype
-from search_spaces.genotype import INPUTS, KINDS
+from search_spaces import AbstractGenotype, Genotype
+from search_spaces.errors import UserError
+from search_spaces.genotype import INPUTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,11 +22,24 @@ COLORS = {
     "sep_conv_5x5": "#4ea8de",
     "dil_conv_3x3": "#a7d8a0",
     "dil_conv_5x5": "#5fb760",
+    "noise": "#e9a3c9",
 }
-"""One hue per family of operations: pooling, skip, separable and dilated convolutions."""
+"""One hue per family of operations: pooling, skip, separable and dilated convolutions, noise."""
 
 
-def draw_cell(genotype: Genotype, kind: str) -> Figure:
+def draw_cell(genotype: AbstractGenotype, kind: str) -> Figure:
+    """Draw a kind of cell of an architecture of any space.
+
+    Raises:
+        UserError: there is no drawing of such architectures.
+    """
+    for genotype_class, draw in DRAWINGS.items():
+        if isinstance(genotype, genotype_class):
+            return draw(genotype, kind)
+    raise UserError(f"there is no drawing of a {type(genotype).__name__}")
+
+
+def draw_darts_cell(genotype: Genotype, kind: str) -> Figure:
     """Draw the `normal` or `reduce` cell as a wiring diagram.
 
     Every state is a horizontal rail; a node is a frame around the two operations that it sums, each hanging
@@ -33,9 +48,10 @@ def draw_cell(genotype: Genotype, kind: str) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.patches import FancyBboxPatch
 
-    figure = Figure(figsize=(11.5, 4.0), layout="constrained")
-    axes = figure.add_subplot()
     nodes = genotype.nodes(kind)
+    fewer, middle = 4 - len(nodes), -(len(nodes) + INPUTS + 1) / 2
+    figure = Figure(figsize=(11.5 - 2.33 * fewer, 4.0 - 0.65 * fewer), layout="constrained")
+    axes = figure.add_subplot()
     right = 2.9 * len(nodes) + 1.7
 
     def box(x: float, y: float, width: float, height: float, color: str, edge: str, level: int) -> None:
@@ -64,21 +80,28 @@ def draw_cell(genotype: Genotype, kind: str) -> Figure:
     for state, text in ((0, "c$_{k-2}$"), (1, "c$_{k-1}$")):
         box(0, -state, 0.7, 0.5, "#e8e0f0", "#333333", 4)
         label(0, -state, text, 10)
-    box(right, -3.5, 0.7, 3.6, "#fff3b0", "#333333", 4)
-    label(right, -3.5, "c$_k$", 10)
+    box(right, middle, 0.7, len(nodes) - 0.4, "#fff3b0", "#333333", 4)
+    label(right, middle, "c$_k$", 10)
     axes.set_xlim(-0.5, right + 0.5)
-    axes.set_ylim(-5.5, 0.4)
+    axes.set_ylim(-len(nodes) - 1.5, 0.4)
     axes.set_title({"normal": "normal cell", "reduce": "reduction cell"}[kind], fontsize=11, loc="left")
     axes.axis("off")
     return figure
 
 
-def save_cells(genotype: Genotype, folder: Path) -> list[Path]:
-    """Write cell_normal.svg and cell_reduce.svg into `folder`; equal genotypes give equal files."""
+DRAWINGS: dict[type[AbstractGenotype], Callable[[Any, str], Figure]] = {Genotype: draw_darts_cell}
+"""What draws a cell of an architecture, by the class of the architecture."""
+
+
+def save_cells(genotype: AbstractGenotype, folder: Path) -> list[Path]:
+    """Write cell_normal.svg and cell_reduce.svg, or those of another space, into `folder`.
+
+    Equal genotypes give equal files.
+    """
     import matplotlib as mpl
 
-    paths = [folder / f"cell_{kind}.svg" for kind in KINDS]
-    for kind, path in zip(KINDS, paths, strict=True):
+    paths = [folder / f"cell_{kind}.svg" for kind in genotype.kinds]
+    for kind, path in zip(genotype.kinds, paths, strict=True):
         with mpl.rc_context({"svg.hashsalt": "cell", "svg.fonttype": "none"}), replacing(path) as scratch:
             draw_cell(genotype, kind).savefig(scratch, format="svg", metadata={"Date": None})
     return paths

@@ -12,11 +12,11 @@ from nastransfer_nni.base.files import write_json
 from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.base.reading import exists, parse_json, read_text
 from nastransfer_nni.base.renames import SEARCH_OPTIONS
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype, Space, registry
 from search_spaces.errors import UserError, unknown
 from search_spaces.zoo import zoo
 
-FORMAT, VERSION, SPACE = "nastransfer-architecture", 2, "darts"
+FORMAT, VERSION = "nastransfer-architecture", 2
 MAX_BYTES = 1_000_000
 """A larger file is something else, and is not read."""
 
@@ -26,17 +26,23 @@ class Architecture:
     """A genotype and where it comes from.
 
     Attributes:
-        genotype: the two cells.
+        genotype: the cells.
         name: a zoo name, or the name of the file that it was read from.
         found_by: how the search found it: strategy, source, proxy, seed, options, search_score, source_top1,
             search_seconds, search_samples, versions; empty where unknown.
         text: the name or path that it was read from, as it was given.
+        space: the search space; without one, that of the genotype by itself.
     """
 
-    genotype: Genotype
+    genotype: AbstractGenotype
     name: str
     found_by: dict[str, Any] = field(default_factory=dict)
     text: str = ""
+    space: Space = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.space is None:
+            object.__setattr__(self, "space", registry.space_of(self.genotype))
 
     def to_dict(self) -> dict[str, Any]:
         """The content of architecture.json."""
@@ -44,7 +50,7 @@ class Architecture:
         return {
             "format": FORMAT,
             "version": VERSION,
-            "space": SPACE,
+            "space": self.space.text,
             "genotype": self.genotype.to_dict(),
             **known,
         }
@@ -59,7 +65,7 @@ def read(arch: str) -> Architecture:
 
     A file holds architecture.json's form, a bare genotype (JSON, or the `Genotype(...)` text that other code
     bases print, also in the middle of a log) or an NNI sample, perhaps in a list. It is parsed, never
-    evaluated.
+    evaluated. A text may also be that of another space.
 
     Raises:
         UserError: names the file, and says where and why it is none of these.
@@ -67,8 +73,8 @@ def read(arch: str) -> Architecture:
     if arch in zoo():
         cell = zoo()[arch]
         return Architecture(cell.genotype, arch, {"strategy": "published", "source": cell.source}, arch)
-    if "Genotype(" in arch:
-        return Architecture(Genotype.from_text(arch), "genotype", text=arch)
+    if registry.has_text(arch):
+        return Architecture(registry.genotype_of_text(arch), "genotype", text=arch)
     if not exists(arch):
         raise unknown("architecture", arch, [*zoo(), "a file"])
     try:
@@ -83,8 +89,15 @@ def _name(path: Path) -> str:
 
 
 def _parse(content: str, *, name: str, text: str) -> Architecture:
-    if "Genotype(" in content:
-        return Architecture(Genotype.from_text(content), name, text=text)
+    if not registry.has_text(content):
+        return _from_json(content, name=name, text=text)
+    try:
+        return _from_json(content, name=name, text=text)  # which may have such a text inside
+    except UserError:
+        return Architecture(registry.genotype_of_text(content), name, text=text)
+
+
+def _from_json(content: str, *, name: str, text: str) -> Architecture:
     try:
         value = parse_json(content)
     except UserError as error:
@@ -103,8 +116,8 @@ def _from_value(value: Any, *, name: str, text: str) -> Architecture:
     if "format" in value or "genotype" in value:
         return from_dict(value, name=name, text=text)
     if any("/" in key for key in value):
-        return Architecture(Genotype.from_sample(value), name, text=text)
-    return Architecture(Genotype.from_dict(value), name, text=text)
+        return Architecture(registry.genotype_of_sample(value), name, text=text)
+    return Architecture(registry.genotype_of_dict(value), name, text=text)
 
 
 def from_dict(value: Mapping[str, Any], *, name: str, text: str = "") -> Architecture:
@@ -113,18 +126,31 @@ def from_dict(value: Mapping[str, Any], *, name: str, text: str = "") -> Archite
     Raises:
         UserError: says what is missing, unknown or does not fit.
     """
-    for key, expected in (("format", (FORMAT,)), ("version", (VERSION, 1)), ("space", (SPACE,))):
+    for key, expected in (("format", (FORMAT,)), ("version", (VERSION, 1))):
         if value.get(key) not in expected:
             allowed = " or ".join(map(repr, expected))
             raise UserError(f"{key} is {value.get(key)!r}; this release reads {allowed}")
+    space = _space(value)
     if not isinstance(value.get("genotype"), dict):
-        raise UserError("'genotype' must be an object with the cells 'normal' and 'reduce'")
+        kinds = " and ".join(map(repr, space.kinds))
+        raise UserError(f"'genotype' must be an object with the cells {kinds}")
     found_by = value.get("found_by") or {}
     if not isinstance(found_by, dict):
         raise UserError("'found_by' must be an object")
     if value["version"] == 1:
         found_by = _upgraded(found_by)
-    return Architecture(Genotype.from_dict(value["genotype"]), name, found_by, text)
+    return Architecture(space.from_dict(value["genotype"]), name, found_by, text, space)
+
+
+def _space(value: Mapping[str, Any]) -> Space:
+    """The search space that a file names; one that names none is of the space of DARTS."""
+    text = value.get("space", registry.DEFAULT)
+    if not isinstance(text, str):
+        raise UserError(f"space is {text!r}; it must be a text such as {registry.DEFAULT!r}")
+    try:
+        return registry.parse(text)
+    except UserError as error:
+        raise UserError(f"space is {text!r}: {error}") from None
 
 
 def _upgraded(found_by: dict[str, Any]) -> dict[str, Any]:

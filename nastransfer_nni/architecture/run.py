@@ -17,7 +17,7 @@ from nastransfer_nni.architecture.drawing import save_cells
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.files import pretty, write_text
 from nastransfer_nni.base.reading import read_records
-from search_spaces import Genotype
+from search_spaces import registry
 from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
 
@@ -48,12 +48,12 @@ def describe(config: DescribeConfig) -> None:
     architecture = config.arch
     import torch  # takes seconds, which the other architecture commands do not need
 
-    from search_spaces.network import DartsNetwork
     from search_spaces.sizes import mult_adds, parameters
 
     with torch.device("meta"):
-        network = DartsNetwork(
+        network = architecture.space.build(
             architecture.genotype,
+            is_plain=True,
             width=config.width,
             layers=config.layers,
             num_classes=config.num_classes,
@@ -62,6 +62,7 @@ def describe(config: DescribeConfig) -> None:
         )
     value = {
         "name": architecture.name,
+        "space": architecture.space.text,
         "genotype": architecture.genotype.to_dict(),
         "width": config.width,
         "layers": config.layers,
@@ -78,7 +79,7 @@ def describe(config: DescribeConfig) -> None:
 
 
 def draw(config: DrawConfig) -> None:
-    """Draw both cells as SVG."""
+    """Draw the cells as SVG."""
     folder = Path(config.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -115,9 +116,11 @@ def epoch(config: EpochConfig) -> None:
     if not isinstance(line.get("genotype"), dict):
         raise UserError(f"{record}, line {config.epoch} is damaged: it has no genotype")
     final = Path(config.run) / "architecture.json"
-    found_by = read(str(final)).found_by if final.is_file() else {}
-    found_by |= {"epoch": config.epoch, "search_score": line.get("validation_top1"), "source_top1": None}
-    architecture = Architecture(Genotype.from_dict(line["genotype"]), record.parent.name, found_by)
+    genotype = registry.genotype_of_dict(line["genotype"])
+    last = read(str(final)) if final.is_file() else Architecture(genotype, record.parent.name)
+    changed = {"epoch": config.epoch, "search_score": line.get("validation_top1"), "source_top1": None}
+    found_by = {**last.found_by, **changed}
+    architecture = Architecture(genotype, record.parent.name, found_by, space=last.space)
     _deliver(pretty(architecture.to_dict()), config.out)
 
 

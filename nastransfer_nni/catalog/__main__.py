@@ -13,6 +13,7 @@ LIST: cli.Commands = {
         ("datasets", "List the known data sets, and where they come from.", "datasets"),
         ("protocols", "List the training protocols.", "protocols"),
         ("strategies", "List the search strategies.", "list_strategies"),
+        ("spaces", "List the search spaces.", "list_spaces"),
         ("proxies", "List the kinds of proxy sets.", "proxies"),
     )
 }

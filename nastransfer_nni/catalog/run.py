@@ -16,6 +16,7 @@ from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackC
 from nastransfer_nni.data.sources import SOURCES
 from nastransfer_nni.proxy.step import KINDS
 from nastransfer_nni.training.protocols import PRESETS
+from search_spaces import SPACES
 from search_spaces.errors import UserError
 
 
@@ -42,6 +43,12 @@ def protocols(config: ListConfig) -> None:
 def list_strategies(config: ListConfig) -> None:
     """Print the strategies."""
     rows = [{"name": name, "what": entry.summary} for name, entry in strategies.STRATEGIES.items()]
+    _print(rows, config)
+
+
+def list_spaces(config: ListConfig) -> None:
+    """Print the search spaces."""
+    rows = [{"name": name, "what": entry.summary} for name, entry in SPACES.items()]
     _print(rows, config)
 
 

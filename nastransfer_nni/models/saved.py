@@ -13,7 +13,6 @@ from torch import Tensor
 
 from nastransfer_nni.architecture.file import Architecture, from_dict
 from nastransfer_nni.base import torch_io
-from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.models.weights import (
     ARGUMENTS,
     mismatch,
@@ -55,13 +54,13 @@ class Trained:
     origin: str = "the checkpoint"
     numbering: str = ""
 
-    def build(self) -> DartsModel:
+    def build(self) -> Any:
         """The network in evaluation mode, on the CPU.
 
         Raises:
             UserError: the weights are those of another network.
         """
-        model = DartsModel(self.architecture.genotype, **self.options)
+        model = self.architecture.space.build(self.architecture.genotype, **self.options)
         if problem := mismatch(model, self.weights):
             raise UserError(f"the weights do not fit the network: {problem}")
         model.load_state_dict(self.weights)

@@ -11,7 +11,7 @@ from nastransfer_nni.report.names import Names
 from nastransfer_nni.report.plots.inline import inline_svg
 from nastransfer_nni.report.plots.style import svg
 from nastransfer_nni.report.statistics.table import parse_options
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype, registry
 from search_spaces.errors import UserError
 
 MAX_CELLS = 6
@@ -20,7 +20,7 @@ MAX_CELLS = 6
 
 def best_cells(
     summary: pd.DataFrame, names: Names, pools: Collection[str] = ()
-) -> list[tuple[str, str, str]]:
+) -> list[tuple[str, list[str]]]:
     """Draw the best cell of each strategy.
 
     Args:
@@ -29,7 +29,8 @@ def best_cells(
         pools: names of the pools of random cells, whose cells come last.
 
     Returns:
-        For each of the `MAX_CELLS` best strategies its name, and the normal and reduction cell as inline SVG.
+        For each of the `MAX_CELLS` best strategies its name, and its kinds of cell (normal and reduction) as
+        inline SVG.
     """
     drawn = []
     known = summary.assign(is_random=summary["strategy"].isin(list(pools)))
@@ -40,20 +41,20 @@ def best_cells(
         genotype = _read_genotype(row["genotype"])
         if genotype is not None:
             name = names.of(row)
-            normal, reduction = (
+            cells = [
                 inline_svg(svg(draw_cell(genotype, kind)), f"{kind} cell of {name}")
-                for kind in ("normal", "reduce")
-            )
-            drawn.append((name, normal, reduction))
+                for kind in genotype.kinds
+            ]
+            drawn.append((name, cells))
     return drawn
 
 
-def _read_genotype(text: str) -> Genotype | None:
-    """The genotype in the text; None for a cell of another search space, which has no drawing."""
+def _read_genotype(text: str) -> AbstractGenotype | None:
+    """The genotype in the text; None for a cell of a search space that is not known here."""
     try:
-        if "Genotype(" in text:
-            return Genotype.from_text(text)
         value = parse_options(text)
-        return Genotype.from_dict(value) if value is not None else None
+        if value is not None:
+            return registry.genotype_of_dict(value)
+        return registry.genotype_of_text(text) if registry.has_text(text) else None
     except (UserError, RecursionError):
         return None

@@ -87,7 +87,7 @@ class Section:
         questions: the questions with their answers.
         tables: tables that belong to no question.
         figures: figures that belong to no question.
-        cells: name, normal cell and reduction cell (inline SVG) of the best cells.
+        cells: name and kinds of cell (normal and reduction, as inline SVG) of the best cells.
     """
 
     title: str
@@ -95,7 +95,7 @@ class Section:
     questions: list[AnsweredQuestion]
     tables: list[ShownTable]
     figures: list[ReportFigure]
-    cells: list[tuple[str, str, str]]
+    cells: list[tuple[str, list[str]]]
 
     @property
     def all_tables(self) -> list[ShownTable]:

@@ -187,8 +187,8 @@ class SearchConfig(Config):
 
     def setting(self) -> dict[str, Any]:
         """The options that are not at their defaults: they tell uses of a strategy apart in a report."""
-        named = {"source", "proxy", "proxy_seed", "strategy", "space", "seed", "concurrency", "out", "overwrite"}
-        exclude = {*named, *NON_IDENTIFYING_OPTIONS}
+        named = {"source", "proxy", "proxy_seed", "strategy", "seed", "concurrency", "out", "overwrite"}
+        exclude = {*named, "space", *NON_IDENTIFYING_OPTIONS}
         changed = self.model_dump(mode="json", exclude_defaults=True, exclude=exclude)
         return changed if self.space == registry.default() else {"space": self.space.text, **changed}
 

@@ -72,9 +72,7 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
         write_manifest(manifest, images, run.path / "proxy.json")
     torch.manual_seed(config.seed)
     size = image_size(images, config)
-    space = config.space.model_space(
-        config.width, config.layers, len(images.classes), config.stem_for(size)
-    )
+    space = config.space.model_space(config.width, config.layers, len(images.classes), config.stem_for(size))
     strategy = config.strategy.create()
     costs = final_costs(config, images)
     context = SearchContext(

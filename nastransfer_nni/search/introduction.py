@@ -34,8 +34,9 @@ def introduction(
         f"{config.stem_for(size)} stem; {processes.world_size} x {processes.device}"
     ]
     options = config.strategy.options
-    if isinstance(options, DartsOptions) and options.cell == "fast" and (why := options.why_plain(config.space)):
-        lines.append(f"search-time cells are plain: {why}")
+    if isinstance(options, DartsOptions) and options.cell == "fast":
+        why = options.why_plain(config.space)
+        lines += [f"search-time cells are plain: {why}"] if why else []
     if run.is_resumed:
         lines.append(f"resuming after {done} {units if done != 1 else units.removesuffix('s')}")
     return "\n".join(lines)

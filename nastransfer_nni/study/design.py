@@ -10,6 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import (
     BeforeValidator,
     Field,
@@ -32,6 +33,7 @@ from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.study.jobs import Job, slug, training_seed
 from nastransfer_nni.transfer.config import TransferConfig
+from search_spaces import Space, registry
 from search_spaces.errors import UserError, unknown
 from strategies import StrategySpec
 from strategies.builtin import SharedStreamRandomOptions
@@ -74,9 +76,11 @@ ProxyOption = Annotated[InstanceOf[ProxySpec], FromText(_proxy)]
 
 
 @cache
-def _any_cell() -> Architecture:
+def _any_cell(space: Space) -> Architecture:
     """A cell in place of the one that a search has yet to find, to check a transfer's options with."""
-    return read("DARTS_V2")
+    if space == registry.default():
+        return read("DARTS_V2")
+    return Architecture(space.random(np.random.default_rng(0)), "any", text="any", space=space)
 
 
 def _refuse_repeats(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -365,8 +369,9 @@ class Study(Config):
         wanted = list(itertools.product(self.targets, self.protocols))
         if self.source_training:
             wanted += [(source, "") for source in searched if source.text not in targets]
+        arch = _any_cell(search.config.space)
         for (target, protocol), seed in itertools.product(wanted, self.train_seeds):
-            options = {"arch": _any_cell(), "target": target, "protocol": protocol, "seed": seed}
+            options = {"arch": arch, "target": target, "protocol": protocol, "seed": seed}
             if self.rules != "0.1":
                 # all networks of a target are judged on the same held-out images
                 options |= {"seed": training_seed(seed, search.config), "val_seed": 0}

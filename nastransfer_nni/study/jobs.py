@@ -13,6 +13,7 @@ from nastransfer_nni.base.files import digest
 from nastransfer_nni.base.paths import names_folder
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.transfer.config import TransferConfig
+from search_spaces.registry import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def training_seed(train_seed: int, search: SearchConfig) -> int:
         "proxy_seed": search.proxy_seed,
         "search_seed": search.seed,
     }
+    if search.space.text != DEFAULT:
+        identity["space"] = search.space.text
     return int(digest(identity, 8), 16)
 
 

@@ -17,7 +17,8 @@ from nastransfer_nni.data.sources import SOURCES, Source
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.protocols import PRESETS
 from nastransfer_nni.training.recipes import ADDED_OPTIONS, Recipe
-from search_spaces.geometry import SMALL_PIXELS, geometries
+from search_spaces.geometry import SMALL_PIXELS
+from search_spaces.registry import DEFAULT
 
 NON_IDENTIFYING_OPTIONS = (
     "arch",  # the genotype identifies the run, wherever it was read from
@@ -144,7 +145,7 @@ class TransferConfig(_WithRecipe):
         if not recipe.img_size and self.target.name not in SOURCES:
             pixels = protocols.largest_image(self.target)
         size = recipe.img_size or max(pixels or (SMALL_PIXELS + 1,))
-        geometries(recipe.width, recipe.layers, recipe.stem_for(size))
+        self.arch.space.check_size(recipe.width, recipe.layers, recipe.stem_for(size))
         return self
 
     @cached_property
@@ -178,9 +179,13 @@ class TransferConfig(_WithRecipe):
     def protocol_hash(self) -> str:
         """Equal for transfers whose results may be compared.
 
-        It is the recipe's hash, or another one where a limit or other splits of the target make results
-        differ.
+        It is the recipe's hash, or another one where a limit, other splits of the target or another search
+        space make results differ. The random cells of one space are no baseline of another.
         """
+        space = self.arch.space.text
+        return self._hash_of_rules() if space == DEFAULT else digest([self._hash_of_rules(), space])
+
+    def _hash_of_rules(self) -> str:
         rules = (self.max_mult_adds, self.train_split, self.val_split, self.val_share)
         usual = (None, "train", "", 0.0)
         if self.train_images is not None:
@@ -191,10 +196,11 @@ class TransferConfig(_WithRecipe):
 
     def resolved(self) -> dict[str, Any]:
         """Every option as it will be used, as JSON values, the architecture among them."""
-        found_by = self.arch.found_by
+        found_by, space = self.arch.found_by, self.arch.space.text
         return {
             **self.recipe.model_dump(mode="json"),
             **self.model_dump(mode="json", exclude={*RECIPE_OPTIONS, "protocol"}),
+            **({} if space == DEFAULT else {"space": space}),
             "genotype": self.arch.genotype.to_dict(),
             "found_by": {name: found_by.get(name) for name in ("strategy", "source", "proxy", "seed")},
         }

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.models.saved import Trained
 from nastransfer_nni.training.loaders import crops
 from nastransfer_nni.training.target import Target
@@ -16,10 +15,10 @@ from search_spaces import sizes
 from search_spaces.errors import UserError
 
 
-def build(config: TransferConfig, target: Target, width: int) -> DartsModel:
+def build(config: TransferConfig, target: Target, width: int) -> Any:
     """The network of `config` for a target, with fresh weights."""
     recipe = config.recipe
-    return DartsModel(
+    return config.arch.space.build(
         config.arch.genotype,
         width=width,
         layers=recipe.layers,
@@ -60,7 +59,7 @@ def mult_adds(config: TransferConfig, target: Target, width: int) -> int:
         return sizes.mult_adds(build(config, target, width), target.pixels)
 
 
-def measures(config: TransferConfig, target: Target, model: DartsModel, width: int) -> dict[str, Any]:
+def measures(config: TransferConfig, target: Target, model: Any, width: int) -> dict[str, Any]:
     """The network's sizes, for the summary; parameters without those of the auxiliary head."""
     own = (weight for name, weight in model.named_parameters() if not name.startswith("auxiliary_head."))
     return {
@@ -98,7 +97,7 @@ def card(config: TransferConfig, target: Target, width: int) -> dict[str, Any]:
     ).card()
 
 
-def auxiliary_note(model: DartsModel, img_size: int) -> str:
+def auxiliary_note(model: Any, img_size: int) -> str:
     """A note where the auxiliary head sees maps of a size that it was not designed for; empty elsewhere."""
     assert model.auxiliary_head is not None
     designed = model.auxiliary_head.pixels

@@ -10,7 +10,6 @@ from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from nastransfer_nni.training.observer import Observer, Progress
-from search_spaces.genotype import KINDS
 
 
 class Recorder(Observer):
@@ -50,7 +49,7 @@ class Recorder(Observer):
     def finish(self, architecture: Architecture, summary: dict[str, Any]) -> None:
         """Write the final metrics, the hyper-parameters and the drawn cells."""
         assert self._tracker is not None
-        for kind in KINDS:
+        for kind in architecture.genotype.kinds:
             self._tracker.figure(f"cell/{kind}", drawing.draw_cell(architecture.genotype, kind))
         shown = ("target", "protocol", "train_seed", "arch", "width", "layers", "epochs")
         self._tracker.hparams(

@@ -31,6 +31,7 @@ class NasBench201(Space):
     mark: ClassVar[str] = "~0|"
     chooses_inputs: ClassVar[bool] = False
     network: ClassVar[str] = "nastransfer_nni.models.nas_bench_201:NasBench201Model"
+    plain_network: ClassVar[str] = "search_spaces.nas_bench_201.network:NasBench201Network"
     has_partial_cell: ClassVar[bool] = False
 
     @property
