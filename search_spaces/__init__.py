@@ -39,6 +39,9 @@ for _name, _summary in (
     ("S4", "separable convolutions and noise (RobustDARTS)"),
 ):
     register(f"darts-{_name.lower()}", f"search_spaces.robust_darts:{_name}", _summary)
+register(
+    "nas_bench_201", "search_spaces.nas_bench_201:NasBench201", "one cell of six edges with five operations"
+)
 
 
 def __getattr__(name: str) -> Any:

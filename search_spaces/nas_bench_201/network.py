@@ -7,6 +7,7 @@ Blocks, their order and their weights are those of the authors' `TinyNetwork`
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -94,27 +95,17 @@ class ResidualBlock(nn.Module):
         return self.downsample(x) + self.convolution2(self.convolution1(x))
 
 
-class LargeStem(nn.Module):
-    """The ImageNet stem of DARTS, for images above 64 px: [B, in_chans, H, W] -> [B, width, H / 8, W / 8]."""
-
-    def __init__(self, width: int, in_chans: int) -> None:
-        super().__init__()
-        self.stem = Stem("imagenet", width, in_chans)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.stem(x)[1]
-
-
-def make_stem(kind: str, width: int, in_chans: int = 3) -> nn.Module:
+def make_stem(kind: str, width: int, in_chans: int = 3) -> nn.Sequential:
     """The layers before the first cell: [B, in_chans, H, W] -> [B, width, h, w].
 
     Args:
-        kind: `cifar`, which keeps the size, or `imagenet`, which divides it by 8.
+        kind: `cifar`, which keeps the size, or `imagenet`, which divides it by 8 as that of DARTS does.
         width: channels of the first stage.
         in_chans: channels of the images.
     """
     if kind == "imagenet":
-        return LargeStem(width, in_chans)
+        stem = Stem(kind, width, in_chans)
+        return nn.Sequential(*stem.first, *cast(nn.Sequential, stem.second))
     return nn.Sequential(nn.Conv2d(in_chans, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
 

@@ -1,4 +1,4 @@
-"""What timm asks of every model of its own, asked of ours."""
+"""What timm asks of every model of its own, asked of ours, the networks of cells of every search space."""
 
 import math
 
@@ -12,11 +12,17 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 import nastransfer_nni.models
 from search_spaces import Genotype
 from search_spaces.errors import UserError
+from search_spaces.nas_bench_201.network import NasBench201Network
 from search_spaces.network import DartsNetwork
 from search_spaces.zoo import zoo
+from tests.search_spaces.nas_bench_201.cells import CELL
 
-NAMES = ["nastransfer_darts_v2", "nastransfer_pdarts", "nastransfer_gdas_v1"]
+DARTS = ["nastransfer_darts_v2", "nastransfer_pdarts", "nastransfer_gdas_v1"]
+NAS_BENCH_201 = "nastransfer_nas_bench_201"
+NAMES = [*DARTS, NAS_BENCH_201]
+BOTH = ["nastransfer_darts_v2", NAS_BENCH_201]
 SMALL = {"width": 8, "layers": 5}
+LARGE_IMAGES = {"architecture": CELL, "num_classes": 1000, "stem": "imagenet"}
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
@@ -26,7 +32,8 @@ def _seed():
 
 
 def create(name, **options):
-    return timm.create_model(name, **{**SMALL, **options})
+    own = LARGE_IMAGES if name == NAS_BENCH_201 else {}
+    return timm.create_model(name, **{**SMALL, **own, **options})
 
 
 def images(model, batch=1, size=64):
@@ -35,17 +42,31 @@ def images(model, batch=1, size=64):
 
 def test_every_published_cell_has_a_name_and_nastransfer_darts_takes_any(tmp_path):
     listed = set(timm.list_models("nastransfer_*"))
-    assert listed == {"nastransfer_darts", *(f"nastransfer_{name.lower()}" for name in zoo())}
+    assert listed == {"nastransfer_darts", NAS_BENCH_201, *(f"nastransfer_{name.lower()}" for name in zoo())}
     file = tmp_path / "found.json"
     file.write_text(str(zoo()["PDARTS"].genotype))
     for architecture in ("PDARTS", zoo()["PDARTS"].genotype, zoo()["PDARTS"].genotype.to_dict(), str(file)):
         model = create("nastransfer_darts", architecture=architecture)
         assert model.genotype == zoo()["PDARTS"].genotype
-    with pytest.raises(UserError, match="needs architecture"):
-        create("nastransfer_darts")
+    for name in ("nastransfer_darts", NAS_BENCH_201):
+        with pytest.raises(UserError, match="needs architecture"):
+            create(name, architecture=None)
+    with pytest.raises(UserError, match="of another search space"):
+        create("nastransfer_darts", architecture=CELL)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_nas_bench_201_has_the_size_of_its_paper():
+    model = timm.create_model(NAS_BENCH_201, architecture=CELL.to_dict())
+    plain = NasBench201Network(CELL)
+    assert {k: v.shape for k, v in model.state_dict().items()} == {
+        k: v.shape for k, v in plain.state_dict().items()
+    }
+    plain.load_state_dict(model.state_dict())
+    x = images(model, 2, 32)
+    torch.testing.assert_close(model.eval()(x), plain.eval()(x))
+
+
+@pytest.mark.parametrize("name", DARTS)
 def test_default_size_is_the_published_one(name):
     with torch.device("meta"):
         model = timm.create_model(name)
@@ -101,8 +122,9 @@ def test_default_cfg_describes_the_model(name):
     assert model(x).shape == (1, 7)
 
 
-def test_the_classifier_of_the_auxiliary_head_is_reset_along():
-    model = create("nastransfer_darts_v2", auxiliary=True)
+@pytest.mark.parametrize("name", BOTH)
+def test_the_classifier_of_the_auxiliary_head_is_reset_along(name):
+    model = create(name, auxiliary=True)
     model.reset_classifier(7)
     assert [logits.shape for logits in model.forward_with_auxiliary(images(model, 2))] == [(2, 7), (2, 7)]
     model.reset_classifier(0)
@@ -127,9 +149,10 @@ def test_features_only(name, feature_cls):
     assert [m.shape[2] for m in maps] == [math.ceil(96 / r) for r in reductions]
 
 
-def test_features_are_those_of_the_whole_network_and_cells_behind_them_are_dropped():
-    model = create("nastransfer_darts_v2").eval()
-    some = create("nastransfer_darts_v2", features_only=True, out_indices=(1, 3)).eval()
+@pytest.mark.parametrize("name", BOTH)
+def test_features_are_those_of_the_whole_network_and_cells_behind_them_are_dropped(name):
+    model = create(name).eval()
+    some = create(name, features_only=True, out_indices=(1, 3)).eval()
     some.load_state_dict({f"model.{k}": v for k, v in model.state_dict().items()}, strict=False)
     x = images(model)
     features, maps = model.forward_intermediates(x)
@@ -137,19 +160,21 @@ def test_features_are_those_of_the_whole_network_and_cells_behind_them_are_dropp
     for one, other in zip(some(x), [maps[1], maps[3]], strict=True):
         torch.testing.assert_close(one, other)
     assert len(some.model.cells) < len(model.cells)
-    assert torch.equal(model.forward_intermediates(x, [-1], intermediates_only=True)[0], features)
+    (last_map,) = model.forward_intermediates(x, [-1], intermediates_only=True)
+    assert torch.equal(model.finish(last_map), features)
     early, _ = model.forward_intermediates(x, [2], stop_early=True)
     assert torch.equal(early, maps[2])
 
 
-def test_the_small_stem_has_three_sizes_and_says_so():
-    model = create("nastransfer_darts_v2", stem="cifar", num_classes=10).eval()
+@pytest.mark.parametrize("name", BOTH)
+def test_the_small_stem_has_three_sizes_and_says_so(name):
+    model = create(name, stem="cifar", num_classes=10).eval()
     assert model.default_cfg["input_size"] == (3, 32, 32)
     info = FeatureInfo(model.feature_info, (0, 1, 2))
     assert info.reduction() == [1, 2, 4]
     _, maps = model.forward_intermediates(images(model, size=32))
     assert [m.shape[1] for m in maps] == info.channels() and [m.shape[2] for m in maps] == [32, 16, 8]
-    small = create("nastransfer_darts_v2", stem="cifar", features_only=True)
+    small = create(name, stem="cifar", features_only=True)
     assert len(small(images(model, size=32))) == 3
 
 
@@ -180,16 +205,17 @@ def test_fx(name):
     assert torch.equal(traced, model(x))
 
 
-def test_torchscript_of_the_graph_that_fx_traces():
+@pytest.mark.parametrize("name", BOTH)
+def test_torchscript_of_the_graph_that_fx_traces(name):
     """What timm's own tests script: a traced network, and traced features."""
-    model = create("nastransfer_darts_v2").eval()
+    model = create(name).eval()
     x = images(model)
     _, nodes = get_graph_node_names(model)
     traced = create_feature_extractor(
         model, eval_return_nodes=[nodes[-1]], train_return_nodes=[nodes[-1]]
     ).eval()
     torch.testing.assert_close(torch.jit.script(traced)(x)[nodes[-1]], model(x))
-    features = create("nastransfer_darts_v2", features_only=True, feature_cfg={"feature_cls": "fx"}).eval()
+    features = create(name, features_only=True, feature_cfg={"feature_cls": "fx"}).eval()
     for scripted, eager in zip(torch.jit.script(features)(x), features(x), strict=True):
         torch.testing.assert_close(scripted, eager)
 
@@ -208,15 +234,16 @@ def test_torch_export_with_any_batch(name):
 def test_parameter_groups_for_layer_wise_learning_rates(name):
     model = create(name)
     groups = group_parameters(model, model.group_matcher(), reverse=True)
-    assert groups["stem.first.0.weight"] == 0
-    assert groups["cells.0.preprocess0.bn.weight"] == 1
+    assert groups[f"{model.default_cfg['first_conv']}.weight"] == 0
+    assert groups[next(name for name in groups if name.startswith("cells.0."))] == 1
     assert groups["classifier.weight"] == 1 + SMALL["layers"]
     create_optimizer_v2(model, "adamw", lr=0.1, weight_decay=0.1, layer_decay=0.9)
 
 
-def test_drop_rates():
+@pytest.mark.parametrize("name", BOTH)
+def test_drop_rates(name):
     torch.manual_seed(0)
-    model = create("nastransfer_darts_v2", drop_rate=0.5, drop_path_rate=0.5, stem="cifar")
+    model = create(name, drop_rate=0.5, drop_path_rate=0.5, stem="cifar")
     x = images(model, 4, 16)
     assert model.head_drop.p == 0.5
     assert not torch.equal(model.train().forward_features(x), model.forward_features(x))
@@ -224,9 +251,10 @@ def test_drop_rates():
     assert torch.equal(model(x), model(x))
 
 
-def test_a_model_without_auxiliary_head_loads_weights_of_one_with_it():
-    trained = create("nastransfer_darts_v2", auxiliary=True).eval()
-    plain = create("nastransfer_darts_v2").eval()
+@pytest.mark.parametrize("name", BOTH)
+def test_a_model_without_auxiliary_head_loads_weights_of_one_with_it(name):
+    trained = create(name, auxiliary=True).eval()
+    plain = create(name).eval()
     plain.load_state_dict(trained.state_dict())
     x = images(plain)
     assert torch.equal(plain(x), trained(x))
@@ -234,8 +262,9 @@ def test_a_model_without_auxiliary_head_loads_weights_of_one_with_it():
         trained.load_state_dict(plain.state_dict())
 
 
-def test_the_auxiliary_output_is_the_head_on_the_cell_at_two_thirds():
-    model = create("nastransfer_darts_v2", auxiliary=True, stem="cifar", num_classes=10).eval()
+@pytest.mark.parametrize("name", BOTH)
+def test_the_auxiliary_output_is_the_head_on_the_cell_at_two_thirds(name):
+    model = create(name, auxiliary=True, stem="cifar", num_classes=10).eval()
     x = images(model, 2, 32)
     seen = []
     model.cells[2 * SMALL["layers"] // 3].register_forward_hook(lambda *args: seen.append(args[-1]))
