@@ -143,7 +143,6 @@ def _row(
         "strategy_options": options,
         "setting": found_by.get("setting") or {},
         "search_seed": found_by.get("seed"),
-        "search_samples": found_by.get("search_samples"),
         "genotype": json.dumps(architecture.genotype.to_dict(), sort_keys=True),
         "is_given": is_given,
     }

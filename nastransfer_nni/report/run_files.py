@@ -24,6 +24,11 @@ FOUND_BY = (
     "search_score",
     "source_top1",
     "search_seconds",
+    "search_samples",
+    "search_forward_samples",
+    "proxy_seconds",
+    "proxy_samples",
+    "proxy_forward_samples",
 )
 MARKS = ("status.json", "summary.json", "metrics.jsonl", "architecture.json")
 """Files beside a config.yaml by which a run is known even if that is damaged."""
@@ -96,7 +101,7 @@ def read_results(path: Path) -> tuple[dict[str, Any], Architecture]:
         raise DamagedError("architecture.json") from None
     found_by = architecture.found_by
     parts = all(isinstance(found_by.get(name) or {}, dict) for name in ("options", "setting"))
-    if not parts or not _are_fields(found_by, (*FOUND_BY, "seed", "search_samples")):
+    if not parts or not _are_fields(found_by, (*FOUND_BY, "seed")):
         raise DamagedError("architecture.json")
     if not _is_journal(path / "metrics.jsonl"):
         raise DamagedError("metrics.jsonl")

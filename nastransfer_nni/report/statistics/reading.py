@@ -21,7 +21,15 @@ from nastransfer_nni.report.statistics.checks import row_name
 from nastransfer_nni.report.statistics.column_names import ERROR, VALUE, is_percent, meanings
 from nastransfer_nni.report.statistics.fields import MISSING, clean, number, writable
 from nastransfer_nni.report.statistics.forms import FullForm, ReadOptions, full_form
-from nastransfer_nni.report.statistics.table import COLUMNS, NUMBERS, SEEDS, is_baseline, label, parse_options
+from nastransfer_nni.report.statistics.table import (
+    ADDED,
+    COLUMNS,
+    NUMBERS,
+    SEEDS,
+    is_baseline,
+    label,
+    parse_options,
+)
 from search_spaces.errors import UserError
 
 NO_TOP1 = "Rows left out because they have no top1"
@@ -72,9 +80,7 @@ def understand(path: Path, options: ReadOptions) -> Reading:
     try:
         raw, notes = csv_file.read(path, find, (*NUMBERS, ERROR, VALUE), (*PERCENT, ERROR))
         form = full_form(raw, options)
-        is_own = set(COLUMNS) - {"proxy_fingerprint"} <= set(
-            raw.columns
-        )  # a report has written it, in percent
+        is_own = set(COLUMNS) - set(ADDED) <= set(raw.columns)  # a report has written it, in percent
         table, more, unit = _checked(form, options.unit, may_be_fractions=not is_own)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

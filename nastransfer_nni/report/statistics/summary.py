@@ -8,7 +8,18 @@ from nastransfer_nni.report.statistics.comparison import Comparison, random_pool
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.units import Arm
 
-MEANS = ("params", "mult_adds", "parameter_free_share", "search_seconds", "search_samples", "train_seconds")
+MEANS = (
+    "params",
+    "mult_adds",
+    "parameter_free_share",
+    "search_seconds",
+    "search_samples",
+    "search_forward_samples",
+    "proxy_seconds",
+    "proxy_samples",
+    "proxy_forward_samples",
+    "train_seconds",
+)
 
 
 def summarise(comparisons: list[Comparison], options: AnalysisOptions) -> pd.DataFrame:
@@ -17,11 +28,9 @@ def summarise(comparisons: list[Comparison], options: AnalysisOptions) -> pd.Dat
     Returns:
         Columns: `setting`; `source`, `proxy`, both empty for random cells; `strategy`; `top1`, mean in
         percent, with its interval `ci_low` to `ci_high` at `options.confidence` (NaN without a standard
-        error); the means of `params`, `mult_adds`, `parameter_free_share` (fraction of parameter-free
-        operations), `search_seconds`, `search_samples` (images backpropagated in the search) and
-        `train_seconds`, NaN where unknown; `n` separately trained networks, `searches`, distinct `cells` and
-        `proxy_draws` among them; `sufficient`, whether the arm can be tested; `genotype` with the highest
-        mean top-1 of the row.
+        error); the means of `MEANS`, columns of the results table, NaN where unknown; `n` separately trained
+        networks, `searches`, distinct `cells` and `proxy_draws` among them; `sufficient`, whether the arm can
+        be tested; `genotype` with the highest mean top-1 of the row.
     """
     searched = [
         {

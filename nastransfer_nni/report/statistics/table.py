@@ -23,6 +23,10 @@ NUMBERS = (
     "parameter_free_share",
     "search_seconds",
     "search_samples",
+    "search_forward_samples",
+    "proxy_seconds",
+    "proxy_samples",
+    "proxy_forward_samples",
     "train_seconds",
 )
 COLUMNS = (*TEXT, *SEEDS, "genotype", *NUMBERS, "run", "proxy_fingerprint")
@@ -30,9 +34,20 @@ COLUMNS = (*TEXT, *SEEDS, "genotype", *NUMBERS, "run", "proxy_fingerprint")
 
 Draws of a proxy with equal fingerprints are one draw.
 
-Accuracies are in percent and times in seconds. `search_samples` counts images backpropagated in the search;
-`parameter_free_share` is the fraction of parameter-free operations.
+Accuracies are in percent and times in seconds. `search_samples` counts images backpropagated in the search,
+`search_forward_samples` those that it passed without a gradient; `proxy_seconds`, `proxy_samples` and
+`proxy_forward_samples` are what the scorers of the proxy took besides. `parameter_free_share` is the fraction
+of parameter-free operations.
 """
+
+ADDED = (
+    "proxy_fingerprint",
+    "search_forward_samples",
+    "proxy_seconds",
+    "proxy_samples",
+    "proxy_forward_samples",
+)
+"""Columns that tables of earlier versions do not have."""
 
 BASELINE = "random"
 """The strategy that draws one cell without a search. With options, such as `candidates`, it is a search."""

@@ -18,6 +18,9 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
             "Proxy": rows["proxy"],
             "Strategy": rows["strategy"],
             "Search": [duration(seconds) if seconds else "none" for seconds in rows["search_seconds"]],
+            "Of it scorers": [duration(seconds) if seconds else "" for seconds in rows["proxy_seconds"]],
+            "Images with a gradient": numbers(rows["images"], "{:,.0f}"),
+            "Without": numbers(rows["forward_images"], "{:,.0f}"),
             "Top-1 %": numbers(rows["top1"], "{:.2f}"),
             "Pareto front": ["yes" if is_on_front else "" for is_on_front in rows["on_front"]],
         }

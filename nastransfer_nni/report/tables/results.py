@@ -26,6 +26,7 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
             "Parameter-free": numbers(100 * rows["parameter_free_share"], "{:.0f}%"),
             "Search": map(duration, rows["search_seconds"]),
             "Search images": numbers(rows["search_samples"], "{:,.0f}"),
+            "Without a gradient": numbers(rows["search_forward_samples"], "{:,.0f}"),
             "Training": map(duration, rows["train_seconds"]),
             "Searches, trainings, cells": map(_runs, rows.to_dict("records")),
         }

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nastransfer_nni.report.statistics import reading
+from nastransfer_nni.report.statistics import reading, table
 from nastransfer_nni.report.statistics.comparison import compare
 from nastransfer_nni.report.statistics.correlation import coefficients, correlations
 from nastransfer_nni.report.statistics.cost import cost_table
@@ -133,3 +133,30 @@ def test_a_setting_without_known_search_costs_has_no_rows():
     frame.loc[frame["target"] == "a", "search_seconds"] = np.nan
     found = cost_table(compare(reading.check(frame)[0], OPTIONS))
     assert set(found["setting"]) == {"b, protocol large-batch-imagenet"}
+
+
+def test_what_scorers_took_is_part_of_the_cost():
+    """A proxy whose scorers take longer than all searches puts its strategies off the front."""
+    frame = study().assign(search_samples=100.0, search_forward_samples=10.0, proxy_seconds=0.0)
+    is_darts = frame["strategy"] == "darts"
+    frame.loc[is_darts, ["proxy_seconds", "proxy_samples", "proxy_forward_samples"]] = [1e9, 7.0, 5.0]
+    found = cost_table(compare(reading.check(frame)[0], OPTIONS))
+    before = cost_table(compare(reading.check(study())[0], OPTIONS))
+    is_darts = (found["strategy"] == "darts (order=2)").to_numpy()
+    assert (found["search_seconds"] - before["search_seconds"]).tolist() == [1e9 * one for one in is_darts]
+    assert found["proxy_seconds"].tolist() == [1e9 * one for one in is_darts]
+    is_other = (~is_darts & (found["strategy"] != "random")).tolist()
+    assert found["images"].tolist() == [
+        107 * one + 100 * other for one, other in zip(is_darts, is_other, strict=True)
+    ]
+    assert (found["forward_images"][is_darts] == 15).all() and not found["on_front"][is_darts].any()
+    assert before["forward_images"][is_darts].isna().all(), "tables of before do not have them"
+
+
+def test_tables_without_the_newer_columns_are_still_a_reports_own(tmp_path):
+    frame = reading.check(study())[0]
+    frame["top1"] = frame["top1"] / 100  # small, but in percent where a report has written the table
+    newer = [name for name in table.ADDED if name in frame]
+    frame.drop(columns=newer).to_csv(tmp_path / "old.csv", index=False)
+    rows, _ = reading.read(tmp_path / "old.csv")
+    assert rows["top1"].max() < 1 and set(newer) <= set(rows.columns)
