@@ -30,7 +30,7 @@ def take_over(table: Path, study: JobList, root: Path, rules: str) -> str:
     Args:
         table: CSV file, as a report or `study table` writes it.
         study: the study.
-        root: its folder; it exists.
+        root: folder of the study; it exists.
         rules: version by whose rules the study derives its random seeds.
 
     Returns:

@@ -16,6 +16,7 @@ from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.statistics.power import PlannedArm, PlannedDesign, Spread, power
 from nastransfer_nni.study.config import DEVIATION, PlanConfig
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.transfer.config import TransferConfig
 from search_spaces.errors import UserError
 
 RELIABILITY = 0.8
@@ -30,15 +31,21 @@ class Pilot:
         spread: standard deviations of the accuracies.
         top1: mean top-1 in percent.
         variances: standard deviations with their intervals, as `reliability.variances` returns them.
+        networks: number of networks.
     """
 
     spread: Spread
     top1: float
     variances: pd.DataFrame
+    networks: int
 
     @classmethod
-    def read(cls, path: str) -> Pilot:
-        """Read a folder of runs or a results table.
+    def read(cls, path: str, study: Study) -> Pilot:
+        """Read a folder of runs or a results table; only those by the study's protocol if there are some.
+
+        Args:
+            path: the folder or the table.
+            study: the study that is planned.
 
         Raises:
             UserError: there is neither, or nothing was repeated in it.
@@ -47,12 +54,22 @@ class Pilot:
         if not place.exists():
             raise UserError(f"--pilot {path}: no such file or folder")
         rows = collect.collect(place).rows if place.is_dir() else reading.read(place)[0]
+        protocols = {
+            (job.config.target.text, job.config.protocol_hash)
+            for job in study.jobs
+            if isinstance(job.config, TransferConfig)
+        }
+        is_ours = [key in protocols for key in zip(rows["target"], rows["protocol_hash"], strict=True)]
+        if any(is_ours):
+            rows = rows[is_ours]
         found = reliability.variances(rows)
-        return cls(reliability.spread_of(found), float(rows["top1"].mean()), found)
+        return cls(reliability.spread_of(found), float(rows["top1"].mean()), found, len(rows))
 
     def lines(self) -> list[str]:
         """The variances as text."""
-        lines = ["  pilot: standard deviations of top1 in points, with 95% intervals"]
+        lines = [
+            f"  pilot of {self.networks} networks: standard deviations of top1 in points, with 95% intervals"
+        ]
         names = {
             "training": "trainings of one cell",
             "search": "searches of one strategy",

@@ -26,7 +26,7 @@ def plan(config: PlanConfig) -> str:
     from nastransfer_nni.study.plan import describe  # imports torch, which takes seconds
     from nastransfer_nni.study.power import Pilot, assumed_spread
 
-    pilot = Pilot.read(config.pilot) if config.pilot else None
+    pilot = Pilot.read(config.pilot, study) if config.pilot else None
     return describe(
         study,
         root,

@@ -283,7 +283,7 @@ def test_pilot_gives_the_deviations(tmp_path):
         }
     )
     table.to_csv(tmp_path / "pilot.csv", index=False)
-    pilot = Pilot.read(str(tmp_path / "pilot.csv"))
+    pilot = Pilot.read(str(tmp_path / "pilot.csv"), study())
     assert pilot.spread.training == pytest.approx(np.sqrt(np.mean(np.diff(noise)[::2] ** 2) / 2), abs=0.01)
     assert pilot.spread.random == pytest.approx(1.0, rel=0.4)
     text = describe(study(), tmp_path, images_per_second=1000.0, pilot=pilot)
@@ -292,7 +292,26 @@ def test_pilot_gives_the_deviations(tmp_path):
     larger = with_larger_evaluation(pilot, 360)
     assert larger.training < pilot.spread.training
     with pytest.raises(UserError, match="--pilot nowhere: no such file"):
-        Pilot.read("nowhere")
+        Pilot.read("nowhere", study())
+
+
+def test_of_a_pilot_in_several_settings_the_planned_one_counts(tmp_path):
+    """Ten cells each trained twice by the study's protocol, and ten by another whose networks vary more."""
+    made, rng = study(), np.random.default_rng(0)
+    ours = next(job.config for job in made.jobs if job.kind == "transfer").protocol_hash
+    table = pd.DataFrame(
+        {
+            "target": "digits",
+            "strategy": "random",
+            "search_seed": np.tile(np.repeat(range(10), 2), 2),
+            "train_seed": np.tile([0, 1], 20),
+            "protocol_hash": np.repeat([ours, "another"], 20),
+            "top1": rng.normal(50, np.repeat([1, 9], 20)),
+        }
+    )
+    table.to_csv(tmp_path / "pilot.csv", index=False)
+    pilot = Pilot.read(str(tmp_path / "pilot.csv"), made)
+    assert pilot.networks == 20 and pilot.spread.training < 3
 
 
 def test_assumed_deviations_go_before_those_of_the_pilot():
