@@ -3,11 +3,12 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from search_spaces import OPERATIONS, DartsSpace, Genotype
+from search_spaces import OPERATIONS, DartsSpace, Genotype, registry
 from search_spaces.coding import Coding, Inputs
 from search_spaces.genotype import CONCAT, KINDS
 from strategies.interfaces import SearchContext
@@ -66,6 +67,16 @@ def test_a_neighbour_has_one_other_edge(code, place):
     ((kind, node, operation, state),), ((*where, other, moved),) = gone, new
     assert where == [kind, node] and (operation == other) != (state == moved)
     assert code in CODING.neighbours(neighbours[place])
+
+
+@pytest.mark.parametrize(("name", "count"), [("darts-s1", 40), ("darts-s4", 40), ("nas_bench_201", 24)])
+def test_every_space_has_neighbours(name, count):
+    space = registry.parse(name)
+    coding = Coding.of(space.model_space(4, 5, 10).simplify())
+    code = coding.random(np.random.default_rng(0))
+    neighbours = coding.neighbours(code)
+    assert len({space.from_sample(coding.sample(other)) for other in neighbours}) == count
+    assert all(code in coding.neighbours(other) for other in neighbours)
 
 
 def test_mutations_reach_operations_and_inputs_alike():

@@ -9,7 +9,7 @@ from scipy.stats import kendalltau
 
 import strategies
 from search_spaces import OPERATIONS as CELL_OPERATIONS
-from search_spaces import DartsSpace, Genotype
+from search_spaces import DartsSpace, Genotype, registry
 from search_spaces.coding import Choice, Coding, Inputs, Selection
 from search_spaces.errors import UserError
 from search_spaces.genotype import KINDS
@@ -68,6 +68,15 @@ def test_a_sequence_is_input_and_operation_edge_by_edge():
     edges = [edge for kind in KINDS for pair in cell.nodes(kind) for edge in pair]
     expected = [token for name, state in edges for token in (1 + state, 6 + CELL_OPERATIONS.index(name))]
     assert Tokens(DARTS).encode(code) == expected
+
+
+@pytest.mark.parametrize(("name", "length", "vocabulary"), [("darts-s1", 32, 8), ("nas_bench_201", 6, 6)])
+def test_every_space_has_sequences(name, length, vocabulary):
+    coding, rng = Coding.of(registry.parse(name).model_space(4, 5, 10).simplify()), np.random.default_rng(0)
+    tokens = Tokens(coding)
+    assert (tokens.length, tokens.vocabulary) == (length, vocabulary)
+    for code in (coding.random(rng) for _ in range(20)):
+        assert tokens.decode(tokens.swapped(tokens.encode(code), rng)) == code
 
 
 def optimizer(coding=CELL, seed=0, **options):
