@@ -46,7 +46,7 @@ def test_stops_once_there_are_too_many_skips(supernet, monkeypatch, course, epoc
         return figures
 
     monkeypatch.setattr(Darts, "train_epoch", scripted)
-    found = supernet("darts:stop_skips=2,alpha_lr=1e-9", epochs=4)
+    found = supernet("darts+:alpha_lr=1e-9", epochs=4)
     assert found.result.epochs == epochs
     assert sum(name == "skip_connect" for name, _ in found.result.genotype.normal) == course[epochs - 1]
 
