@@ -44,11 +44,20 @@ def _proxy(findings: Findings, answer: Answer) -> Iterator[str]:
         if different
         else "No two proxies differ"
     )
+    margin = findings.options.margin
+    is_alike = bool((rows["verdict"] == "equivalent").all())
+    which = "The two" if len(rows) == 1 else "All"
+    said = f"{which} proxies are equivalent within {margin}" if is_alike else f"{count} significantly"
     yield (
-        f"{count} significantly in mean accuracy; the largest difference is {abs(largest['estimate']):.2f} "
+        f"{said} in mean accuracy; the largest difference is {abs(largest['estimate']):.2f} "
         "points"
         f"{f' ({low:.2f} to {high:.2f})' if pd.notna(low) else ''}, of {better} over {worse}."
     )
+    crossed = effects[(effects["setting"] == answer.setting) & (effects["effect"] == "interaction")]
+    if len(crossed) and (crossed["verdict"] == "equivalent").all():
+        most = crossed["estimate"].abs().max()
+        yield f"So are the differences between strategies on them, which change by {most:.2f} points at most."
+        return
     ranked = moved[(moved["setting"] == answer.setting)] if len(moved) else moved
     if len(ranked):
         swaps = [swap for own in ranked["swaps"] for swap in own]

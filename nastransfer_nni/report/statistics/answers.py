@@ -168,10 +168,17 @@ def _proxy_rankings(effects: pd.DataFrame, moved: pd.DataFrame, options: Analysi
             f"{row['strategy']} differs from the other strategies by {abs(row['estimate']):.2f} points more "
             f"on one of {row['a']} and {row['b']} than on the other (corrected p {_p(row['p_holm'])})"
         )
+    is_alike = len(interaction) > 0 and bool((interaction["verdict"] == "equivalent").all())
+    if is_alike:
+        parts.append(
+            "the differences between strategies are the same on all proxies within "
+            f"{options.margin}, up to {interaction['estimate'].abs().max():.2f} points as observed"
+        )
     known = moved[moved["sufficient"]] if len(moved) else moved
     if known.empty:
-        parts.append("rankings need three strategies or more that can be tested on each of two proxies")
-        return ("yes" if len(changed) else UNDECIDED), ", and ".join(parts)
+        if not is_alike:
+            parts.append("rankings need three strategies or more that can be tested on each of two proxies")
+        return ("yes" if len(changed) else "no" if is_alike else UNDECIDED), ", and ".join(parts)
     swaps = [swap for row in known["swaps"] for swap in row]
     lowest = known.sort_values("tau").iloc[0]
     agreement = (
@@ -191,11 +198,11 @@ def _proxy_rankings(effects: pd.DataFrame, moved: pd.DataFrame, options: Analysi
     if swaps or differs or len(changed):
         return "yes", ", and ".join(parts)
     is_stable = (known["tau_low"] >= STABLE_TAU).all() and (known["strategies"] >= MIN_RANKED).all()
-    return ("no" if is_stable else UNDECIDED), ", and ".join(parts)
+    return ("no" if is_stable or is_alike else UNDECIDED), ", and ".join(parts)
 
 
 def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
-    """Whether two strategies that are equivalent on the source differ significantly on the target."""
+    """Whether strategies that are alike on the source differ on the target, or are alike there too."""
     if not any(member.rows["source_top1"].notna().any() for member in members):
         return NOT_ASKED, "The table has no accuracies on the source (source_top1).", {}
     known = [
@@ -204,6 +211,7 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
         if member.searched and member.searched.is_testable and member.rows["source_top1"].notna().all()
     ]
     tests: list[tuple[float, float, Comparison, Comparison]] = []
+    p_equivalent: list[float] = []
     for _, block in groupby(sorted(known, key=lambda member: member.place), key=lambda member: member.place):
         arms = [(each, arm(each.rows, "source_top1")) for each in block]
         tested = [each for each in arms if each[1].is_testable]
@@ -219,6 +227,7 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
                 on_target = difference(a.searched, b.searched, shares_draws=True)
                 better, worse = (a, b) if on_target.mean > 0 else (b, a)
                 tests.append((float(on_target.p_value()), abs(float(on_target.mean)), better, worse))
+                p_equivalent.append(a.margin.p_equivalent(partial(_gap, a.searched, b.searched)))
     numbers: dict[str, Any] = {"pairs": len(tests), "different": 0, "largest": float("nan")}
     within = f"within {options.margin}"
     if not tests:
@@ -226,6 +235,13 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
     corrected = holm([p for p, *_ in tests])
     different = [test for test, p in zip(tests, corrected, strict=True) if p < options.alpha]
     counted = f"{_count(len(tests), 'pair')} of strategies alike on the source ({within})"
+    if not different and bool((holm(p_equivalent) < options.alpha).all()):
+        largest = max(gap for _, gap, *_ in tests)
+        sentence = (
+            f"{'All' if len(tests) > 1 else 'The'} {counted} {'are' if len(tests) > 1 else 'is'} as alike on "
+            f"the target; the largest difference there is {largest:.2f} points of top-1."
+        )
+        return "no", sentence, numbers | {"largest": largest}
     if not different:
         sentence = (
             f"Of {counted}, none differs significantly on the target, which is no proof that none does."

@@ -55,6 +55,21 @@ def test_alike_on_the_source_and_different_on_the_target():
     assert answers(frame.drop(columns="source_top1"))[ALIKE].verdict == "not asked"
 
 
+def test_alike_on_the_source_and_as_alike_on_the_target():
+    frame = big(proxies={("s", "p"): 0.0}, strategies={"darts": 0.1, "enas": 0.12}, draws=30, seed=1)
+    frame["source_top1"] = 95 + 0.01 * np.random.default_rng(0).normal(size=len(frame))
+    found = answers(frame, margin=Margin(0.5, "%"))[ALIKE]
+    assert found.verdict == "no"
+    assert found.sentence.startswith("The 1 pair of strategies alike on the source (within 0.5%) is as alike")
+
+
+def test_two_strategies_whose_difference_no_proxy_changes():
+    frame = big(strategies={"darts": 0.1, "enas": 0.12}, draws=30, seed=1)
+    found = answers(frame, margin=Margin(0.5, "%"))[PROXY]
+    assert found.verdict == "mean: no; ranking: no"
+    assert "the differences between strategies are the same on all proxies within 0.5%" in found.sentence
+
+
 def test_what_beats_random_is_named_with_its_numbers():
     frame = big(proxies={("s", "p"): 0.0})
     found = answers(frame)[RANDOM]
