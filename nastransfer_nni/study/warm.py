@@ -7,17 +7,27 @@ with torch: a process that has started torch's threads cannot be forked safely.
 from __future__ import annotations
 
 import io
+from importlib import import_module
 
-import tensorboard.plugins.hparams.metadata  # noqa: F401  the recorders' last step imports it
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-import strategies.darts
-import strategies.random  # noqa: F401
 from nastransfer_nni.architecture.drawing import draw_cell
 from nastransfer_nni.architecture.file import read
 from nastransfer_nni.data import loading
 from nastransfer_nni.data.sources import SOURCES
 
+MODULES = (
+    "nastransfer_nni.search.experiment",
+    "nastransfer_nni.transfer.training",
+    "strategies.darts",
+    "strategies.random",
+    "strategies.scores.search",
+    "tensorboard.plugins.hparams.metadata",  # the recorders' last step imports it
+)
+"""Modules that jobs import when they need them: timm's alone take half a second."""
+
+for _name in MODULES:
+    import_module(_name)
 loading.load(SOURCES["digits"])
 _figure = draw_cell(read("DARTS_V2").genotype, "normal")
 _figure.savefig(io.BytesIO(), format="svg")
