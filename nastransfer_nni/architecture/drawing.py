@@ -10,8 +10,11 @@ from nastransfer_nni.base.files import replacing
 from search_spaces import AbstractGenotype, Genotype
 from search_spaces.errors import UserError
 from search_spaces.genotype import INPUTS
+from search_spaces.nas_bench_201 import NasBench201Genotype
+from search_spaces.nas_bench_201.genotype import NODES
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLORS = {
@@ -23,8 +26,13 @@ COLORS = {
     "dil_conv_3x3": "#a7d8a0",
     "dil_conv_5x5": "#5fb760",
     "noise": "#e9a3c9",
+    "nor_conv_1x1": "#8ecae6",
+    "nor_conv_3x3": "#4ea8de",
+    "none": "#ffffff",
 }
-"""One hue per family of operations: pooling, skip, separable and dilated convolutions, noise."""
+"""One hue per family of operations: pooling, skip, separable and dilated or usual convolutions, noise."""
+
+NODE, INPUT, OUTPUT, WIRE = "#fafafa", "#e8e0f0", "#fff3b0", "#555555"
 
 
 def draw_cell(genotype: AbstractGenotype, kind: str) -> Figure:
@@ -46,7 +54,6 @@ def draw_darts_cell(genotype: Genotype, kind: str) -> Figure:
     by a vertical line from the rail that it reads. Dots are connections, plain crossings are not.
     """
     from matplotlib.figure import Figure
-    from matplotlib.patches import FancyBboxPatch
 
     nodes = genotype.nodes(kind)
     fewer, middle = 4 - len(nodes), -(len(nodes) + INPUTS + 1) / 2
@@ -54,34 +61,19 @@ def draw_darts_cell(genotype: Genotype, kind: str) -> Figure:
     axes = figure.add_axes((0.01, 0.02, 0.98, 0.9))  # a layout engine takes longer than the drawing
     right = 2.9 * len(nodes) + 1.7
 
-    def box(x: float, y: float, width: float, height: float, color: str, edge: str, level: int) -> None:
-        corner = (x - width / 2, y - height / 2)
-        style = "round,pad=0,rounding_size=0.09"
-        axes.add_patch(FancyBboxPatch(corner, width, height, style, fc=color, ec=edge, lw=0.9, zorder=level))
-
-    def label(x: float, y: float, text: str, size: float) -> None:
-        axes.text(x, y, text, ha="center", va="center", fontsize=size, color="#111111", zorder=5)
-
     starts = {0: 0.35, 1: 0.35} | {INPUTS + i: 2.9 * i + 3.5 for i in range(len(nodes))}
     ends = dict.fromkeys(starts, 0.35) | {INPUTS + i: right - 0.35 for i in range(len(nodes))}
     for index, pair in enumerate(nodes):
         state, centre = INPUTS + index, 2.9 * index + 2.1
-        box(centre, -state, 2.8, 0.74, "#fafafa", "#888888", 2)
+        _frame(axes, centre, -state, 2.8)
         for (operation, source), x in zip(pair, (centre - 0.66, centre + 0.66), strict=True):
             ends[source] = max(ends[source], x)
-            axes.plot([x, x], [-source, -state + 0.21], color="#555555", lw=1.4, zorder=3)
-            axes.plot([x], [-source], "o", color="#555555", ms=5, zorder=4)
-            box(x, -state, 1.22, 0.44, COLORS[operation], "#333333", 4)
-            label(x, -state, operation, 8.5)
+            _operation(axes, operation, x, -state, -source)
     for state, start in starts.items():
-        axes.plot([start, ends[state]], [-state, -state], color="#555555", lw=1.4, zorder=1)
-        if state >= INPUTS:
-            label(start + 0.28, -state + 0.2, f"node {state - INPUTS}", 7.5)
+        _rail(axes, start, ends[state], -state, f"node {state - INPUTS}" if state >= INPUTS else "")
     for state, text in ((0, "c$_{k-2}$"), (1, "c$_{k-1}$")):
-        box(0, -state, 0.7, 0.5, "#e8e0f0", "#333333", 4)
-        label(0, -state, text, 10)
-    box(right, middle, 0.7, len(nodes) - 0.4, "#fff3b0", "#333333", 4)
-    label(right, middle, "c$_k$", 10)
+        _end(axes, text, 0, -state, 0.5, INPUT)
+    _end(axes, "c$_k$", right, middle, len(nodes) - 0.4, OUTPUT)
     axes.set_xlim(-0.5, right + 0.5)
     axes.set_ylim(-len(nodes) - 1.5, 0.4)
     axes.set_title({"normal": "normal cell", "reduce": "reduction cell"}[kind], fontsize=11, loc="left")
@@ -89,18 +81,91 @@ def draw_darts_cell(genotype: Genotype, kind: str) -> Figure:
     return figure
 
 
-DRAWINGS: dict[type[AbstractGenotype], Callable[[Any, str], Figure]] = {Genotype: draw_darts_cell}
+def draw_nas_bench_201_cell(genotype: NasBench201Genotype, kind: str) -> Figure:
+    """Draw the cell as a wiring diagram, as `draw_darts_cell` does; an edge of `none` is dotted."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.5, 3.2))
+    axes = figure.add_axes((0.01, 0.02, 0.98, 0.88))
+    starts, ends, left = {0: 0.35}, {0: 0.35}, 0.85
+    for node in NODES:
+        width = 1.36 * node + 0.08
+        _frame(axes, left + width / 2, -node, width)
+        starts[node] = ends[node] = left + width
+        for place, (operation, source) in enumerate(genotype.edges(kind)[node * (node - 1) // 2 :][:node]):
+            x = left + 0.72 + 1.36 * place
+            ends[source] = max(ends[source], x)
+            _operation(axes, operation, x, -node, -source, is_there=operation != "none")
+        left += width + 0.65
+    ends[NODES[-1]] = right = left + 0.35
+    for node, start in starts.items():
+        _rail(axes, start, ends[node], -node, f"node {node}" if 0 < node < NODES[-1] else "")
+    _end(axes, "in", 0, 0, 0.5, INPUT)
+    _end(axes, "out", right, -NODES[-1], 0.5, OUTPUT)
+    axes.set_xlim(-0.5, right + 0.5)
+    axes.set_ylim(-NODES[-1] - 0.5, 0.4)
+    axes.set_title("cell", fontsize=11, loc="left")
+    axes.axis("off")
+    return figure
+
+
+def _box(
+    axes: Axes, x: float, y: float, size: tuple[float, float], *, fill: str, edge: str, level: int
+) -> None:
+    """A rounded box around its centre (x, y); boxes of a higher level cover those below."""
+    from matplotlib.patches import FancyBboxPatch
+
+    corner = (x - size[0] / 2, y - size[1] / 2)
+    style = "round,pad=0,rounding_size=0.09"
+    axes.add_patch(FancyBboxPatch(corner, *size, style, fc=fill, ec=edge, lw=0.9, zorder=level))
+
+
+def _label(axes: Axes, x: float, y: float, text: str, size: float) -> None:
+    axes.text(x, y, text, ha="center", va="center", fontsize=size, color="#111111", zorder=5)
+
+
+def _frame(axes: Axes, x: float, y: float, width: float) -> None:
+    """The frame of a node."""
+    _box(axes, x, y, (width, 0.74), fill=NODE, edge="#888888", level=2)
+
+
+def _operation(axes: Axes, name: str, x: float, y: float, source: float, *, is_there: bool = True) -> None:
+    """An operation at (x, y) on a line from the rail at the height `source`, dotted where it is `none`."""
+    axes.plot([x, x], [source, y + 0.21], color=WIRE, lw=1.4, ls="-" if is_there else ":", zorder=3)
+    axes.plot([x], [source], "o", color=WIRE, ms=5, zorder=4)
+    _box(axes, x, y, (1.22, 0.44), fill=COLORS[name], edge="#333333" if is_there else "#aaaaaa", level=4)
+    _label(axes, x, y, name, 8.5)
+
+
+def _rail(axes: Axes, start: float, end: float, y: float, text: str) -> None:
+    """The rail of a state, from where it comes about to where it is last read."""
+    axes.plot([start, end], [y, y], color=WIRE, lw=1.4, zorder=1)
+    if text:
+        _label(axes, start + 0.28, y + 0.2, text, 7.5)
+
+
+def _end(axes: Axes, text: str, x: float, y: float, height: float, fill: str) -> None:
+    """An input or the output of the cell."""
+    _box(axes, x, y, (0.7, height), fill=fill, edge="#333333", level=4)
+    _label(axes, x, y, text, 10)
+
+
+DRAWINGS: dict[type[AbstractGenotype], Callable[[Any, str], Figure]] = {
+    Genotype: draw_darts_cell,
+    NasBench201Genotype: draw_nas_bench_201_cell,
+}
 """What draws a cell of an architecture, by the class of the architecture."""
 
 
 def save_cells(genotype: AbstractGenotype, folder: Path) -> list[Path]:
-    """Write cell_normal.svg and cell_reduce.svg, or those of another space, into `folder`.
+    """Write cell_normal.svg and cell_reduce.svg into `folder`, or cell.svg in a space of one kind of cell.
 
     Equal genotypes give equal files.
     """
     import matplotlib as mpl
 
-    paths = [folder / f"cell_{kind}.svg" for kind in genotype.kinds]
+    several = len(genotype.kinds) > 1
+    paths = [folder / (f"cell_{kind}.svg" if several else "cell.svg") for kind in genotype.kinds]
     for kind, path in zip(genotype.kinds, paths, strict=True):
         with mpl.rc_context({"svg.hashsalt": "cell", "svg.fonttype": "none"}), replacing(path) as scratch:
             draw_cell(genotype, kind).savefig(scratch, format="svg", metadata={"Date": None})

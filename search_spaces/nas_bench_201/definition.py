@@ -15,7 +15,7 @@ from search_spaces.nas_bench_201.geometry import blocks
 
 if TYPE_CHECKING:
     from search_spaces.model_space import CellSpace, SearchTimeCell
-    from search_spaces.sizes import EdgeCosts
+    from search_spaces.parts import Part
 
 
 class NasBench201(Space):
@@ -26,7 +26,6 @@ class NasBench201(Space):
     """
 
     name: ClassVar[str] = "nas_bench_201"
-    kinds: ClassVar[tuple[str, ...]] = (KIND,)
     genotype_class: ClassVar[type[AbstractGenotype]] = NasBench201Genotype
     mark: ClassVar[str] = "~0|"
     chooses_inputs: ClassVar[bool] = False
@@ -82,11 +81,10 @@ class NasBench201(Space):
         made: SearchTimeCell = _load("cells").SampledCell(cell.geometry)
         return made
 
-    def costs(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> EdgeCosts:
-        """The counter of multiply-adds of the final networks of a size."""
-        make = _load("sizes").NasBench201Costs
-        costs: EdgeCosts = make(width, layers, num_classes, stem, image_size)
-        return costs
+    def parts(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> list[Part]:
+        """The parts of the final networks of a size."""
+        parts: list[Part] = _load("parts").parts(width, layers, num_classes, stem, image_size)
+        return parts
 
 
 def _load(module: str) -> Any:

@@ -49,6 +49,7 @@ class NasBench201Genotype(AbstractGenotype):
         UserError: there are not six operations, or one is not known.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = (KIND,)
     parameter_free: ClassVar[frozenset[str]] = frozenset({"none", "skip_connect", "avg_pool_3x3"})
 
     operations: tuple[str, ...]
