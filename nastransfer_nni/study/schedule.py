@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.study.design import BASELINE
 from nastransfer_nni.study.jobs import Job, JobList
 from nastransfer_nni.study.status import JobStatus, study_status
 
@@ -16,7 +17,8 @@ MAX_ATTEMPTS = 2
 def in_rounds(jobs: Sequence[Job], every: Sequence[Job]) -> list[Job]:
     """Jobs in rounds: the first search of each strategy on each proxy set, then the second, and so on.
 
-    Where one has more searches than others, as random cells have, they are spread over all rounds.
+    Where one has more searches than others, as random cells have, they are spread over all rounds. A round
+    begins with random cells.
 
     Args:
         jobs: the jobs to put in order; transfers stay behind their searches.
@@ -27,7 +29,11 @@ def in_rounds(jobs: Sequence[Job], every: Sequence[Job]) -> list[Job]:
         if isinstance(job.config, SearchConfig):
             arm = (job.config.strategy.text, job.config.source.text, job.config.proxy.text)
             arms.setdefault(arm, []).append(job.name)
-    place = {name: index / len(names) for names in arms.values() for index, name in enumerate(names)}
+    place = {
+        name: (index / len(names), arm[0] != BASELINE)
+        for arm, names in arms.items()
+        for index, name in enumerate(names)
+    }
     return sorted(jobs, key=lambda job: place[job.search or job.name])
 
 
