@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
@@ -19,6 +19,7 @@ from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
     from search_spaces.model_space import CellSpace, SearchTimeCell
+    from search_spaces.parts import Part
     from search_spaces.sizes import EdgeCosts
 
 Edge = tuple[str, int]
@@ -276,8 +277,32 @@ class Space(BaseModel, ABC):
         """The search-time cell that computes one sampled architecture on shared weights."""
 
     @abstractmethod
-    def costs(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> EdgeCosts:
-        """The counter of multiply-adds of the final networks of a size."""
+    def parts(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> list[Part]:
+        """The parts of the final networks of a size, see `search_spaces.parts`."""
+
+    def costs(
+        self,
+        width: int,
+        layers: int,
+        num_classes: int,
+        stem: str,
+        image_size: int,
+        measure: Callable[[Part], int] | None = None,
+    ) -> EdgeCosts:
+        """A size of the final networks, as a sum over their parts.
+
+        Args:
+            width: channels of the first cell.
+            layers: number of cells.
+            num_classes: number of classes.
+            stem: `cifar` or `imagenet`.
+            image_size: height and width of the image in px.
+            measure: size of one part; None: its multiply-adds.
+        """
+        sizes = importlib.import_module("search_spaces.sizes")
+        parts = self.parts(width, layers, num_classes, stem, image_size)
+        costs: EdgeCosts = sizes.PartSizes(self.kinds, parts, measure or sizes.part_mult_adds)
+        return costs
 
     def build(self, genotype: AbstractGenotype, *, is_plain: bool = False, **options: Any) -> Any:
         """The final network of an architecture.

@@ -17,7 +17,7 @@ from search_spaces.geometry import MIN_LAYERS, CellGeometry, geometries
 
 if TYPE_CHECKING:
     from search_spaces.model_space import CellSpace, SearchTimeCell
-    from search_spaces.sizes import EdgeCosts
+    from search_spaces.parts import Part
 
 NOISE = "noise"
 
@@ -208,8 +208,8 @@ class DartsCells(Space):
         made: SearchTimeCell = make(cell.geometry)
         return made
 
-    def costs(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> EdgeCosts:
-        """The counter of multiply-adds of the final networks of a size."""
-        make = importlib.import_module("search_spaces.sizes").CellCosts
-        costs: EdgeCosts = make(width, layers, num_classes, stem, image_size, nodes=self.nodes)
-        return costs
+    def parts(self, width: int, layers: int, num_classes: int, stem: str, image_size: int) -> list[Part]:
+        """The parts of the final networks of a size."""
+        make = importlib.import_module("search_spaces.parts").darts_parts
+        parts: list[Part] = make(width, layers, num_classes, stem, image_size, nodes=self.nodes)
+        return parts

@@ -20,7 +20,7 @@ per candidate, [14, 8] for `normal` and `reduce` of DARTS. Empty for a strategy 
 Architecture = TypeVar("Architecture")
 
 MAX_DRAWS = 100_000
-"""Draws after which a limit that none of them has met counts as out of reach."""
+"""Draws after which limits that none of them has met count as out of reach."""
 
 
 class Batches(Protocol):
@@ -94,8 +94,39 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A limit on a size of the final network.
+
+    Attributes:
+        name: name of the limit, such as `max_params`.
+        size: sizes an architecture; for strategies that weigh candidates, an `EdgeCosts`.
+        maximum: largest size that the architecture found may have.
+        unit: what one of the shown units is called, such as `parameters`.
+        scale: size of one of the shown units.
+    """
+
+    name: str
+    size: Callable[[Any], int]
+    maximum: int
+    unit: str
+    scale: int = 1
+
+    def fits(self, architecture: Any) -> bool:
+        """Whether the final network is within the limit."""
+        return self.size(architecture) <= self.maximum
+
+    def shown(self, size: int) -> str:
+        """A size with its unit."""
+        number = f"{size:,}" if self.scale == 1 else f"{size / self.scale:,.4g}"
+        return f"{number} {self.unit}"
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.shown(self.maximum)}"
+
+
+@dataclass(frozen=True)
 class SearchContext:
-    """Seed, budget and limit of a search, and its journal.
+    """Seed, budget and limits of a search, and its journal.
 
     Attributes:
         seed: seed of every draw that the strategy makes.
@@ -104,6 +135,7 @@ class SearchContext:
         mult_adds: counts the multiply-adds of an architecture's final network; needed with a limit, and by
             strategies that minimise them.
         max_mult_adds: largest number of multiply-adds that the architecture found may have; None: no limit.
+        other_limits: limits on other sizes.
         journal: the candidates scored one by one.
     """
 
@@ -111,6 +143,7 @@ class SearchContext:
     budget: Budget | int | None = None
     mult_adds: Callable[[Any], int] | None = None
     max_mult_adds: int | None = None
+    other_limits: tuple[Limit, ...] = ()
     journal: Journal = field(default_factory=list[dict[str, Any]])
 
     @cached_property
@@ -118,9 +151,18 @@ class SearchContext:
         """The limits of the budget; none of them where there is no budget."""
         return Budget() if self.budget is None else Budget.parse(self.budget)
 
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """All limits on sizes."""
+        if self.max_mult_adds is None:
+            return self.other_limits
+        count = self.mult_adds or self.cost
+        limit = Limit("max_mult_adds", count, self.max_mult_adds, "multiply-adds")
+        return (limit, *self.other_limits)
+
     def fits(self, architecture: Any) -> bool:
-        """Whether the final network is within the limit."""
-        return self.max_mult_adds is None or self.cost(architecture) <= self.max_mult_adds
+        """Whether the final network is within the limits."""
+        return all(limit.fits(architecture) for limit in self.limits)
 
     def cost(self, architecture: Any) -> int:
         """Multiply-adds of the final network, per image.
@@ -135,19 +177,18 @@ class SearchContext:
     def draw_within_limit(
         self, draw: Callable[[], Architecture], decode: Callable[[Architecture], Any]
     ) -> Architecture:
-        """Draw until the limit is met: rejection keeps the distribution of the draws within the limit.
+        """Draw until the limits are met: rejection keeps the distribution of the draws within them.
 
         Args:
             draw: draws one architecture, in any form.
             decode: turns a drawn one into what `mult_adds` counts.
 
         Raises:
-            UserError: none of `MAX_DRAWS` draws is within the limit.
+            UserError: none of `MAX_DRAWS` draws is within the limits.
         """
         for _ in range(MAX_DRAWS):
             drawn = draw()
             if self.fits(decode(drawn)):
                 return drawn
-        raise UserError(
-            f"none of {MAX_DRAWS:,} draws keeps within max_mult_adds = {self.max_mult_adds:,}; allow more"
-        )
+        limits = " and ".join(map(str, self.limits))
+        raise UserError(f"none of {MAX_DRAWS:,} draws keeps within {limits}; allow more")

@@ -1,4 +1,4 @@
-"""The genotype that a mixture stands for, within the limits on multiply-adds and on skips."""
+"""The genotype that a mixture stands for, within the limits on its sizes and on skips."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 
 from search_spaces import AbstractGenotype, Space
 from search_spaces.errors import UserError
-from search_spaces.sizes import EdgeCosts
 from strategies.interfaces import SearchContext
-from strategies.projection import Weights, project_to_limit
+from strategies.projection import Weights, project_to_limits
 
 SKIP = "skip_connect"
 
@@ -31,11 +30,11 @@ def derive(
     Args:
         mixture: weights of the candidates, [edges, candidates] for each kind of cell.
         space: the search space.
-        context: limit on the multiply-adds.
+        context: limits on sizes.
         max_skips: largest number of skips in the normal cell; None: no limit.
 
     Raises:
-        UserError: no cell keeps both limits.
+        UserError: no cell keeps all limits.
     """
     genotype = _within_limit(mixture, space, context)
     if max_skips is None:
@@ -64,5 +63,4 @@ def _within_limit(mixture: Mapping[str, Weights], space: Space, context: SearchC
     genotype = space.derive(mixture)
     if context.fits(genotype):
         return genotype
-    assert isinstance(context.mult_adds, EdgeCosts) and context.max_mult_adds is not None
-    return project_to_limit(mixture, space, context.mult_adds, context.max_mult_adds)
+    return project_to_limits(mixture, space, context.limits)

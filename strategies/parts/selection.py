@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from search_spaces import Space
+from search_spaces.errors import UserError
 from search_spaces.sizes import EdgeCosts
 from strategies.interfaces import SearchContext
+from strategies.projection import edge_costs, solve
 
 Rows = dict[str, Tensor]
 
@@ -100,12 +102,28 @@ class Selection:
         return [edge for edge in self._nodes[node] if not self.removed[kind][edge]]
 
     def _fits(self) -> bool:
-        """Whether the choices so far can still end within the limit on multiply-adds."""
-        context = self._context
-        if context.max_mult_adds is None:
+        """Whether the choices so far can still end within the limits."""
+        limits = self._context.limits
+        if any(self._least(edge_costs(limit)) > limit.maximum for limit in limits):
+            return False
+        if len(limits) < 2:
             return True
-        costs = context.mult_adds
-        assert isinstance(costs, EdgeCosts), "a limit comes with its counter"
+        allowed = {kind: mask.copy() for kind, mask in self._space.derivable.items()}
+        for kind, mask in allowed.items():
+            for edge, column in enumerate(self.operations[kind].tolist()):
+                if column >= 0:
+                    mask[edge] &= np.arange(mask.shape[1]) == column
+            mask[self.removed[kind].numpy()] = False
+        try:
+            solve(
+                {kind: np.zeros(mask.shape) for kind, mask in allowed.items()}, self._space, limits, allowed
+            )
+        except UserError:
+            return False
+        return True
+
+    def _least(self, costs: EdgeCosts) -> int:
+        """Smallest size with which the choices so far can end."""
         total = costs.base
         for kind in self._space.kinds:
             for node, (edges, inputs) in enumerate(zip(self._nodes, self._space.node_inputs, strict=True)):
@@ -114,7 +132,7 @@ class Selection:
                     for edge in self._inputs(kind, node)
                 )
                 total += sum(cheapest[: inputs.kept])
-        return total <= context.max_mult_adds
+        return total
 
     def _edge_cost(self, costs: EdgeCosts, kind: str, edge: int, state: int) -> int:
         column = int(self.operations[kind][edge])

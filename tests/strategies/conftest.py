@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import strategies
-from search_spaces import DartsSpace
+from search_spaces import registry
+from search_spaces.model_space import CellSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
-from search_spaces.sizes import CellCosts
 from strategies.interfaces import SearchContext
 from strategies.supernet import Schedule, SupernetEvaluator
 from tests.strategies import judge as judge_module
@@ -66,7 +66,9 @@ class Records:
             raise KeyboardInterrupt
 
 
-def run_supernet(text, context=None, epochs=2, stop_at=None, kept=None, sizes=(24, 24)):
+def run_supernet(
+    text, context=None, epochs=2, stop_at=None, kept=None, sizes=(24, 24), space="darts", layers=3
+):
     """Run a supernet strategy on made data; `kept` carries the state from one process to the next.
 
     `sizes` are the images of the weight and of the alpha split. The result counts scored images as well.
@@ -85,10 +87,10 @@ def run_supernet(text, context=None, epochs=2, stop_at=None, kept=None, sizes=(2
         save=lambda state: kept.update(state=_copied(state)),
         context=context or SearchContext(),
     )
-    space, scored = DartsSpace(2, 3, 3), []
+    space, scored = registry.parse(space).model_space(2, layers, 3), []
 
     def count(module, inputs):
-        if isinstance(module, DartsSpace) and not torch.is_grad_enabled():
+        if isinstance(module, CellSpace) and not torch.is_grad_enabled():
             scored.append(len(inputs[0]))
 
     counting = torch.nn.modules.module.register_module_forward_pre_hook(count)
@@ -129,7 +131,7 @@ def multi_trial():
 @pytest.fixture(scope="session")
 def costs():
     """Of a small final network."""
-    return CellCosts(8, 6, 10, "cifar", 16)
+    return registry.default().costs(8, 6, 10, "cifar", 16)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from search_spaces import parse
 from search_spaces.nas_bench_201 import NasBench201Genotype
 from search_spaces.nas_bench_201.network import FinalCell, NasBench201Network
-from search_spaces.nas_bench_201.sizes import NasBench201Costs
-from search_spaces.sizes import mult_adds, parameters
+from search_spaces.sizes import mult_adds, parameters, part_parameters
 from tests.search_spaces.nas_bench_201.cells import CELL, TEXT, output
+
+SPACE = parse("nas_bench_201")
 
 OTHER = "|none~0|+|skip_connect~0|nor_conv_3x3~1|+|avg_pool_3x3~0|skip_connect~1|nor_conv_1x1~2|"
 
@@ -105,7 +107,7 @@ def test_has_the_published_size(text, classes, pixels, flops, params):
         network = NasBench201Network(genotype, num_classes=classes)
     counted = mult_adds(network, pixels)
     assert round((counted + classes) / 1e6, digits(flops)) == flops  # theirs count the classifier's bias
-    assert NasBench201Costs(16, 17, classes, "cifar", pixels)(genotype) == counted
+    assert SPACE.costs(16, 17, classes, "cifar", pixels)(genotype) == counted
     if params:
         assert round(parameters(network) / 1e6, digits(params)) == params
 
@@ -114,7 +116,8 @@ def test_has_the_published_size(text, classes, pixels, flops, params):
 def test_sizes_add_up_for_any_image(stem, pixels):
     with torch.device("meta"):
         network = NasBench201Network(CELL, 6, 8, 7, stem)
-    assert NasBench201Costs(6, 8, 7, stem, pixels)(CELL) == mult_adds(network, pixels)
+    assert SPACE.costs(6, 8, 7, stem, pixels)(CELL) == mult_adds(network, pixels)
+    assert SPACE.costs(6, 8, 7, stem, pixels, part_parameters)(CELL) == parameters(network)
 
 
 def test_auxiliary_head_reads_the_second_residual_block():
