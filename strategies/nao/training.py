@@ -50,7 +50,7 @@ class CellOptimizer:
         options, controller = self.options, self.controller
         sequences = [self.tokens.encode(code) for code in codes]
         values = np.asarray(scores, dtype=np.float64)
-        targets = torch.tensor((values - values.min()) / (np.ptp(values) or 1.0), dtype=torch.float32)
+        targets = torch.tensor(((values - values.min()) / (np.ptp(values) or 1.0)).tolist())
         optimizer = torch.optim.Adam(
             controller.parameters(), options.controller_lr, weight_decay=options.controller_weight_decay
         )
