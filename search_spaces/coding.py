@@ -12,6 +12,8 @@ import numpy as np
 
 from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, INPUTS, KINDS
+from search_spaces.nas_bench_201 import space as nas_bench_201
+from search_spaces.nas_bench_201.genotype import LABELS
 from search_spaces.nni_api import Categorical, CategoricalMultiple
 from search_spaces.space import DistinctInputs, OperationsOfEdges, own_genotype
 
@@ -251,11 +253,15 @@ def _selection(label: str, mutable: Any) -> Selection:
 def decoder(mutables: Mapping[str, Any]) -> Callable[[dict[str, Any]], Any]:
     """What turns an NNI sample of a space into its architecture.
 
-    That is the genotype where the space is a `DartsSpace`, or contains one, and else the sample itself.
+    That is the genotype where the space is one of cells of DARTS or NAS-Bench-201, or contains one, and else
+    the sample itself.
 
     Args:
         mutables: choices of the space by label, from `simplify()` of an NNI space.
     """
+    prefixes = {label.removesuffix(LABELS[0]) for label in mutables if label.endswith(LABELS[0])}
+    if len(prefixes) == 1:
+        return partial(nas_bench_201.own_genotype, prefix=prefixes.pop())
     first = f"{KINDS[0]}/input_{CONCAT[0]}_0"
     pairs = [mutable for mutable in mutables.values() if isinstance(mutable, DistinctInputs)]
     firsts = [pair.inputs[0].label for pair in pairs]

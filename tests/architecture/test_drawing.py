@@ -16,7 +16,7 @@ def test_a_drawing_names_every_operation_of_the_cell():
 
 
 def test_lines_lead_from_the_node_that_an_operation_reads():
-    """The line of each operation of NAS-Bench-201 starts at the height of its source, and `none` is dotted."""
+    """Each operation hangs from the rail of its source, and `none` does so by a dotted line."""
     axes = draw_cell(CELL, "cell").axes[0]
     lines = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
     assert [-line.get_ydata()[0] for line in lines] == [state for _, state in CELL.edges("cell")]

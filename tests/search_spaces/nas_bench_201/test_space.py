@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from search_spaces.coding import Coding
+from search_spaces.coding import Coding, decoder
 from search_spaces.errors import UserError
 from search_spaces.nas_bench_201 import OPERATIONS, NasBench201, NasBench201Genotype
 from search_spaces.nas_bench_201.network import NasBench201Network
 from search_spaces.nas_bench_201.space import NasBench201Space
-from search_spaces.nni_api import SampleValidationError, model_context
+from search_spaces.nni_api import ModelSpace, SampleValidationError, model_context
 from tests.search_spaces.nas_bench_201.cells import CELL
 
 SPACE = NasBench201()
@@ -72,3 +72,16 @@ def test_refuses_sizes_that_no_network_has(size, message):
 def test_refuses_partial_channels():
     with pytest.raises(UserError, match="no cells that process a part of the channels"):
         SPACE.mixed_cell(SPACE.model_space(4, 5, 10).cells[0], parts=4)
+
+
+def test_candidates_of_multi_trial_strategies_are_cells():
+    class Prefixed(ModelSpace, label_prefix="student"):
+        def __init__(self):
+            super().__init__()
+            self.cells = NasBench201Space(4, 5, 3)
+
+    for space, prefix in ((SPACE.model_space(4, 5, 10), ""), (Prefixed(), "student/")):
+        choices = space.simplify()
+        sample = {f"{prefix}{label}": name for label, name in CELL.to_sample().items()}
+        assert set(choices) == set(sample)
+        assert decoder(choices)(sample) == CELL
