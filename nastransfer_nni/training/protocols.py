@@ -61,6 +61,17 @@ PRESETS: Mapping[str, Recipe] = {
     name: Recipe(protocol=name, **options)
     for name, options in {
         "darts-cifar": {"auxiliary_weight": 0.4, "drop_path": 0.2, "cutout": 16, "drop_last": False},
+        "nas-bench-201": {
+            "width": 16,
+            "layers": 17,
+            "epochs": 200,
+            "batch_size": 256,
+            "opt": "nesterov",
+            "lr": 0.1,
+            "weight_decay": 5e-4,
+            "clip_grad": 0,
+            "drop_last": False,
+        },
         "darts-imagenet": {
             **_DARTS_IMAGENET,
             "batch_size": 128,

@@ -65,6 +65,16 @@ def test_learning_rates_are_those_of_the_papers():
     assert rates(resolve("large-batch-imagenet", {"epochs": 6}))[-1] == pytest.approx(0.5 / 6)
 
 
+def test_the_recipe_of_nas_bench_201():
+    """Dong and Yang, ICLR 2020, table 2: SGD with Nesterov's momentum, cosine to 0, decay of every weight."""
+    recipe = PRESETS["nas-bench-201"]
+    assert (recipe.width, recipe.layers, recipe.epochs, recipe.batch_size) == (16, 17, 200, 256)
+    assert (recipe.auxiliary_weight, recipe.drop_path, recipe.cutout, recipe.clip_grad) == (0, 0, 0, 0)
+    (group,) = optimizer(nn.BatchNorm2d(1), recipe).param_groups
+    assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)
+    assert rates(recipe) == pytest.approx([0.05 * (1 + math.cos(math.pi * e / 200)) for e in range(200)])
+
+
 def test_the_recipes_of_resnet_strikes_back():
     """Wightman, Touvron, Jegou, 2021, table 2."""
     shown = [
