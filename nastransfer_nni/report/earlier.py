@@ -21,6 +21,6 @@ def read(root: Path) -> pd.DataFrame | None:
 
 def joined(earlier: pd.DataFrame | None, rows: pd.DataFrame) -> pd.DataFrame:
     """`rows` behind the earlier ones; a run that is in both is that of `rows`."""
-    if earlier is None:
-        return rows
+    if earlier is None or rows.empty:
+        return rows if earlier is None else earlier
     return pd.concat([earlier[~earlier["run"].isin(set(rows["run"]))], rows], ignore_index=True)

@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from nastransfer_nni.report.collect import collect
+from nastransfer_nni.study.config import TableConfig
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.run import write_table
 from nastransfer_nni.study.status import job_status, overview
 
 TINY = {
@@ -86,6 +88,14 @@ def test_completed_study_is_left_alone(file, finished):
     assert ran.returncode == 0
     assert "6 jobs, 6 completed before" in ran.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_study_that_is_in_the_table_has_nothing_left_to_run(file, finished, tmp_path):
+    write_table(TableConfig(file=str(file), out=str(finished[0]), to=str(tmp_path / "new" / "table.csv")))
+    ran = run(file, tmp_path / "other", "--from-table", str(tmp_path / "new" / "table.csv"))
+    assert ran.returncode == 0, ran.stderr
+    assert "3 transfers of study tiny are done" in ran.stdout and "6 jobs, 6 completed before" in ran.stderr
+    pd.testing.assert_frame_equal(results(tmp_path / "other"), results(finished[0]))
 
 
 @pytest.mark.slow
