@@ -13,6 +13,8 @@ from nastransfer_nni.tracking import directory
 from search_spaces.errors import UserError
 
 SEARCH, COMMAND = "search", "transfer"
+OTHERS = ("rank",)
+"""Commands whose runs a report has nothing to say of."""
 METRICS = ("top1", "top5", "params", "mult_adds", "parameter_free_share", "train_seconds")
 SETTING = ("target", "protocol", "protocol_hash", "train_seed")
 FOUND_BY = (
@@ -61,6 +63,8 @@ def read_config(path: Path) -> dict[str, Any]:
         config = None
     if isinstance(config, dict) and config.get("command") in (SEARCH, COMMAND):
         return config
+    if isinstance(config, dict) and config.get("command") in OTHERS:
+        return {}
     is_run = "status" in (read_object(path / "status.json") or {})
     if is_run or sum((path / name).exists() for name in MARKS) > 1:
         raise DamagedError("config.yaml")
