@@ -14,11 +14,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from search_spaces.errors import UserError, unknown
+from search_spaces.grammar import explained, pairs
 from strategies.options import Options
 
 if TYPE_CHECKING:
@@ -91,15 +92,7 @@ def parse(text: str) -> StrategySpec:
     if name not in STRATEGIES and colon and "=" not in rest.partition(":")[0]:
         class_name, colon, rest = rest.partition(":")
         name = f"{name}:{class_name}"
-    options: dict[str, str] = {}
-    for part in rest.split(",") if colon else []:
-        option, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or not option:
-            raise UserError(f"{text!r}: options must be option=value pairs, not {part!r}")
-        if option in options:
-            raise UserError(f"{text!r}: {option} is given twice")
-        options[option] = value
-    return StrategySpec(text, name, check(name, options))
+    return StrategySpec(text, name, check(name, pairs(rest, text) if colon else {}))
 
 
 def check(name: str, options: Mapping[str, Any]) -> Options:
@@ -119,7 +112,7 @@ def check(name: str, options: Mapping[str, Any]) -> Options:
     try:
         return model(**options)
     except ValidationError as error:
-        raise _explained(error, name, model) from None
+        raise explained(error, name, model) from None
 
 
 def _find(name: str) -> type[Options]:
@@ -157,21 +150,6 @@ def _load(location: str) -> type[Options]:
 
 def _is_options(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, Options) and not value.__abstractmethods__
-
-
-def _explained(error: ValidationError, name: str, model: type[Options]) -> UserError:
-    """What is wrong with the first option that does not fit; a defect of ours is raised as it is."""
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
-    if cause is not None and not isinstance(cause, UserError):
-        raise cause
-    if not first["loc"]:
-        return UserError(f"{name}: {cause}")
-    option = str(first["loc"][0])
-    if first["type"] == "literal_error":
-        known = [str(value) for value in get_args(model.model_fields[option].annotation)]
-        return unknown(f"value of {name}:{option}", first["input"], known)
-    return UserError(f"{name}:{option}: {cause or first['msg']} (got {first['input']!r})")
 
 
 def upgrade(text: str) -> str:
