@@ -57,6 +57,7 @@ class CellModel(nn.Module):
 
     Attributes:
         genotype_class: class of the architectures; set by subclasses.
+        model_name: name of the entry point that takes an architecture; set by subclasses.
         feature_info: channels, reduction and module of the last map of each size, for timm.
         feature_ends: index of the last cell that each of those maps needs; -1: none.
 
@@ -66,6 +67,7 @@ class CellModel(nn.Module):
     """
 
     genotype_class: type[AbstractGenotype]
+    model_name: str
 
     if TYPE_CHECKING:  # what the plain network has; TorchScript evaluates annotations of the class
         genotype: Any

@@ -31,6 +31,7 @@ class DartsModel(CellModel, DartsNetwork):
     """The network of a genotype of DARTS with the interface of timm's models; see `CellModel`."""
 
     genotype_class = Genotype
+    model_name = "nastransfer_darts"
 
     def plan(self, width: int, layers: int, stem: str) -> tuple[Stages, list[Stage]]:
         """The maps of the stem and of the cells."""

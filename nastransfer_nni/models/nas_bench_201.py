@@ -32,6 +32,7 @@ class NasBench201Model(CellModel, NasBench201Network):
     """The network of a cell of NAS-Bench-201 with the interface of timm's models; see `CellModel`."""
 
     genotype_class = NasBench201Genotype
+    model_name = "nastransfer_nas_bench_201"
 
     def plan(self, width: int, layers: int, stem: str) -> tuple[Stages, list[Stage]]:
         """The maps of the stem, and of the cells and residual blocks."""
@@ -98,6 +99,5 @@ def nastransfer_nas_bench_201(
     if architecture is None:
         raise UserError("nastransfer_nas_bench_201 needs architecture=..., a file or the text of a cell")
     options = PUBLISHED | options
-    return create(
-        NasBench201Model, "nastransfer_nas_bench_201", pretrained, architecture=architecture, **options
-    )
+    name = NasBench201Model.model_name
+    return create(NasBench201Model, name, pretrained, architecture=architecture, **options)

@@ -34,7 +34,7 @@ class Trained:
 
     Attributes:
         architecture: cells of the network and how they were found.
-        options: arguments of `DartsModel`, without the architecture.
+        options: arguments of the network, without the architecture.
         input: how images are prepared: img_size in px, mean and std per channel, crop_pct, interpolation.
         classes: class names in the order of the logits; empty where they are unknown.
         weights: state dict of the final weights, of their average where the training kept one.
@@ -193,7 +193,9 @@ def _from_timm(
     name = str(arguments.get("model") or state.get("arch") or "")
     if architecture is not None:
         options = options_of(weights, path)
-        model = timm.create_model("nastransfer_darts", architecture=architecture.genotype, **options)
+        with torch.device("meta"):
+            name = architecture.space.build(architecture.genotype, **options).model_name
+        model = timm.create_model(name, architecture=architecture.genotype, **options)
     elif not name:
         raise UserError(
             f"{path} does not say which network it holds, and there is no {ARGUMENTS} of timm's train.py in "

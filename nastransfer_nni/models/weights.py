@@ -26,18 +26,20 @@ def plain_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def options_of(weights: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
-    """Arguments of `DartsModel`, without the architecture, that fit these weights.
+    """Arguments of a network of cells, without the architecture, that fit these weights.
 
     Raises:
         UserError: they are not those of a network of cells.
     """
-    stem, classifier = weights.get("stem.first.0.weight"), weights.get("classifier.weight")
+    is_darts = "stem.first.0.weight" in weights
+    prefix, factor = ("stem.first", 3) if is_darts else ("stem", 1)  # else of NAS-Bench-201
+    stem, classifier = weights.get(f"{prefix}.0.weight"), weights.get("classifier.weight")
     cells = {int(found[1]) for name in weights if (found := re.match(r"cells\.(\d+)\.", name))}
     if stem is None or classifier is None or not cells:
         raise UserError(f"{path} holds the weights of another kind of network: {_shown(weights)}")
-    is_imagenet = "stem.first.3.weight" in weights
+    is_imagenet = f"{prefix}.3.weight" in weights
     return {
-        "width": 2 * stem.shape[0] if is_imagenet else stem.shape[0] // 3,
+        "width": 2 * stem.shape[0] if is_imagenet else stem.shape[0] // factor,
         "layers": max(cells) + 1,
         "num_classes": classifier.shape[0],
         "stem": "imagenet" if is_imagenet else "cifar",

@@ -32,6 +32,17 @@ _DARTS_IMAGENET: dict[str, Any] = {
     "smoothing": 0.1,
     "color_jitter": (0.4, 0.4, 0.4, 0.2),
 }
+_NAS_BENCH_201: dict[str, Any] = {
+    "width": 16,
+    "layers": 17,
+    "epochs": 200,
+    "batch_size": 256,
+    "opt": "nesterov",
+    "lr": 0.1,
+    "weight_decay": 5e-4,
+    "clip_grad": 0,
+    "drop_last": False,
+}
 _LARGE_BATCH: dict[str, Any] = {"batch_size": 1024, "warmup_epochs": 5}
 _TIMM: dict[str, Any] = {
     "width": 48,
@@ -61,17 +72,7 @@ PRESETS: Mapping[str, Recipe] = {
     name: Recipe(protocol=name, **options)
     for name, options in {
         "darts-cifar": {"auxiliary_weight": 0.4, "drop_path": 0.2, "cutout": 16, "drop_last": False},
-        "nas-bench-201": {
-            "width": 16,
-            "layers": 17,
-            "epochs": 200,
-            "batch_size": 256,
-            "opt": "nesterov",
-            "lr": 0.1,
-            "weight_decay": 5e-4,
-            "clip_grad": 0,
-            "drop_last": False,
-        },
+        "nas-bench-201": _NAS_BENCH_201,
         "darts-imagenet": {
             **_DARTS_IMAGENET,
             "batch_size": 128,

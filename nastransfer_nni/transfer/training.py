@@ -88,7 +88,7 @@ def _train(
                 recovery_interval=config.recovery_interval,
             ),
             checkpoints=Checkpoints(run.checkpoints, config.checkpoint_hist),
-            extra={"arch": "nastransfer_darts", "card": card(config, target, width)},
+            extra={"arch": model.model_name, "card": card(config, target, width)},
             val_interval=config.val_interval,
             observer=recorder,
             is_interrupted=lambda: run.is_interrupted,
