@@ -1,12 +1,14 @@
 """The strategies on NAS-Bench-201's table (Dong and Yang, ICLR 2020): many searches without any training.
 
-    NASTRANSFER_DATA=data python -m benchmarks.nas_bench_201              # 200 seeds, minutes
+    NASTRANSFER_DATA=data python -m benchmarks.nas_bench_201              # 200 seeds, half an hour
     NASTRANSFER_DATA=data python -m benchmarks.nas_bench_201 --seeds 20
 
-A search sees the validation accuracy after 12 epochs; the table holds all 15,625 cells. It is read from
-`$NASTRANSFER_DATA/nas_bench_201/accuracies.parquet`: cell, and <data set>_val, <data set>_test for each set.
-Shown are the best accuracy that random search and regularized evolution find in 300 evaluations, and how much
-of the true front of accuracy against mult_adds nsga2 finds. Writes benchmarks/results/nas_bench_201.json.
+A search sees the validation accuracy after 12 epochs; the tables hold all 15,625 cells. They are read from
+`$NASTRANSFER_DATA`: `nas_bench_201/accuracies.parquet` with cell, and <data set>_val and <data set>_test for
+each set; `transfer_tables/nas_bench_201_200.parquet` with test accuracies after 200 epochs. Shown are the
+accuracies that every strategy finds in 300 evaluations, and how much of the true front of accuracy against
+mult_adds nsga2 finds. What a search has found is kept in --out, so that the same command resumes. Writes
+benchmarks/results/nas_bench_201.json.
 """
 
 from __future__ import annotations
@@ -20,61 +22,63 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from scipy import stats
 
 import strategies
 from nastransfer_nni.base.files import write_json
-from search_spaces.nni_api import (
-    Categorical,
-    ExecutableModelSpace,
-    ModelSpace,
-    SequentialExecutionEngine,
-    SimplifiedModelSpace,
-    nni,
-)
-from strategies.interfaces import SearchContext, Tables
-from strategies.multitrial import CandidateEvaluator, MultiTrialStrategy
+from nastransfer_nni.tabular import lookup
+from nastransfer_nni.tabular.spaces import SPACES
+from nastransfer_nni.tracking.journal import FileJournal
+from strategies.multitrial import MultiTrialStrategy
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = Path("nas_bench_201") / "accuracies.parquet"
+LONG_TABLE = Path("transfer_tables") / "nas_bench_201_200.parquet"
 DATA_SETS = ("cifar10", "cifar100", "imagenet16_120")
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-EDGES = tuple((node, state) for node in (1, 2, 3) for state in range(node))
-CELLS, CHANNELS, PIXELS = 5, (16, 32, 64), (32, 16, 8)
-"""Cells of a stage, and the stages: how the table's networks were built."""
+SPACE = SPACES["nas_bench_201"]
+CONSTANT = SPACE.mult_adds("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+"""Multiply-adds of the part of a network that the choice of a cell does not decide."""
 
-
-class CellSpace(ModelSpace):  # type: ignore[misc]
-    """The cell of NAS-Bench-201 as an NNI space: an operation for each of six edges."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for node, state in EDGES:
-            self.add_mutable(Categorical(OPERATIONS, label=f"op_{node}_{state}"))
-
-
-def cell(sample: dict[str, Any]) -> str:
-    """A sample in the table's notation: `|nor_conv_3x3~0|+|none~0|skip_connect~1|+|...`."""
-    nodes = (
-        "|" + "|".join(f"{sample[f'op_{node}_{state}']}~{state}" for state in range(node)) + "|"
-        for node in (1, 2, 3)
-    )
-    return "+".join(nodes)
+BASELINE = "random:candidates=300"
+STRATEGIES = {
+    BASELINE: DATA_SETS,
+    "evolution:candidates=300": DATA_SETS,
+    "evolution:selection=nsga2,generations=13": DATA_SETS,  # 40 + 13 * 20 evaluations
+    "local_search:candidates=300": DATA_SETS,
+    "local_search:candidates=300,move=best": DATA_SETS,
+    "nao:evaluate=scratch,pool=100,new=50,rounds=4,top=25,max_step=20,hidden=32,predictor_layers=1,"
+    "controller_epochs=40,controller_lr=3e-3": DATA_SETS[:1],
+}
+"""Strategies of 300 evaluations each, and the data sets that they search on. NAO trains controllers, which
+takes many times as long as looking cells up."""
 
 
 def mult_adds(cell: str) -> int:
     """Multiply-adds of the convolutions inside the cells, the only part that the choice decides."""
-    area = sum(channels**2 * pixels**2 for channels, pixels in zip(CHANNELS, PIXELS, strict=True))
-    return CELLS * area * (cell.count("nor_conv_1x1") + 9 * cell.count("nor_conv_3x3"))
+    return SPACE.mult_adds(cell) - CONSTANT
 
 
 @cache
 def table() -> pd.DataFrame:
-    """All cells with their accuracies, in percent."""
-    path = Path(os.environ.get("NASTRANSFER_DATA", "")) / TABLE
-    if not path.exists():
-        raise SystemExit(f"{TABLE} is not under NASTRANSFER_DATA")
-    return pd.read_parquet(path).set_index("cell")
+    """All cells with their accuracies, in percent.
+
+    Columns end in `_val` and `_test` for trainings of 12 epochs, and in `_test200` for the mean of up to
+    three trainings of 200, which is missing where the published tables contradict each other. `params` and
+    `mult_adds` are in millions.
+    """
+    folder = Path(os.environ.get("NASTRANSFER_DATA", ""))
+    for path in (TABLE, LONG_TABLE):
+        if not (folder / path).exists():
+            raise SystemExit(f"{path} is not under NASTRANSFER_DATA")
+    accuracies = pd.read_parquet(folder / TABLE).set_index("cell")
+    long = pd.read_parquet(folder / LONG_TABLE).set_index("cell")
+    long = long[long["consistent"]]
+    accuracies["cifar10_test200"] = long.filter(like="cifar10_test_ep200").mean(axis=1)
+    accuracies["imagenet16_120_test200"] = long["imagenet16_120_ep200"]
+    for column, unit in (("params", "params_m"), ("mult_adds", "flops_m")):
+        accuracies[column] = long[unit]
+    return accuracies
 
 
 @cache
@@ -82,53 +86,9 @@ def _accuracies(data_set: str) -> dict[str, float]:
     return {str(name): float(value) for name, value in table()[f"{data_set}_val"].items()}
 
 
-class Lookup(CandidateEvaluator):
-    """Reads a candidate's validation accuracy off the table."""
-
-    training_images = 25_000 * 12
-    workers = 1
-
-    def __init__(self, data_set: str, context: SearchContext) -> None:
-        self.accuracies, self.context, self.recorder = _accuracies(data_set), context, Silence()
-
-    def architecture(self, sample: dict[str, Any]) -> str:
-        """The table's name of the cell."""
-        return cell(sample)
-
-    def _execute(self, model: ExecutableModelSpace) -> None:
-        """Report without building a network."""
-        nni.report_final_result(self.accuracies[cell(model.sample)])
-
-
-class Silence:
-    """A recorder that keeps nothing."""
-
-    def expect(self, total: int) -> None:
-        """Keep nothing."""
-
-    def log(self, split: str, step: int, epoch: int, **values: float) -> None:
-        """Keep nothing."""
-
-    def record(self, epoch: int, genotype: Any, mixture: Tables, top1: float) -> None:
-        """Keep nothing."""
-
-    def advance(self, epoch: int, done: int, total: int) -> None:
-        """Keep nothing."""
-
-
-def search(text: str, data_set: str, seed: int, counts: bool = False) -> MultiTrialStrategy[Any]:
+def search(text: str, data_set: str, seed: int) -> MultiTrialStrategy[Any]:
     """Run the strategy `text` on the table, in NNI's sequential engine."""
-    strategy = strategies.parse(text).create()
-    evaluator = Lookup(data_set, SearchContext(seed=seed, mult_adds=mult_adds if counts else None))
-    strategy(SimplifiedModelSpace.from_model(CellSpace(), evaluator), SequentialExecutionEngine())
-    assert isinstance(strategy, MultiTrialStrategy)
-    return strategy
-
-
-def found(strategy: MultiTrialStrategy[Any]) -> str:
-    """The cell that a search has chosen."""
-    history = strategy.history
-    return str(strategy.proposer.architecture(history[strategy.proposer.best(history)].code))
+    return lookup.search(strategies.parse(text), SPACE, _accuracies(data_set), seed)
 
 
 def true_front(data_set: str) -> npt.NDArray[np.float64]:
@@ -155,63 +115,112 @@ def interval(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
-def compare(seeds: int, evaluations: int) -> list[dict[str, Any]]:
-    """Best accuracy of evolution and of random search on every data set, and their difference."""
+def searches(seeds: int, out: Path) -> pd.DataFrame:
+    """What every strategy finds on every data set: strategy, data_set, seed, cell, evaluations.
+
+    `evaluations` is their number up to the best cell of the table; it is missing where that was not found.
+    """
+    journal = FileJournal(out / "found.jsonl")
+    known = {(entry["strategy"], entry["data_set"], entry["seed"]): entry for entry in journal}
+    for text, data_sets in STRATEGIES.items():
+        for data_set in data_sets:
+            best = max(_accuracies(data_set).values())
+            for seed in range(seeds):
+                if (text, data_set, seed) in known:
+                    continue
+                strategy = search(text, data_set, seed)
+                scores = [evaluation.score for evaluation in strategy.history]
+                entry = {
+                    "strategy": text,
+                    "data_set": data_set,
+                    "seed": seed,
+                    "cell": lookup.found(strategy),
+                    "evaluations": scores.index(best) + 1 if best in scores else None,
+                }
+                known[text, data_set, seed] = entry
+                journal.append(entry)
+            print(f"{seeds} searches on {data_set} with {text}", flush=True)
+    wanted = [entry for (text, _, seed), entry in known.items() if text in STRATEGIES and seed < seeds]
+    return pd.DataFrame(wanted).set_index(["data_set", "strategy", "seed"]).sort_index()
+
+
+def compare(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    """Accuracies of what the strategies find on every data set, and their differences from random search."""
     rows = []
     for data_set in DATA_SETS:
-        best = {
-            text: [found(search(text, data_set, seed)) for seed in range(seeds)]
-            for text in (f"evolution:candidates={evaluations}", f"random:candidates={evaluations}")
-        }
-        for part in ("val", "test"):
-            evolution, random = (
-                table().loc[cells, f"{data_set}_{part}"].to_numpy(float) for cells in best.values()
-            )
-            mean, low, high = interval(evolution - random)
-            rows.append(
-                {
-                    "data_set": data_set,
-                    "part": part,
-                    "evolution": float(evolution.mean()),
-                    "random": float(random.mean()),
-                    "best_of_all": float(table()[f"{data_set}_{part}"].max()),
-                    "difference": mean,
-                    "interval": [low, high],
-                }
-            )
-            print(
-                f"{data_set:>15} {part:>4}: evolution {evolution.mean():.3f}, random {random.mean():.3f}, "
-                f"best of all {rows[-1]['best_of_all']:.3f}; difference {mean:+.3f} [{low:+.3f}, {high:+.3f}]"
-            )
+        for part in ("val", "test", "test200"):
+            if (column := f"{data_set}_{part}") not in table():
+                continue
+            accuracy = cells.loc[data_set, "cell"].map(table()[column])
+            for text in STRATEGIES:
+                if text not in accuracy:
+                    continue
+                mean, low, high = interval(accuracy[text].dropna().to_numpy(float))
+                difference = interval((accuracy[text] - accuracy[BASELINE]).dropna().to_numpy(float))
+                evaluations = cells.loc[(data_set, text), "evaluations"].dropna()
+                rows.append(
+                    {
+                        "data_set": data_set,
+                        "part": part,
+                        "strategy": text,
+                        "searches": len(accuracy[text]),
+                        "accuracy": mean,
+                        "interval": [low, high],
+                        "best_of_all": float(table()[column].max()),
+                        "difference": difference[0],
+                        "difference_interval": list(difference[1:]),
+                        "share_that_found_the_best": len(evaluations) / len(accuracy[text]),
+                        "evaluations_to_the_best": float(evaluations.mean()) if len(evaluations) else None,
+                    }
+                )
+                print(
+                    f"{column:>22}: {mean:.3f} [{low:.3f}, {high:.3f}], best {rows[-1]['best_of_all']:.3f}; "
+                    f"difference {difference[0]:+.3f} [{difference[1]:+.3f}, {difference[2]:+.3f}]; found by "
+                    f"{rows[-1]['share_that_found_the_best']:.0%} ({rows[-1]['evaluations_to_the_best']}); "
+                    f"{text[:40]}"
+                )
     return rows
 
 
-def fronts(seeds: int, generations: int) -> list[dict[str, Any]]:
+def front_of(data_set: str, seed: int, generations: int) -> dict[str, Any]:
+    """How much of the true front nsga2 finds: its share of the hypervolume, and how many of the members."""
+    true = true_front(data_set)
+    worst = (float(true[:, 0].max()) * 1.01, 0.0)
+    front = search(f"evolution:selection=nsga2,generations={generations}", data_set, seed).result.front
+    points = np.array([(member.mult_adds - CONSTANT, member.score) for member in front], dtype=float)
+    return {
+        "share": hypervolume(points, worst) / hypervolume(true, worst),
+        "members": sum(tuple(point) in set(map(tuple, true)) for point in points),
+    }
+
+
+def fronts(seeds: int, generations: int, out: Path) -> list[dict[str, Any]]:
     """How much of the true front's hypervolume nsga2 dominates, on every data set."""
+    journal = FileJournal(out / "fronts.jsonl")
+    known = {(entry["data_set"], entry["seed"], entry["generations"]): entry for entry in journal}
     rows = []
     for data_set in DATA_SETS:
-        true = true_front(data_set)
-        worst = (float(true[:, 0].max()) * 1.01, 0.0)
-        text = f"evolution:selection=nsga2,generations={generations}"
-        shares, members = [], []
         for seed in range(seeds):
-            front = search(text, data_set, seed, counts=True).result.front
-            points = np.array([(member.mult_adds, member.score) for member in front], dtype=float)
-            shares.append(hypervolume(points, worst) / hypervolume(true, worst))
-            members.append(sum(tuple(point) in set(map(tuple, true)) for point in points))
-        mean, low, high = interval(np.array(shares))
+            if (data_set, seed, generations) not in known:
+                entry = {"data_set": data_set, "seed": seed, "generations": generations}
+                known[data_set, seed, generations] = entry | front_of(data_set, seed, generations)
+                journal.append(known[data_set, seed, generations])
+        entries = [known[data_set, seed, generations] for seed in range(seeds)]
+        mean, low, high = interval(np.array([entry["share"] for entry in entries]))
         rows.append(
             {
                 "data_set": data_set,
+                "searches": seeds,
                 "hypervolume_share": mean,
                 "interval": [low, high],
-                "true_members": len(true),
-                "members_found": float(np.mean(members)),
+                "true_members": len(true_front(data_set)),
+                "members_found": float(np.mean([entry["members"] for entry in entries])),
             }
         )
         print(
             f"{data_set:>15}: nsga2's front has {mean:.4f} [{low:.4f}, {high:.4f}] of the true one's "
-            f"hypervolume, and {np.mean(members):.1f} of its {len(true)} members"
+            f"hypervolume, and {rows[-1]['members_found']:.1f} of its {rows[-1]['true_members']} members",
+            flush=True,
         )
     return rows
 
@@ -220,14 +229,16 @@ def main() -> None:
     """Run both comparisons and write their results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--evaluations", type=int, default=300)
-    parser.add_argument("--front-seeds", type=int, default=10)
+    parser.add_argument("--front-seeds", type=int, default=50)
     parser.add_argument("--generations", type=int, default=30)
+    parser.add_argument("--out", type=Path, default=Path("runs/nas_bench_201"))
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
     results = {
-        "options": vars(options),
-        "best": compare(options.seeds, options.evaluations),
-        "fronts": fronts(options.front_seeds, options.generations),
+        "options": {name: value for name, value in vars(options).items() if name != "out"},
+        "found": compare(searches(options.seeds, options.out)),
+        "fronts": fronts(options.front_seeds, options.generations, options.out),
     }
     RESULTS.mkdir(exist_ok=True)
     write_json(RESULTS / "nas_bench_201.json", results)
