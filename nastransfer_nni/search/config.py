@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, InstanceOf, field_serializer, field_validator, model_validator
+from pydantic import BeforeValidator, Field, InstanceOf, PlainSerializer, model_validator
 
 import strategies
 from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
@@ -26,6 +26,14 @@ from strategies.budget import Budget
 
 NON_IDENTIFYING_OPTIONS = ("device", "workers", "training_service", "port")
 """Options that may change when a search is resumed, since its result does not depend on them."""
+
+
+def _limits_of_budget(budget: Any) -> Budget | None:
+    return None if budget is None else Budget.parse(budget)
+
+
+def _plain_budget(budget: Budget | None) -> int | str | None:
+    return None if budget is None else budget.plain
 
 
 class SearchConfig(Config):
@@ -97,7 +105,9 @@ class SearchConfig(Config):
         "skip", description="what to do with images that cannot be decoded"
     )
     workers: int = Field(2, ge=0, description="data workers: processes that decode images above 64 px")
-    budget: Budget | None = Field(
+    budget: Annotated[
+        Budget | None, BeforeValidator(_limits_of_budget), PlainSerializer(_plain_budget)
+    ] = Field(
         None,
         description="what the search may take: images with a gradient, such as 5M, or limits as in "
         f"total_images=20M,seconds=3600: {', '.join(KINDS_OF_LIMITS)}; the first that is reached ends it",
@@ -129,15 +139,6 @@ class SearchConfig(Config):
         None, description="folder of the run; None: runs/search-..., named by the options"
     )
     overwrite: bool = Field(False, description="start anew where the folder holds another run")
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _limits_are_known(cls, budget: Any) -> Budget | None:
-        return None if budget is None else Budget.parse(budget)
-
-    @field_serializer("budget")
-    def _plain_budget(self, budget: Budget | None) -> int | str | None:
-        return None if budget is None else budget.plain
 
     @model_validator(mode="before")
     @classmethod
