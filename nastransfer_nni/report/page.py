@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import jinja2
 import pandas as pd
 
 from nastransfer_nni.base.files import replacing, write_json, write_text
+from nastransfer_nni.base.reading import read_object
 from nastransfer_nni.report.checklist import checklist
 from nastransfer_nni.report.headline import headline
 from nastransfer_nni.report.limitations import EARLY, limitations
@@ -38,6 +40,8 @@ FILES = (
 )
 """What a report writes into its folder."""
 MAX_LINKS = 500
+
+_DRAWN = re.compile(r"(tables/\w+\.(md|tex)|figures/\w+\.(svg|png))", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +132,26 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
         "image": lambda figure: Raw(f"![{markdown_text(figure.alt)}](figures/{figure.name}.svg)"),
     }
     page = out / PAGE
+    before = _drawn_before(out)
+    drawn = {
+        *(
+            f"tables/{shown.name}.{form}"
+            for part in sections
+            for shown in part.all_tables
+            for form in ("md", "tex")
+        ),
+        *(
+            f"figures/{each.name}.{form}"
+            for part in sections
+            for each in part.all_figures
+            for form in ("svg", "png")
+        ),
+    }
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
-        write_json(out / "provenance.json", source.provenance)  # first: it marks the folder as a report's
+        # first: it marks the folder as a report's, and names what is there even if this process is killed
+        write_json(out / "provenance.json", source.provenance | {"files": sorted({*drawn, *before})})
         _write_csv(findings.table, out / "results.csv")
         for table, frame in computed:
             if table.csv and len(frame.columns):
@@ -147,9 +167,19 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
                     scratch.write_bytes(figure.png)
         write_text(out / "report.md", _template("report.md.j2").render(content))
         write_text(page, _template("report.html.j2").render(content))
+        for name in before - drawn:
+            (out / name).unlink(missing_ok=True)
+        write_json(out / "provenance.json", source.provenance | {"files": sorted(drawn)})
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror or error}") from None
     return page
+
+
+def _drawn_before(out: Path) -> set[str]:
+    """Tables and figures that an earlier report has written into the folder, by the names that it noted."""
+    names = (read_object(out / "provenance.json") or {}).get("files")
+    known = names if isinstance(names, list) else []
+    return {name for name in known if isinstance(name, str) and _DRAWN.fullmatch(name)}
 
 
 def overview(findings: Findings, source: TableSource) -> str:

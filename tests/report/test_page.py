@@ -123,7 +123,7 @@ def test_the_order_of_the_rows_does_not_matter(full, tmp_path):
     pd.testing.assert_frame_equal(one, two)
 
 
-def test_equal_input_and_provenance_give_equal_files(tmp_path):
+def test_equal_input_gives_equal_files_and_earlier_ones_go(tmp_path):
     rows, _ = reading.check(study(draws=2, searches=1, proxies={("s", "p"): 0.0, ("s", "q"): 0.1}))
     findings = Findings(rows, AnalysisOptions(replicates=1000))
     provenance = {"input": "x", "runs": {}, "report": {"command_line": "c", "at": "t", "git_commit": None}}
@@ -137,6 +137,17 @@ def test_equal_input_and_provenance_give_equal_files(tmp_path):
     for first, second in zip(sorted(one), sorted(two), strict=True):
         assert first.name == second.name
         assert first.read_bytes() == second.read_bytes(), first.name
+    note = tmp_path / "a" / "provenance.json"
+    content = json.loads(note.read_text())
+    assert "figures/improvement.svg" in content["files"]
+    note.write_text(json.dumps(content | {"files": [*content["files"], "figures/9_old.svg", "../kept.svg"]}))
+    for name in ("a/figures/9_old.svg", "a/figures/own.svg", "kept.svg"):
+        (tmp_path / name).touch()
+    page.write(findings, tmp_path / "a", source, TABLES)
+    assert not (tmp_path / "a/figures/9_old.svg").exists()
+    assert (tmp_path / "a/figures/own.svg").exists()
+    assert (tmp_path / "kept.svg").exists()
+    assert json.loads(note.read_text()) == content
 
 
 def test_published_runs_make_a_report_despite_a_missing_arm(published, tmp_path):
