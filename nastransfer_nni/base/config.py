@@ -98,7 +98,8 @@ class Config(BaseModel):
 
 def _explained(error: ValidationError, config: type[Config]) -> UserError:
     """What is wrong with the first option that does not fit; a defect of ours is raised as it is."""
-    first = error.errors()[0]
+    errors = error.errors()  # a mistyped option explains why another one is missing, so it comes first
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     cause = first.get("ctx", {}).get("error")
     if cause is not None and not isinstance(cause, UserError):
         raise cause
