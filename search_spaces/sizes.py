@@ -83,15 +83,22 @@ class PartSizes(EdgeCosts):
         kinds: kinds of cell.
         parts: the parts, of every architecture and of every operation.
         measure: size of one part.
+        constant: what every network has besides.
     """
 
-    def __init__(self, kinds: tuple[str, ...], parts: Sequence[Part], measure: Callable[[Part], int]) -> None:
-        self.kinds, self._parts, self._measure = kinds, parts, measure
+    def __init__(
+        self,
+        kinds: tuple[str, ...],
+        parts: Sequence[Part],
+        measure: Callable[[Part], int],
+        constant: int = 0,
+    ) -> None:
+        self.kinds, self._parts, self._measure, self._constant = kinds, parts, measure, constant
 
     @property
     def base(self) -> int:
         """Size of the parts that every architecture has."""
-        return self._sums["", "", 0]
+        return self._constant + self._sums["", "", 0]
 
     def edge(self, kind: str, name: str, state: int) -> int:
         """Size of an operation in all cells of a kind."""

@@ -117,7 +117,7 @@ class Limit:
 
     def shown(self, size: int) -> str:
         """A size with its unit."""
-        number = f"{size:,}" if self.scale == 1 else f"{size / self.scale:,.4g}"
+        number = f"{size:,}" if self.scale == 1 else f"{size / self.scale:,.7g}"
         return f"{number} {self.unit}"
 
     def __str__(self) -> str:

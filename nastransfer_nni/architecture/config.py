@@ -9,6 +9,7 @@ from pydantic import Field, InstanceOf, model_validator
 
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.config import Config, FromText
+from nastransfer_nni.latency.table import LatencyTable
 from search_spaces.geometry import default_stem
 
 ARCH = "architecture: a file in any form, or the name of a published cell such as DARTS_V2"
@@ -37,6 +38,9 @@ class DescribeConfig(Config):
         "auto", description="layers before the first cell; auto: cifar up to 64 px, imagenet above"
     )
     auxiliary: bool = Field(False, description="count the auxiliary head's parameters too")
+    latency_table: Annotated[InstanceOf[LatencyTable], FromText(LatencyTable.read)] | None = Field(
+        None, description="latencies of the network's parts, a file that `measure-latency` has written"
+    )
 
     @property
     def chosen_stem(self) -> str:

@@ -17,6 +17,7 @@ from nastransfer_nni.architecture.drawing import save_cells
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.files import pretty, write_text
 from nastransfer_nni.base.reading import read_records
+from nastransfer_nni.latency.table import NANOSECONDS
 from search_spaces import registry
 from search_spaces.errors import UserError
 from search_spaces.zoo import zoo
@@ -72,10 +73,22 @@ def describe(config: DescribeConfig) -> None:
         "auxiliary": config.auxiliary,
         "parameters": parameters(network),
         "mult_adds": mult_adds(network, config.img_size),
+        **_latency(config),
         "parameter_free_share": architecture.genotype.parameter_free_share,
         "found_by": architecture.found_by or None,
     }
     print(pretty(value))
+
+
+def _latency(config: DescribeConfig) -> dict[str, float]:
+    """The latency by the table of the options; empty without one."""
+    if config.latency_table is None:
+        return {}
+    space = config.arch.space
+    costs = config.latency_table.costs(
+        space, config.width, config.layers, config.num_classes, config.chosen_stem, config.img_size
+    )
+    return {"latency_ms": costs(config.arch.genotype) / NANOSECONDS}
 
 
 def draw(config: DrawConfig) -> None:

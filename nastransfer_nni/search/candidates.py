@@ -24,6 +24,9 @@ from search_spaces import AbstractGenotype
 from search_spaces.nni_api import nni
 from strategies.multitrial import CandidateEvaluator
 
+NAMES_OF_FILES = ("source", "proxy", "latency_table")
+"""Options that may name files."""
+
 
 class ScratchEvaluator(CandidateEvaluator):
     """Trains a candidate with the options of the search and scores it on the alpha split.
@@ -49,7 +52,7 @@ class ScratchEvaluator(CandidateEvaluator):
     def _dump(self) -> dict[str, Any]:
         """What NNI sends to a trial. A trial has a working directory of its own, so paths become absolute."""
         options = self.config.model_dump(mode="json")
-        paths = {name: located(options[name]) for name in ("source", "proxy")}
+        paths = {name: located(options[name]) for name in NAMES_OF_FILES if options[name]}
         absolute = {name: str(path.absolute()) for name, path in paths.items() if path.exists()}
         return {"config": options | absolute}
 

@@ -12,6 +12,7 @@ from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
 from nastransfer_nni.base.renames import SEARCH_OPTIONS
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import SOURCES, Source
+from nastransfer_nni.latency.table import LatencyTable
 from nastransfer_nni.proxy import spec
 from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.proxy.step import KINDS
@@ -105,18 +106,27 @@ class SearchConfig(Config):
         "skip", description="what to do with images that cannot be decoded"
     )
     workers: int = Field(2, ge=0, description="data workers: processes that decode images above 64 px")
-    budget: Annotated[
-        Budget | None, BeforeValidator(_limits_of_budget), PlainSerializer(_plain_budget)
-    ] = Field(
-        None,
-        description="what the search may take: images with a gradient, such as 5M, or limits as in "
-        f"total_images=20M,seconds=3600: {', '.join(KINDS_OF_LIMITS)}; the first that is reached ends it",
+    budget: Annotated[Budget | None, BeforeValidator(_limits_of_budget), PlainSerializer(_plain_budget)] = (
+        Field(
+            None,
+            description="what the search may take: images with a gradient, such as 5M, or limits as in "
+            f"total_images=20M,seconds=3600: {', '.join(KINDS_OF_LIMITS)}; the first that is reached ends it",
+        )
     )
     max_mult_adds: Count | None = Field(
         None, description="limit on the final network's multiply-adds per image, such as 600M"
     )
+    max_params: Count | None = Field(
+        None, description="limit on the final network's number of parameters, such as 3.5M"
+    )
+    max_latency: float | None = Field(
+        None, gt=0, description="limit on the final network's latency in ms, by --latency-table"
+    )
+    latency_table: Annotated[InstanceOf[LatencyTable], FromText(LatencyTable.read)] | None = Field(
+        None, description="latencies of the final network's parts, a file that `measure-latency` has written"
+    )
     final_protocol: str = Field(
-        "", description="training protocol whose network --max-mult-adds refers to; default: the source's"
+        "", description="training protocol of the network that limits refer to; default: the source's"
     )
     final_classes: int | None = Field(
         None, ge=1, description="number of classes of that network; None: classes of the proxy set"
@@ -160,6 +170,10 @@ class SearchConfig(Config):
             raise UserError(
                 f"{self.strategy.name} shares weights between cells, in one process: --concurrency is for "
                 "strategies that train candidates (random:candidates=N, evolution)"
+            )
+        if self.max_latency is not None and self.latency_table is None:
+            raise UserError(
+                "--max-latency needs --latency-table, a file that `nastransfer measure-latency` writes"
             )
         if self.final_protocol:
             protocols.resolve(self.final_protocol, {})

@@ -6,6 +6,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from nastransfer_nni.proxy.manifest import write as write_manifest
 from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches
+from nastransfer_nni.search.final_sizes import FinalSizes
 from nastransfer_nni.search.introduction import introduction
 from nastransfer_nni.search.recorder import SearchRecorder
 from nastransfer_nni.search.scoring import ScoreEvaluator
@@ -36,13 +38,12 @@ from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
-from nastransfer_nni.training import protocols
 from search_spaces.model_space import CellSpace
 from search_spaces.nni_api import Strategy
-from search_spaces.sizes import EdgeCosts
-from strategies.budget import Cost
+from strategies.budget import Budget, Cost
 from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator
+from strategies.projection import require_reachable
 from strategies.result import SearchResult
 from strategies.scores.options import ScoreOptions
 from strategies.supernet import Schedule, SupernetEvaluator
@@ -65,7 +66,7 @@ def run_search(config: SearchConfig, run: Run) -> dict[str, Any]:
 
 
 def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> dict[str, Any]:
-    _refuse_spent_budget(config, run)
+    _refuse_before_scoring(config)
     with processes.main_process_first():  # scores and features are computed once
         images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
     if run.is_main:
@@ -74,12 +75,13 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
     size = image_size(images, config)
     space = config.space.model_space(config.width, config.layers, len(images.classes), config.stem_for(size))
     strategy = config.strategy.create()
-    costs = final_costs(config, images)
-    context = SearchContext(
-        seed=config.seed,
-        budget=config.budget and config.budget.after(manifest.scorer_cost or Cost()),
-        mult_adds=costs,
-        max_mult_adds=config.max_mult_adds,
+    sizes = FinalSizes.of(config, images.source, size, len(images.classes))
+    budget, scorers = config.budget, manifest.scorer_cost
+    if budget and budget.counts_scorers and scorers is None and run.is_main:
+        print("note: the scores of the proxy do not say what they took; it does not count", file=sys.stderr)
+    context = replace(
+        _context(config, sizes),
+        budget=budget and budget.after(scorers or Cost()),
         journal=FileJournal(run.path / JOURNAL_FILE, is_written=run.is_main),
     )
     shares_weights = config.strategy.options.shares_weights
@@ -90,32 +92,39 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
             _experiment(config, run, space, evaluator, strategy).search(config.port)
         if not run.is_main:
             return {}
-        return _export(config, run, recorder.tracker, strategy.result, manifest, costs)
+        return _export(config, run, recorder.tracker, strategy.result, manifest, sizes)
 
 
-def _refuse_spent_budget(config: SearchConfig, run: Run) -> None:
-    """Refuse a budget that the proxy's scorers alone use up, before they are trained.
+def _refuse_before_scoring(config: SearchConfig) -> None:
+    """Refuse what a search cannot keep, before scorers are trained for its proxy.
 
     Raises:
-        UserError: says what they take.
+        UserError: the proxy's scorers alone use up the budget, or no final network keeps the limits.
     """
-    budget = config.budget
-    if budget is None or not budget.counts_scorers:
+    proxy = config.proxy
+    if proxy.manifest is not None or not proxy.columns:
         return
-    needs_size = config.proxy.manifest is None and config.proxy.columns
-    cost = config.proxy.scorer_cost(len(load(config.source, SPLIT)) if needs_size else 0)
-    if cost is not None:
-        budget.after(cost)
-    elif run.is_main:
-        print("note: the scores of the proxy do not say what they took; it does not count", file=sys.stderr)
+    source = load(config.source, SPLIT)
+    (config.budget or Budget()).after(proxy.scorer_cost(len(source)) or Cost())
+    classes = proxy.size(len(source), len(source.classes)).classes
+    _context(config, FinalSizes.of(config, source.source, image_size(source, config), classes))
 
 
-def final_costs(config: SearchConfig, images: ImageSet) -> EdgeCosts:
-    """Counter of mult_adds for the final network that the search is for."""
-    recipe = protocols.resolve(config.final_protocol or protocols.default_for(images.source), {})
-    size = recipe.img_size or image_size(images, config)
-    classes = config.final_classes or len(images.classes)
-    return config.space.costs(recipe.width, recipe.layers, classes, recipe.stem_for(size), size)
+def _context(config: SearchConfig, sizes: FinalSizes) -> SearchContext:
+    """Seed, budget and limits of a search.
+
+    Raises:
+        UserError: no final network keeps the limits.
+    """
+    context = SearchContext(
+        seed=config.seed,
+        budget=config.budget,
+        mult_adds=sizes.mult_adds,
+        max_mult_adds=config.max_mult_adds,
+        other_limits=sizes.limits(config),
+    )
+    require_reachable(config.space, context.limits)
+    return context
 
 
 @contextlib.contextmanager
@@ -198,7 +207,7 @@ def _export(
     tracker: Tracker,
     result: SearchResult,
     manifest: Manifest,
-    costs: EdgeCosts,
+    sizes: FinalSizes,
 ) -> dict[str, Any]:
     """Write the search's result into the run's folder; returns the summary."""
     assert result.genotype is not None
@@ -239,7 +248,7 @@ def _export(
         "search_seconds": round(result.seconds, 3),
         **_cost(result, manifest),
         "parameter_free_share": share,
-        "mult_adds": costs(result.genotype),
+        **sizes.of_architecture(result.genotype),
         "genotype": str(result.genotype),
         "architecture": str(run.path / "architecture.json"),
         **front,

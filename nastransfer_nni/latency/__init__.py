@@ -1,0 +1,1 @@
+"""Latency of final networks: measured part by part, added up for any architecture."""
