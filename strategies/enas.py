@@ -42,6 +42,11 @@ class Enas(PathStrategy[EnasOptions]):
                 cells += filter(fits, sampled)
         return cells + self.uniform(count - len(cells), *purpose)
 
+    @property
+    def steps(self) -> int:
+        """Number of steps of an epoch: those of the shared weights, then those of the controller."""
+        return super().steps + self.options.controller_steps
+
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train the shared weights, then the controller on batches of the alpha split."""
         metrics = super().train_epoch(epoch)
@@ -56,7 +61,10 @@ class Enas(PathStrategy[EnasOptions]):
                 for cell in cells
             ]
 
-        means = [self.reinforce.step(rewards, generator) for _ in range(self.options.controller_steps)]
+        means = []
+        for done in range(len(self.evaluator.weights), self.steps):
+            means.append(self.reinforce.step(rewards, generator))
+            self.evaluator.recorder.advance(epoch, done + 1, self.steps)
         return metrics | {"reward": sum(means) / len(means)}
 
     def select_final(self) -> None:

@@ -72,6 +72,11 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         """Images of the weight split; the alpha split is scored without a gradient."""
         return self.evaluator.weights.samples
 
+    @property
+    def steps(self) -> int:
+        """Number of steps of an epoch, of which progress is told."""
+        return len(self.evaluator.weights)
+
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train the shared weights, one cell per batch."""
         meter, weights = self.meter(), self.evaluator.weights
@@ -80,7 +85,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
             self.set_path(genotype)
             loss, logits = self.weight_step(images, labels)
             meter.add(loss, logits, labels)
-            self.evaluator.recorder.advance(epoch, done, len(weights))
+            self.evaluator.recorder.advance(epoch, done, self.steps)
         return meter.loss_and_top1()
 
     def derive(self, epoch: int) -> Snapshot:

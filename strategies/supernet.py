@@ -381,7 +381,18 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         }
 
     def _load(self, state: dict[str, Any]) -> None:
-        assert state["strategy"] in (type(self).__name__, *self.former_names), "options name their strategy"
+        try:
+            if state["strategy"] not in (type(self).__name__, *self.former_names):
+                raise ValueError(f"of {state['strategy']}")
+            self._restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            why = (str(error).strip().splitlines() or [""])[0]
+            raise UserError(
+                f"the run's checkpoint is of another search ({type(error).__name__}: {why:.100}); start anew "
+                "in another folder"
+            ) from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.result = SearchResult.from_state_dict(state["result"], self.space)
         self.prepare_to_load(state["own"])
         self.load_search_state_dict(state["own"])

@@ -36,6 +36,21 @@ def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, t
         assert before <= len(journal)
 
 
+def test_a_checkpoint_of_another_search_is_refused_in_one_line(supernet):
+    kept = {}
+    supernet(RANDOM_WS, epochs=1, kept=kept)
+    with pytest.raises(UserError, match="checkpoint is of another search .*: of RandomWs.; start anew"):
+        supernet("darts", epochs=2, kept=kept)
+    kept["state"]["strategy"] = "Darts"
+    with pytest.raises(UserError, match="checkpoint is of another search .KeyError"):
+        supernet("darts", epochs=2, kept=kept)
+
+
+def test_the_steps_of_a_controller_show(supernet):
+    advances = supernet("enas:controller_steps=3,aggregate=1,candidates=2", epochs=1).records.advances
+    assert next(advances) == 24 // 8 + 3 + 2
+
+
 @pytest.mark.parametrize("text", SUPERNETS)
 def test_the_limit_is_kept(supernet, costs, text):
     epochs = 2 if text.startswith("nao") else 1
