@@ -17,13 +17,14 @@ __version__ = "0.2.0"
 
 start.prepare()
 
-_CALLABLE_PACKAGES = ("search", "transfer", "evaluate", "export", "report", "score")
+_CALLABLE_PACKAGES = ("search", "transfer", "evaluate", "export", "report", "score", "rank")
 _LAZY = {
     "UserError": "search_spaces.errors",
     "RunRecord": "nastransfer_nni.api",
     "load_architecture": "nastransfer_nni.api",
     "load_run": "nastransfer_nni.api",
     "make_proxy": "nastransfer_nni.api",
+    "measure_latency": "nastransfer_nni.api",
     "plan_study": "nastransfer_nni.api",
     "results": "nastransfer_nni.api",
     "run_study": "nastransfer_nni.api",

@@ -8,9 +8,12 @@ import pandas as pd
 from nastransfer_nni.api.record import RunRecord as RunRecord
 from nastransfer_nni.architecture.file import Architecture
 from nastransfer_nni.data.sources import Source
+from nastransfer_nni.latency.table import LatencyTable
 from nastransfer_nni.proxy.spec import ProxySpec
+from search_spaces import Space
 from search_spaces.errors import UserError as UserError
 from strategies import StrategySpec
+from strategies.budget import Budget
 
 __version__: str
 
@@ -18,8 +21,8 @@ def evaluate(
     checkpoint: str,
     *,
     which: Literal['last', 'best'] = 'last',
-    arch: Architecture | None = None,
-    target: Source | None = None,
+    arch: str | Architecture | None = None,
+    target: str | Source | None = None,
     split: Literal['train', 'validation', 'test'] | None = None,
     img_size: int = 0,
     mean: tuple[()] | tuple[float, float, float] = (),
@@ -39,7 +42,7 @@ def export(
     checkpoint: str,
     *,
     which: Literal['last', 'best'] = 'last',
-    arch: Architecture | None = None,
+    arch: str | Architecture | None = None,
     format: Literal['safetensors', 'onnx', 'torch_export', 'all'] = 'safetensors',
     img_size: int = 0,
     out: str | None = None,
@@ -88,6 +91,23 @@ def make_proxy(
     target: Any = ...,
 ) -> Path: ...
 
+def measure_latency(
+    *,
+    space: str | Space = 'darts',
+    width: int = 36,
+    layers: int = 20,
+    num_classes: int = 10,
+    img_size: int = 32,
+    stem: Literal['auto', 'cifar', 'imagenet'] = 'auto',
+    batch_size: int = 1,
+    threads: int = 1,
+    device: str = 'auto',
+    rounds: int = 5,
+    seconds: float = 0.05,
+    check: int = 0,
+    out: str = 'latency.json',
+) -> dict[str, Any]: ...
+
 def plan_study(
     file: str,
     *,
@@ -102,6 +122,32 @@ def plan_study(
     effect: float | None = None,
     jobs: bool = False,
 ) -> str: ...
+
+def rank(
+    cells: str,
+    *,
+    source: str | Source = 'digits',
+    proxy: str | ProxySpec = 'all',
+    proxy_seed: int = 0,
+    img_size: int | None = None,
+    seed: int = 0,
+    batch_size: int = 64,
+    batches: int = 2,
+    width: int = 8,
+    layers: int = 5,
+    stem: Literal['auto', 'cifar', 'imagenet'] = 'auto',
+    device: str = 'auto',
+    by: str = 'scores+supernet:10+train:1+train:5',
+    columns: str = '',
+    target: str = '',
+    noise: float | None = None,
+    top: int = 10,
+    max_trained: int | None = None,
+    replicates: int = 2000,
+    confidence: float = 0.95,
+    out: str | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame: ...
 
 def report(
     input: str,
@@ -128,6 +174,7 @@ def run_study(
     *,
     out: str | None = None,
     concurrency: int = 1,
+    from_table: str | None = None,
     engine: str = 'local',
     training_service: str | None = None,
     port: int = 8080,
@@ -140,7 +187,6 @@ def runs(
 def score(
     arch: str | Architecture,
     *,
-    by: str = 'nwot+swap+zico+jacov+grad_norm+snip+synflow+params+mult_adds+count_sep_conv+count_dil_conv+count_skip_connect+count_max_pool+count_avg_pool',
     source: str | Source = 'digits',
     proxy: str | ProxySpec = 'all',
     proxy_seed: int = 0,
@@ -152,6 +198,7 @@ def score(
     layers: int = 8,
     stem: Literal['auto', 'cifar', 'imagenet'] = 'auto',
     device: str = 'auto',
+    by: str = 'nwot+swap+zico+jacov+grad_norm+snip+synflow+params+mult_adds+count_sep_conv+count_dil_conv+count_skip_connect+count_max_pool+count_avg_pool',
 ) -> dict[str, float]: ...
 
 def search(
@@ -161,6 +208,7 @@ def search(
     proxy_seed: int = 0,
     img_size: int | None = None,
     strategy: str | StrategySpec = 'darts',
+    space: str | Space = 'darts',
     seed: int = 0,
     epochs: int = 50,
     batch_size: int = 64,
@@ -178,8 +226,11 @@ def search(
     scale: tuple[float, float] = (0.08, 1.0),
     on_bad_image: Literal['skip', 'stop'] = 'skip',
     workers: int = 2,
-    budget: int | None = None,
+    budget: int | str | Budget | None = None,
     max_mult_adds: int | None = None,
+    max_params: int | None = None,
+    max_latency: float | None = None,
+    latency_table: str | LatencyTable | None = None,
     final_protocol: str = '',
     final_classes: int | None = None,
     concurrency: int = 0,

@@ -7,7 +7,9 @@ from nastransfer_nni.base.cli import Commands
 from nastransfer_nni.catalog.__main__ import EXAMPLES, LIST, LOOPBACK, STRATEGIES
 from nastransfer_nni.evaluate.__main__ import COMMAND as EVALUATE
 from nastransfer_nni.export.__main__ import COMMAND as EXPORT
+from nastransfer_nni.latency.__main__ import COMMAND as LATENCY
 from nastransfer_nni.proxy.__main__ import COMMANDS as PROXY
+from nastransfer_nni.rank.__main__ import COMMAND as RANK
 from nastransfer_nni.report.__main__ import COMMAND as REPORT
 from nastransfer_nni.score.__main__ import COMMAND as SCORE
 from nastransfer_nni.search.__main__ import COMMAND as SEARCH
@@ -24,6 +26,8 @@ COMMANDS: Commands = {
     "proxy": PROXY,
     "architecture": ARCHITECTURE,
     "score": SCORE,
+    "rank": RANK,
+    "measure-latency": LATENCY,
     "list": LIST,
     "strategies": STRATEGIES,
     "examples": EXAMPLES,

@@ -41,6 +41,7 @@ def _imports(functions: str) -> Iterator[str]:
     for name, module in (
         ("Architecture", "nastransfer_nni.architecture.file"),
         ("Budget", "strategies.budget"),
+        ("LatencyTable", "nastransfer_nni.latency.table"),
         ("ProxySpec", "nastransfer_nni.proxy.spec"),
         ("Source", "nastransfer_nni.data.sources"),
         ("Space", "search_spaces"),
@@ -84,7 +85,9 @@ def _name(annotation: Any) -> str:
     """A type as source text, without the constraints of its option."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _name(get_args(annotation)[0])
+        inner, *metadata = get_args(annotation)
+        reads_text = any(isinstance(part, FromText) for part in metadata)
+        return f"str | {_name(inner)}" if reads_text else _name(inner)
     if origin is Literal:
         return f"Literal[{', '.join(map(repr, get_args(annotation)))}]"
     if origin in (typing.Union, types.UnionType):

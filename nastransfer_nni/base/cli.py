@@ -196,7 +196,9 @@ def _help(program: str, command: Command) -> str:
     """The page behind `--help`: usage, every option with its meaning, choices and default, examples."""
     usage = " ".join([program, *(f"[{name.upper()}]" for name in command.positional), "[--flag value ...]"])
     lines = [command.summary, "", f"usage: {usage}", "", "options:"]
-    for name, field in command.config.model_fields.items():
+    fields = command.config.model_fields
+    for name in sorted(fields, key=lambda name: name not in command.positional):
+        field = fields[name]
         choices = [str(choice) for choice in _choices(field.annotation) if choice != ""]
         allowed = f"choices: {', '.join(choices)}; " if choices else ""
         default = field.get_default(call_default_factory=True)
