@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import strategies
+from nastransfer_nni.search.config import SearchConfig
 from strategies import supernet as supernet_module
 from strategies.interfaces import SearchContext
 
@@ -44,3 +45,20 @@ def test_the_smallest_strategy_on_shared_weights_runs(module, supernet):
     module("my_search", code)
     found = supernet("my_search:Options")
     assert (found.result.candidates, found.result.epochs) == (20, 2)
+
+
+def test_the_method_of_the_docs_brings_its_options(module):
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    module("robust_darts", next(block for block in blocks if "class RobustDarts" in block))
+    config = SearchConfig.create({"strategy": "robust_darts:RobustDarts"})
+    assert (config.weight_decay, config.strategy.options.changed()) == (27e-4, {})
+    assert config.strategy.options.drop_path == 0.2
+
+
+def test_the_smallest_preset_costs_what_the_docs_say():
+    root = PAGE.parents[1]
+    code = (root / "strategies" / "presets" / "darts_plus.py").read_text("utf-8")
+    mentions = ["strategies/presets/__init__.py", "tests/strategies/cases.py"]
+    lines = [line for path in mentions for line in (root / path).read_text("utf-8").splitlines()]
+    named = sum('"darts+' in line for line in lines) + 1  # and a row of the docs
+    assert f"costs {len(code.splitlines()) + named} lines" in PAGE.read_text("utf-8")
