@@ -29,8 +29,15 @@ PARTS = {
     "freeze_below": ["0", "1"],
     "max_skips": [None, "1"],
     "recompute": ["false", "true"],
+    "stages": [
+        None,
+        "operations=8/4",
+        "operations=7/4,none=false",
+        "operations=8/4,add_layers=0/1,restart=true",
+    ],
+    "derivation": ["argmax", "projection"],
 }
-"""Values of every part; the first of each is that of DARTS."""
+"""Values of every part; the first of each is that of DARTS. Stages are options that only go together."""
 
 
 def is_legal(composition):
@@ -42,9 +49,11 @@ def is_legal(composition):
 
 
 def options_of(composition):
-    return strategies.check(
-        "darts", {name: value for name, value in composition.items() if value is not None}
-    )
+    given = {name: value for name, value in composition.items() if value is not None}
+    stages = dict(pair.split("=") for pair in given.pop("stages", "").split(",") if pair)
+    if any(given.get(name, value) != value for name, value in stages.items()):
+        raise UserError("the stages say otherwise")
+    return strategies.check("darts", {"projection_epochs": 1, **given, **stages})
 
 
 def covering():
@@ -68,10 +77,12 @@ def covering():
 
 
 COVERING = list(covering())
+PROJECTED = [composition for composition in COVERING if "derivation" in composition]
+COVERING = [composition for composition in COVERING if composition not in PROJECTED]
 COVERING += [composition | {"partial_channels": "1"} for composition in COVERING]
 """Without partial channels the fast cell runs compiled loops."""
 
-FEW = COVERING[1::9]
+FEW = COVERING[1::16]
 
 
 @pytest.fixture
@@ -110,8 +121,9 @@ def two_steps(options, width=2, layers=3, epochs=1, rates=None):
 
 def assert_cells_agree(composition):
     common = {**composition, "alpha_lr": 3e-2, "freeze_checks": 1}
-    fast = two_steps(options_of(common | {"cell": "fast"}))
-    plain = two_steps(options_of(common | {"cell": "plain", "recompute": "false"}))
+    epochs = options_of(common).stages
+    fast = two_steps(options_of(common | {"cell": "fast"}), epochs=epochs)
+    plain = two_steps(options_of(common | {"cell": "plain", "recompute": "false"}), epochs=epochs)
     assert_same_search(fast, plain)
 
 
@@ -125,6 +137,15 @@ def test_both_cells_agree_on_pairs_of_parts(composition):
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("composition", [one for one in COVERING if one not in FEW], ids=str)
 def test_both_cells_agree_on_all_pairs_of_parts(composition):
+    assert_cells_agree(composition)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("composition", PROJECTED, ids=str)
+def test_both_cells_agree_on_projections_with_other_parts(composition, monkeypatch):
+    """The first two choices of 17 in each kind of cell."""
+    monkeypatch.setattr("strategies.composition.PROJECTIONS", 2)
     assert_cells_agree(composition)
 
 
