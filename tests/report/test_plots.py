@@ -10,6 +10,25 @@ from nastransfer_nni.report.statistics.improvement import Verdict
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 
 
+def test_an_unbounded_interval_leaves_the_figure_at_its_edge():
+    rows = pd.DataFrame(
+        {
+            "source": "",
+            "proxy": "",
+            "strategy": ["darts", "enas"],
+            "relative_improvement": [1.0, 2.0],
+            "ci_low": [-float("inf"), 1.0],
+            "ci_high": [float("inf"), 3.0],
+            "verdict": Verdict.UNDECIDED,
+            "margin_percent": float("nan"),
+        }
+    )
+    axes = styled(improvement_figure, rows, AnalysisOptions()).axes[0]
+    low, high = axes.get_xlim()
+    assert low < 0 < 3 < high < 5
+    assert any(min(line.get_xdata()) < low and max(line.get_xdata()) > high for line in axes.lines[:6])
+
+
 def test_every_dot_is_on_the_line_of_its_strategy():
     """In any order of the rows: here they are grouped by strategy, while the figure groups them by proxy."""
     cells = [

@@ -20,6 +20,8 @@ MAX_ROWS = 40
 MAX_PAIRS = 12
 ROW = 0.23
 """Height of a line in inches."""
+FAR = 1e6
+"""Where the end of an unbounded interval is drawn, outside of every figure."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,13 @@ def intervals_figure(lines: Sequence[Line], name: str, margin: float) -> Figure:
         mark, ends = line.mark, [position - ROW / 2, position + ROW / 2]
         axes.fill_betweenx(ends, -margin, margin, color=GREY, alpha=0.18, lw=0)
         axes.plot([0, 0], ends, color=INK, lw=0.8, solid_capstyle="butt")
-        axes.plot([line.low, line.high], [position] * 2, color=mark.color, lw=1.8, solid_capstyle="round")
+        axes.plot(
+            np.clip([line.low, line.high], -FAR, FAR),
+            [position] * 2,
+            color=mark.color,
+            lw=1.8,
+            solid_capstyle="round",
+        )
         face = mark.color if mark.is_filled else "none"
         axes.plot([line.value], [position], mark.shape, ms=5.5, mec=mark.color, mfc=face)
     axes.spines["left"].set_visible(False)
@@ -199,6 +207,7 @@ def _marks(figure: Figure, marks: Iterable[Mark]) -> None:
 def _clip_wide_intervals(axes: Axes, lines: Sequence[Line]) -> None:
     """Limit the x axis so that one wide interval, cut off at the edge, does not flatten all others."""
     shown = np.array([[line.low, line.value, line.high] for line in lines], float)
+    shown[np.isinf(shown)] = np.nan  # of arms that are too small for a bounded interval
     ends = np.nanmax(np.abs(shown), axis=1)
     reach = max(1.3 * np.quantile(ends, 0.9), 1.15 * np.abs(shown[:, 1]).max(), 1e-6)
     low, high = min(np.nanmin(shown), 0.0), max(np.nanmax(shown), 0.0)
