@@ -14,7 +14,7 @@ from nastransfer_nni.nni_engine.manager import (
     stop_orphans,
 )
 from nastransfer_nni.nni_engine.service import assignments, read_service
-from search_spaces import DartsSpace
+from search_spaces.model_space import CellSpace
 from search_spaces.nni_api import (
     NasExperiment,
     NasExperimentConfig,
@@ -32,7 +32,7 @@ class _Experiment(NasExperiment):  # type: ignore[misc]
     """
 
     def __init__(
-        self, space: DartsSpace, evaluator: Any, strategy: Strategy, config: NasExperimentConfig
+        self, space: CellSpace, evaluator: Any, strategy: Strategy, config: NasExperimentConfig
     ) -> None:
         with silent_log():
             super().__init__(space, evaluator, strategy, config)
@@ -66,7 +66,7 @@ class InProcessExperiment(_Experiment):
     NNI lists every experiment in the user's home folder, but this one may run inside a trial of another.
     """
 
-    def __init__(self, space: DartsSpace, evaluator: Any, strategy: Strategy, folder: Path) -> None:
+    def __init__(self, space: CellSpace, evaluator: Any, strategy: Strategy, folder: Path) -> None:
         # A supernet is the space itself; a candidate is built again from its sample.
         form = "raw" if isinstance(strategy, OneShotStrategy) else "simplified"
         config = NasExperimentConfig("sequential", form, "local")
@@ -97,7 +97,7 @@ class ServiceExperiment(RetryStartMixin, _Experiment):
 
     def __init__(
         self,
-        space: DartsSpace,
+        space: CellSpace,
         evaluator: Any,
         strategy: Strategy,
         folder: Path,

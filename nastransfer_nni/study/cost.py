@@ -87,6 +87,7 @@ class CostModel:
             classes=target.classes,
             img_size=img_size,
             batch_size=recipe.batch_size // recipe.grad_accum_steps,
+            space=config.arch.space,
         )
         evaluations = -(-recipe.epochs // config.val_interval)
         trained, scored = recipe.epochs * (images - left_out), evaluations * evaluated
@@ -110,6 +111,7 @@ class CostModel:
             classes=proxy.classes,
             img_size=img_size,
             batch_size=config.batch_size,
+            space=config.space,
         )
         scorers, besides = self.scorers([config]), self._overheads.search
         sizes = (config.epochs, weights, alphas, config.batch_size)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -20,15 +20,15 @@ import numpy as np
 import timm
 import torch
 
-from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment
 from nastransfer_nni.proxy import networks
 from nastransfer_nni.training.loaders import Loaders
 from nastransfer_nni.training.loop import train
 from nastransfer_nni.training.observer import Observer
 from nastransfer_nni.training.recipes import Recipe
-from search_spaces import AbstractGenotype, DartsSpace, Genotype
+from search_spaces import AbstractGenotype, Space
 from search_spaces.geometry import SMALL_PIXELS
+from search_spaces.registry import default
 from strategies import Options
 from strategies.interfaces import Tables
 from strategies.supernet import Schedule, SupernetEvaluator
@@ -64,6 +64,7 @@ class NetworkSize:
         classes: number of classes.
         img_size: height and width of the images in px.
         batch_size: images per step.
+        space: search space of its cells.
     """
 
     width: int
@@ -72,6 +73,7 @@ class NetworkSize:
     classes: int
     img_size: int
     batch_size: int
+    space: Space = field(default_factory=default)
 
     @property
     def measured_batch_size(self) -> int:
@@ -103,8 +105,8 @@ def network_speed(size: NetworkSize, recipe: Recipe) -> Speed:
         size: size of the network and of its batches.
         recipe: how it is trained.
     """
-    network = DartsModel(
-        Genotype.random(np.random.default_rng(0)),
+    network = size.space.build(
+        size.space.random(np.random.default_rng(0)),
         width=size.width,
         layers=size.layers,
         num_classes=size.classes,
@@ -141,7 +143,7 @@ def supernet_speed(options: Options, size: NetworkSize) -> Speed:
         schedule=Schedule(epochs=size.passes),
         recorder=recorder,
     )
-    space = DartsSpace(size.width, size.layers, size.classes, size.stem)
+    space = size.space.model_space(size.width, size.layers, size.classes, size.stem)
     with tempfile.TemporaryDirectory() as folder:
         InProcessExperiment(space, evaluator, options.create(), Path(folder)).search()
     per_epoch = (

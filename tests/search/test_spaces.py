@@ -8,6 +8,7 @@ import nastransfer_nni
 from nastransfer_nni.architecture.drawing import save_cells
 from nastransfer_nni.architecture.file import read
 from nastransfer_nni.search.config import SearchConfig
+from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.jobs import training_seed
 from nastransfer_nni.transfer.config import TransferConfig
 from search_spaces import parse
@@ -85,3 +86,18 @@ def test_a_space_tells_searches_and_their_trainings_apart():
     assert "space" not in darts.setting() and s2.setting() == {"space": "darts-s2"}
     assert training_seed(0, darts) != training_seed(0, s2)
     assert training_seed(0, darts) == training_seed(0, SearchConfig.create({}))
+
+
+def test_a_study_has_one_space():
+    content = {
+        "name": "reduced",
+        "strategies": ["darts", "random_ws"],
+        "sources": ["digits"],
+        "targets": ["digits"],
+        "search": {"space": "darts-s2"},
+    }
+    for job in Study.create(content).jobs:
+        space = job.config.space if job.kind == "search" else job.config.arch.space
+        assert space.text == "darts-s2"
+    with pytest.raises(UserError, match=r"search: --space: unknown space 's2'"):
+        Study.create({**content, "search": {"space": "s2"}})

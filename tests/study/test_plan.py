@@ -35,6 +35,7 @@ from nastransfer_nni.training import protocols
 from nastransfer_nni.training.objective import ModelWithLoss
 from nastransfer_nni.transfer.config import TransferConfig
 from nastransfer_nni.transfer.run import transfer
+from search_spaces import parse
 from search_spaces.errors import UserError
 from strategies.budget import Budget, Cost
 from strategies.presets import PRESETS
@@ -190,8 +191,11 @@ def test_planned_images_of_a_transfer_are_those_it_used(changes, tmp_path):
     assert cost.seconds == pytest.approx(images + besides, abs=1)  # and some of decoding
 
 
-def test_speeds_are_measured():
-    size = NetworkSize(width=2, layers=3, stem="cifar", classes=3, img_size=8, batch_size=4)
+@pytest.mark.parametrize("space", ["darts", "nas_bench_201"])
+def test_speeds_are_measured(space):
+    size = NetworkSize(
+        width=2, layers=5, stem="cifar", classes=3, img_size=8, batch_size=4, space=parse(space)
+    )
     options = strategies.parse("darts:order=2").options.speed_probe()
     for speed in (network_speed(size, protocols.resolve("timm-modern", {})), supernet_speed(options, size)):
         assert 0 < speed.training < speed.scoring < math.inf
