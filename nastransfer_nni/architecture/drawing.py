@@ -47,6 +47,11 @@ def draw_cell(genotype: AbstractGenotype, kind: str) -> Figure:
     raise UserError(f"there is no drawing of a {type(genotype).__name__}")
 
 
+def title(kind: str) -> str:
+    """The kind of cell in words: normal cell, reduction cell, or cell where there is one kind."""
+    return {"normal": "normal cell", "reduce": "reduction cell"}.get(kind, kind)
+
+
 def draw_darts_cell(genotype: Genotype, kind: str) -> Figure:
     """Draw the `normal` or `reduce` cell as a wiring diagram.
 
@@ -76,7 +81,7 @@ def draw_darts_cell(genotype: Genotype, kind: str) -> Figure:
     _end(axes, "c$_k$", right, middle, len(nodes) - 0.4, OUTPUT)
     axes.set_xlim(-0.5, right + 0.5)
     axes.set_ylim(-len(nodes) - 1.5, 0.4)
-    axes.set_title({"normal": "normal cell", "reduce": "reduction cell"}[kind], fontsize=11, loc="left")
+    axes.set_title(title(kind), fontsize=11, loc="left")
     axes.axis("off")
     return figure
 
@@ -104,7 +109,7 @@ def draw_nas_bench_201_cell(genotype: NasBench201Genotype, kind: str) -> Figure:
     _end(axes, "out", right, -NODES[-1], 0.5, OUTPUT)
     axes.set_xlim(-0.5, right + 0.5)
     axes.set_ylim(-NODES[-1] - 0.5, 0.4)
-    axes.set_title("cell", fontsize=11, loc="left")
+    axes.set_title(title(kind), fontsize=11, loc="left")
     axes.axis("off")
     return figure
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from nastransfer_nni.architecture.drawing import draw_cell
+from nastransfer_nni.architecture.drawing import draw_cell, title
 from nastransfer_nni.report.names import Names
 from nastransfer_nni.report.plots.inline import inline_svg
 from nastransfer_nni.report.plots.style import svg
@@ -42,7 +42,7 @@ def best_cells(
         if genotype is not None:
             name = names.of(row)
             cells = [
-                inline_svg(svg(draw_cell(genotype, kind)), f"{kind} cell of {name}")
+                inline_svg(svg(draw_cell(genotype, kind)), f"{title(kind)} of {name}")
                 for kind in genotype.kinds
             ]
             drawn.append((name, cells))

@@ -29,6 +29,7 @@ from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.fields import clean, writable
 from nastransfer_nni.report.statistics.table import BASELINE, COLUMNS
 from nastransfer_nni.report.study_plan import StudyPlan, read_plan
+from search_spaces import registry
 from search_spaces.errors import UserError
 
 MAX_NAMED = 10
@@ -154,7 +155,7 @@ def _name_of_cell(config: dict[str, Any], path: Path) -> str:
     arch = options.get("arch") if isinstance(options, dict) else None
     if not isinstance(arch, str) or not clean(arch):
         return path.name
-    if "Genotype(" in arch:
+    if registry.has_text(arch):
         return "genotype"
     file = Path(arch)
     return file.parent.name if file.name == "architecture.json" and file.parent.name else file.stem

@@ -7,7 +7,7 @@ import torch
 from search_spaces import parse
 from search_spaces.nas_bench_201 import NasBench201Genotype
 from search_spaces.nas_bench_201.network import FinalCell, NasBench201Network
-from search_spaces.sizes import mult_adds, parameters, part_parameters
+from search_spaces.sizes import mult_adds, parameters, part_mult_adds, part_parameters
 from tests.search_spaces.nas_bench_201.cells import CELL, TEXT, output
 
 SPACE = parse("nas_bench_201")
@@ -140,3 +140,17 @@ def test_drop_path_drops_operations_but_no_skips():
                 drop.is_active = True
         dropped = int((cell(x).abs().sum((1, 2, 3)) == 0).sum())
         assert dropped == 0 if name == "skip_connect" else 16 < dropped < 48
+
+
+def test_sizes_are_those_of_the_published_table(real_data):
+    """Of CIFAR-100's networks; 1% of the table's rows are wrong (github.com/D-X-Y/NATS-Bench, issue 36)."""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_parquet(real_data / "transfer_tables" / "nas_bench_201_200.parquet").iloc[::50]
+    setting = (16, 17, 100, "cifar", 32)
+    sizes = [SPACE.costs(*setting, measure) for measure in (part_mult_adds, part_parameters)]
+    equal = 0
+    for text, flops, params in zip(table["cell"], table["flops_m"], table["params_m"], strict=True):
+        genotype = NasBench201Genotype.from_text(text)
+        found = [size(genotype) for size in sizes]
+        equal += round((found[0] + 100) / 1e6, 2) == flops and round(found[1] / 1e6, 3) == params
+    assert equal > 0.98 * len(table)
