@@ -35,6 +35,7 @@ RESULTS = Path(__file__).parent / "results"
 PRELOADED = (experiment, transfer_run)  # imported once, before any fork
 CLOCKS = ("seconds", "per_second")
 OTHERS = ("architecture", "front")  # paths, and what has them in it
+SEARCHED = ("own", "supernet", "optimizer", "scheduler")  # in a search's checkpoint: alphas and all else
 
 
 def run_transfer(out: Path) -> None:
@@ -89,14 +90,15 @@ def outcome(out: Path) -> dict[str, Any]:
     files = {path.relative_to(out) for path in out.rglob("*")}
     lines = (out / "metrics.jsonl").read_text().splitlines()
     every_epoch = out / recorder.GENOTYPES_FILE
-    last = torch_io.load(out / "checkpoints" / "last.pt")
+    last, searched = (torch_io.load(out / "checkpoints" / name) for name in ("last.pt", "search.pt"))
+    weights = {} if last is None else {name: last[name] for name in ("state_dict", "state_dict_ema")}
     return {
         "files": sorted(map(str, filter(_is_ours, files))),
         "status": json.loads((out / "status.json").read_text())["status"],
         "summary": _timeless(json.loads((out / "summary.json").read_text())),
         "metrics": [_timeless(json.loads(line)) for line in lines],
         "architectures": every_epoch.read_text() if every_epoch.exists() else "",
-        "weights": {} if last is None else {name: last[name] for name in ("state_dict", "state_dict_ema")},
+        "weights": weights if searched is None else weights | {name: searched[name] for name in SEARCHED},
     }
 
 
@@ -111,13 +113,18 @@ def _timeless(values: dict[str, Any]) -> dict[str, Any]:
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """What the two outcomes differ in, to the last bit."""
-    weights = (one["weights"], other["weights"])
-    is_equal = weights[0].keys() == weights[1].keys() and all(
-        torch.equal(tensor, weights[1][kind][name])
-        for kind, tensors in weights[0].items()
-        for name, tensor in tensors.items()
-    )
-    return [key for key in one if not (is_equal if key == "weights" else one[key] == other[key])]
+    return [key for key in one if not _same(one[key], other[key])]
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, tensors and what holds them included."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
 
 
 def kill_everywhere(run: Callable[[Path], None], folder: Path) -> dict[str, Any]:

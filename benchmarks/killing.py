@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -65,8 +66,18 @@ def _is_below(path: object, folder: Path) -> bool:
     return isinstance(path, str | os.PathLike) and (str(folder) in str(path) or os.sep not in str(path))
 
 
-def in_a_fork(work: Callable[[], object], log: Path) -> int:
-    """Do `work` in a forked process, what it says in `log`; returns its exit code, -9 for one killed."""
+def in_a_fork(work: Callable[[], object], log: Path, after: float = math.inf) -> int:
+    """Do `work` in a forked process, killed `after` so many seconds.
+
+    Args:
+        work: what the process does.
+        log: file for what it says.
+        after: seconds after which it gets a SIGKILL.
+
+    Returns:
+        Its exit code; -9 if it was killed.
+    """
+    end = time.monotonic() + after
     if (child := os.fork()) == 0:
         said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream in (1, 2):
@@ -77,4 +88,11 @@ def in_a_fork(work: Callable[[], object], log: Path) -> int:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finished, status = 0, 0
+    while not finished and time.monotonic() < end:
+        time.sleep(0.02)
+        finished, status = os.waitpid(child, os.WNOHANG)
+    if not finished:
+        os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+    return os.waitstatus_to_exitcode(status)
