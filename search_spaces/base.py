@@ -155,6 +155,11 @@ class Space(BaseModel, ABC):
         return all(mask.all() for mask in self.offered.values())
 
     @property
+    def draws_noise(self) -> bool:
+        """Whether networks draw random numbers in evaluation, too."""
+        return False
+
+    @property
     def has_fast_cell(self) -> bool:
         """Whether the fast search-time cell computes this space; else the plain one does."""
         return False

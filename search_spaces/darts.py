@@ -113,9 +113,14 @@ class DartsCells(Space):
         return {kind: mask & is_operation for kind, mask in self.offered.items()}
 
     @property
+    def draws_noise(self) -> bool:
+        """Whether `noise` is among the operations."""
+        return NOISE in self.operations
+
+    @property
     def has_fast_cell(self) -> bool:
         """The fast cell is written for the four nodes and the seven operations of DARTS."""
-        return self.nodes == NODES and NOISE not in self.operations
+        return self.nodes == NODES and not self.draws_noise
 
     # Cells
 

@@ -151,6 +151,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         images, entry = result.forward_images, self._known.get((stage, index))
         if entry is None:
             start_time = time.perf_counter()
+            self.seed_noise(self.epochs, index, *stage.encode())
             top1 = self.top1(genotype, itertools.islice(self.evaluator.validation, batches))
             entry = {
                 "stage": stage,

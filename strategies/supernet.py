@@ -242,6 +242,11 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
         """Random generator of one purpose, so that a resumed search draws what it would have drawn."""
         return np.random.default_rng([self.evaluator.context.seed, *purpose])
 
+    def seed_noise(self, *purpose: int) -> None:
+        """Seed what the operation `noise` draws, if there is one, so that a resumed search draws the same."""
+        if self.space.draws_noise:
+            torch.manual_seed(int(self.rng(*purpose, 6, self.evaluator.processes.rank).integers(2**62)))
+
     def weight_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of SGD on the shared weights, through the operations that the cells are set to.
 
@@ -328,6 +333,7 @@ class SupernetStrategy(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore
 
     def _epoch(self, epoch: int) -> None:
         evaluator, result, start_time = self.evaluator, self.result, time.perf_counter()
+        self.seed_noise(epoch)
         for batches in (evaluator.weights, evaluator.alphas):
             batches.set_epoch(epoch)
         self.supernet.train()

@@ -68,15 +68,32 @@ def test_a_limit_is_kept_in_a_reduced_space(supernet):
     assert costs(bound.genotype) <= limit < costs(free.genotype)
 
 
-def test_a_search_with_dropped_edges_resumes_as_if_never_stopped(supernet):
-    text = "darts:drop_path=0.5"
-    undisturbed = supernet(text, epochs=3, space="darts-s2")
-    kept = {}
-    with pytest.raises(KeyboardInterrupt):
-        supernet(text, epochs=3, space="darts-s2", kept=kept, stop_at=7)
-    resumed = supernet(text, epochs=3, space="darts-s2", kept=kept)
-    assert resumed.records.lines == undisturbed.records.lines[-len(resumed.records.lines) :]
-    assert [cell.drop_path for cell in undisturbed.strategy.supernet.cells] == [0.5] * 3
+@pytest.mark.parametrize(
+    ("text", "space"),
+    [
+        ("darts:drop_path=0.5", "darts-s2"),
+        ("random_ws:candidates=4,finalists=2,batches=1", "darts-s4"),
+    ],
+)
+def test_dropped_edges_and_noise_resume_as_if_never_stopped(supernet, text, space):
+    def context(journal):
+        return SearchContext(seed=1, journal=journal)
+
+    undisturbed = supernet(text, context([]), space=space)
+    steps = next(undisturbed.records.advances)
+    for stop_at in (4, steps - 2):
+        kept, journal = {}, []
+        with pytest.raises(KeyboardInterrupt):
+            supernet(text, context(journal), space=space, kept=kept, stop_at=stop_at)
+        torch.rand(3)
+        resumed = supernet(text, context(journal), space=space, kept=kept)
+        assert resumed.records.lines == undisturbed.records.lines[-len(resumed.records.lines) :]
+
+
+def test_the_dropout_of_edges_grows_to_its_last_value(supernet):
+    strategy = supernet("darts:drop_path=0.5", epochs=3, space="darts-s2").strategy
+    assert [cell.drop_path for cell in strategy.supernet.cells] == [0.5] * 3
+    assert [strategy._drop_path(epoch) for epoch in range(3)] == [0, 0.25, 0.5]
 
 
 def test_a_dropped_edge_is_zero_for_some_images_and_scaled_for_the_others():
