@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-all lint types bench clean
+.PHONY: help setup demo test test-all lint types bench evidence clean
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p; s/^\([a-z-]*\):  *## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## make .venv with everything in it
 
-demo: $(READY)   ## a small study on bundled real data, and its report
+demo: $(READY)   ## a small study on bundled real data, and its report: five minutes on two idle cores
 	$(BIN)/python -m nastransfer_nni.study run experiments/study_digits.yml --concurrency 2
 	$(BIN)/python -m nastransfer_nni.report runs/study-digits --out report
 	@echo "open report/index.html, or watch all runs: $(BIN)/tensorboard --logdir runs"
@@ -39,6 +39,9 @@ types: $(READY)  ## mypy, strict
 
 bench: $(READY)  ## measure speed and memory side by side (an hour), write benchmarks/results
 	$(BIN)/python -m benchmarks speed
+
+evidence: $(READY)  ## make results/README.md, what is known, from the tables in NASTRANSFER_DATA
+	$(BIN)/python -m benchmarks.evidence
 
 clean:           ## remove the environment and caches (never runs/)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
