@@ -65,7 +65,7 @@ class PublishedTable:
     Attributes:
         networks: all of its networks as rows of a results table; see `Findings.networks`.
         notes: sentences on what was left out of it.
-        origin: where the results come from, as provenance.json has it.
+        origin: provenance of the results, as provenance.json has it.
     """
 
     networks: pd.DataFrame
