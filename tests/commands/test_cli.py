@@ -77,7 +77,7 @@ def test_a_mistyped_flag_is_refused_in_one_line(capsys, path):
         (["search", "--config", "a" * 300], "File name too long"),
         (["search", "--seed", "9" * 30], "--seed is too large"),
         (["search", "--lr", "1e300"], "--lr is too large"),
-        (["search", "--budget", "9" * 400], "--budget is too large"),
+        (["search", "--budget", "9" * 400], "--budget: images is too large"),
         (["search", "--max-mult-adds", "9" * 400 + "M"], "--max-mult-adds is too large"),
         (["search", "--strategy", "darts:alpha_lr=1e300"], "alpha_lr is too large"),
         (["search", "--strategy", "random:candidates=" + "9" * 400], "candidates is too large"),
