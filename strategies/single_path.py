@@ -74,7 +74,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
 
     @property
     def steps(self) -> int:
-        """Number of steps of an epoch, of which progress is told."""
+        """Number of steps of an epoch, as progress counts them."""
         return len(self.evaluator.weights)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
