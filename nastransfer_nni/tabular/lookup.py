@@ -20,7 +20,6 @@ from strategies.data_loaders import SilentRecorder
 from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator, MultiTrialStrategy
 
-
 SMALL = 2
 """Width of the network that a search never builds."""
 
