@@ -42,6 +42,7 @@ from nastransfer_nni.transfer.config import TransferConfig
 from nastransfer_nni.transfer.run import transfer
 from search_spaces import DartsSpace, Genotype
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from strategies.composition import DartsOptions
 from strategies.supernet import Schedule, SupernetEvaluator
 
 RESULTS = Path(__file__).parent / "results"
@@ -97,11 +98,13 @@ class Method(NamedTuple):
         searched: strategy of the search with the budget, whose stages are as short as that.
         killed: strategy of the search on digits.
         epochs: epochs of the latter.
+        spends: whether the search with the budget trains anything.
     """
 
     searched: str
     killed: str
     epochs: int = 3
+    spends: bool = True
 
 
 METHODS = {
@@ -144,7 +147,7 @@ METHODS = {
     "local_search": Method("local_search:init=4", "local_search:init=3,candidates=10", 1),
     "score": Method("score:candidates=100", "score:by=nwot+synflow,candidates=20", 1),
     "random, trained": Method("random:candidates=1000", "random:candidates=8", 1),
-    "random": Method("random", "random", 1),
+    "random": Method("random", "random", 1, spends=False),
 }
 
 
@@ -155,6 +158,8 @@ def cost_of(name: str) -> Sample:
     """CPU seconds for each image with a gradient, and memory, of a small search in this process."""
     torch.set_num_threads(1)
     options = strategies.parse(METHODS[name].searched).options
+    if isinstance(options, DartsOptions):  # too few epochs for some to rest in
+        options = options.model_copy(update={"frozen_epochs": 0})
     count, batch, epochs = COSTS["images"], COSTS["batch_size"], COSTS["epochs"]
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(count, 3, COSTS["img_size"], COSTS["img_size"], generator=generator)
@@ -179,7 +184,7 @@ def costs(names: list[str]) -> dict[str, dict[str, float]]:
     """Costs of the methods on shared weights, and how many times those of `darts`."""
     shared = [name for name in names if strategies.parse(METHODS[name].searched).options.shares_weights]
     shared = ["darts", *(name for name in shared if name != "darts")]
-    preload = ["torch", "strategies.darts", "benchmarks.methods"]
+    preload = ["torch", "strategies.darts", "nastransfer_nni.search.experiment"]
     samples = alternate(cost_of, shared, COSTS["rounds"], preload)
     found = {name: figures(taken) for name, taken in samples.items()}
     keys = ("cpu_median", "megabytes")
@@ -228,6 +233,8 @@ def search_of(name: str, folder: Path) -> dict[str, Any]:
     options: dict[str, Any] = {**SEARCHES, "strategy": text, "out": str(folder / "search")}
     if not strategies.parse(text).options.shares_weights:
         options["epochs"] = CANDIDATE_EPOCHS
+    if not METHODS[name].spends:
+        del options["budget"]
     before = _cpu_of_children()
     _finish(lambda: search(SearchConfig.create(options)), log)
     cpu = _cpu_of_children() - before
