@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nastransfer_nni.base.files import replacing
+from nastransfer_nni.base.paths import names_from
 from nastransfer_nni.study import record, status
 from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig, TableConfig
 from nastransfer_nni.study.design import Study
@@ -27,15 +28,16 @@ def plan(config: PlanConfig) -> str:
     from nastransfer_nni.study.power import Pilot, assumed_spread
 
     pilot = Pilot.read(config.pilot, study) if config.pilot else None
-    return describe(
-        study,
-        root,
-        images_per_second=config.images_per_second,
-        spread=assumed_spread(config, pilot),
-        pilot=pilot,
-        effect=config.effect,
-        list_jobs=config.jobs,
-    )
+    with names_from(study.folder):
+        return describe(
+            study,
+            root,
+            images_per_second=config.images_per_second,
+            spread=assumed_spread(config, pilot),
+            pilot=pilot,
+            effect=config.effect,
+            list_jobs=config.jobs,
+        )
 
 
 def print_plan(config: PlanConfig) -> None:

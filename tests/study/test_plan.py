@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 import strategies
 from nastransfer_nni.data import loading, sources
@@ -29,6 +30,7 @@ from nastransfer_nni.study.power import (
     study_power,
     with_larger_evaluation,
 )
+from nastransfer_nni.study.run import plan
 from nastransfer_nni.study.sizes import SetSizes
 from nastransfer_nni.study.speed import NetworkSize, network_speed, supernet_speed
 from nastransfer_nni.training import protocols
@@ -40,7 +42,7 @@ from search_spaces.errors import UserError
 from strategies.budget import Budget, Cost
 from strategies.presets import PRESETS
 
-from .test_design import study
+from .test_design import SMALL, study
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SMALL_SEARCH = {
@@ -349,3 +351,15 @@ def test_shipped_studies_can_be_decided(name, effect, monkeypatch):
     made = Study.read(EXPERIMENTS / f"study_{name}.yml")
     frame = study_power(made, Spread(search=0.89 * effect, training=0.45 * effect), effect)
     assert not any(frame["reason"]) and frame["power"].min() > 0.75
+
+
+def test_files_that_a_study_names_are_found_from_any_folder(tmp_path, monkeypatch):
+    keys = [f"{key:016x}" for key in loading.load("digits").keys]
+    scores = pd.DataFrame({"key": keys, "entropy": np.linspace(0.1, 2, len(keys))})
+    scores.to_parquet(tmp_path / "scores.parquet")
+    content = SMALL | {"proxies": ["entropy-p1:200,scores=scores.parquet"]}
+    (tmp_path / "study.yml").write_text(yaml.safe_dump(content))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = plan(PlanConfig(file=str(tmp_path / "study.yml"), images_per_second=1000, out="runs"))
+    assert "searches left" in text
