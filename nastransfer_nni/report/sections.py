@@ -13,7 +13,7 @@ from nastransfer_nni.report.figures import ReportFigure, figures
 from nastransfer_nni.report.headline import headline
 from nastransfer_nni.report.names import Names
 from nastransfer_nni.report.paragraphs import paragraph
-from nastransfer_nni.report.statistics.answers import Answer
+from nastransfer_nni.report.statistics.answers import ALIKE, Answer
 from nastransfer_nni.report.statistics.comparison import random_pools
 from nastransfer_nni.report.statistics.findings import Findings
 from nastransfer_nni.report.statistics.methods import METHODS, Method
@@ -141,6 +141,7 @@ def section(
             )
             for answer in findings.answers
             if answer.setting == setting
+            and not (len(settings) > 1 and findings.is_of_source(setting) and answer.question == ALIKE)
         ],
         tables=[table for question, table in shown if not question],
         figures=[figure for figure in drawn if not figure.question],

@@ -41,8 +41,14 @@ class Findings:
 
     @property
     def settings(self) -> list[str]:
-        """Targets with their training protocols, in the order of the table."""
-        return list(dict.fromkeys(str(comparison.setting) for comparison in self.comparisons))
+        """Targets with their training protocols, in the order of the table; those of sources come last."""
+        names = list(dict.fromkeys(str(comparison.setting) for comparison in self.comparisons))
+        return sorted(names, key=self.is_of_source)
+
+    def is_of_source(self, setting: str) -> bool:
+        """Whether everything in a setting was searched on its own target: nothing was transferred to it."""
+        own = [each for each in self.comparisons if str(each.setting) == setting]
+        return all(each.source == each.setting.target for each in own)
 
     @cached_property
     def comparisons(self) -> list[Comparison]:

@@ -92,6 +92,14 @@ def test_a_bare_table_answers_nothing():
     assert "no random cells" in found[RANDOM].sentence
 
 
+def test_settings_of_sources_come_last():
+    frame = big(
+        targets=("cifar10", "imagenet1k"), proxies={("cifar10", "all"): 0.0}, strategies={"darts": 0.1}
+    )
+    settings = Findings(reading.check(frame)[0], AnalysisOptions(replicates=1000)).settings
+    assert [name.partition(",")[0] for name in settings] == ["imagenet1k", "cifar10"]
+
+
 def test_every_answer_is_one_sentence():
     for frame in (big(), study(), study(draws=1, random_cells=0)):
         for each in answers(frame).values():
