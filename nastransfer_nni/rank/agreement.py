@@ -91,7 +91,7 @@ def recall(values: Floats, top1: Floats, k: int) -> float:
 
 def regret(values: Floats, top1: Floats) -> float:
     """Points of top-1 that the best cell by `values`, or the mean of equally good ones, is below the best."""
-    return float(top1.max() - top1[values == values.max()].mean())
+    return max(0.0, float(top1.max() - top1[values == values.max()].mean()))
 
 
 def ceiling(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nastransfer_nni.report.plots.scatter import scale_cost
 from nastransfer_nni.report.plots.style import GREY, INK, PALETTE, SHAPES
 from nastransfer_nni.report.statistics.correlation import Interval
 
@@ -15,6 +17,11 @@ KINDS = ("nothing", "images", "images and labels")
 """What evaluations see, in the order of colours and shapes."""
 MIN_SECONDS = 1e-4
 """A cost below it is drawn as this much."""
+DOT, LETTER, HEIGHT = 5.0, 6.2, 13.0
+"""Half the width of a dot, the width of a letter and the height of a name, in pixels."""
+
+Box = tuple[float, float, float, float]
+"""Left, right, lower and upper end of a name or a dot, in pixels."""
 
 
 def picture(table: pd.DataFrame, ceiling: Interval | None, unit: str) -> Figure:
@@ -28,7 +35,6 @@ def picture(table: pd.DataFrame, ceiling: Interval | None, unit: str) -> Figure:
     """
     figure = Figure(figsize=(7.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.set_xscale("log")
     rows = table[table["seconds"].notna() & table["tau"].notna()]
     cost = rows["seconds"].clip(lower=MIN_SECONDS)
     axes.axhline(0, color=GREY, lw=0.8)
@@ -43,6 +49,8 @@ def picture(table: pd.DataFrame, ceiling: Interval | None, unit: str) -> Figure:
             axes.plot(at, row["tau"], marker, ms=6, mec=color, mfc=face)
     front = rows[rows["on_front"]].assign(cost=cost).sort_values("cost")
     axes.step(front["cost"], front["tau"], where="post", color=INK, lw=1, alpha=0.6)
+    if len(rows):
+        scale_cost(axes, cost.min(), cost.max())
     _name(axes, rows.assign(cost=cost))
     axes.set_xlabel(f"cost of a cell, {unit}")
     axes.set_ylabel("Kendall's tau with the known accuracies")
@@ -58,14 +66,23 @@ def picture(table: pd.DataFrame, ceiling: Interval | None, unit: str) -> Figure:
 
 
 def _name(axes: Axes, rows: pd.DataFrame) -> None:
-    """Write the name of each evaluation beside its dot, above or below where another name is near."""
-    low, high = np.log10(rows["cost"].min()), np.log10(rows["cost"].max())
-    width, height = max(high - low, 1.0), axes.get_ylim()[1] - axes.get_ylim()[0]
-    taken: list[tuple[float, float]] = []
-    for row in rows.sort_values(["tau", "cost"]).to_dict("records"):
-        x, y = (np.log10(row["cost"]) - low) / width, row["tau"] / height
-        while any(abs(x - other) < 0.2 and abs(y - level) < 0.042 for other, level in taken):
-            y += 0.021
-        taken.append((x, y))
-        place = (row["cost"] * 10 ** (0.015 * width), y * height)
-        axes.annotate(row["evaluation"], (row["cost"], row["tau"]), place, fontsize=8, va="center")
+    """Write the name of each evaluation beside its dot, where it touches no dot and no other name."""
+    to_inches = axes.transData.transform
+    edge = axes.get_window_extent().x0
+    dots = [tuple(to_inches(pair)) for pair in zip(rows["cost"], rows["tau"], strict=True)]
+    taken = [(x - DOT, x + DOT, y - DOT, y + DOT) for x, y in dots]
+    for (x, y), name in sorted(zip(dots, rows["evaluation"], strict=True)):
+        length = LETTER * len(name)
+        for up, side in itertools.product((0, 1, -1, 2, -2, 3, -3, 4, 5, 6), (1, -1)):
+            left = x + 1.5 * DOT if side > 0 else x - 1.5 * DOT - length
+            middle = y + up * 0.7 * HEIGHT
+            box = (left, left + length, middle - HEIGHT / 2, middle + HEIGHT / 2)
+            if left > edge and not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        place = axes.transData.inverted().transform((left, middle))
+        axes.text(*place, name, fontsize=8, va="center")
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

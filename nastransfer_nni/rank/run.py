@@ -66,7 +66,7 @@ def rank(config: RankConfig) -> Run:
                 found.append(_row(evaluation.name, evaluation.sees, compared, seconds) | {"values": values})
                 progress.line(_said(found[-1], compared, f"{number + 1}/{len(names)}"))
         for epoch, values in cells.curves.items():
-            name = f"{epoch} epochs of the known training"
+            name = f"{epoch} epoch{'s' * (epoch > 1)} of the known training"
             found.append(_row(name, "", _compared(config, cells, values), float("nan")) | {"values": values})
         noise = config.noise or cells.noise
         limit = ceiling(cells.top1, cells.trainings, noise, replicates=config.replicates) if noise else None
@@ -152,9 +152,14 @@ def _draw(folder: Path, table: pd.DataFrame, limit: Interval | None, unit: str) 
 
 
 def _on_front(table: pd.DataFrame) -> list[bool]:
-    """Whether no other evaluation has a higher tau at no more cost; those without a cost are not compared."""
-    known = table.index[table["seconds"].notna() & table["tau"].notna()]
-    front = pareto_front(np.column_stack([table.loc[known, "seconds"], -table.loc[known, "tau"]]))
+    """Whether no other evaluation has a higher tau at no more cost, which is known to two digits.
+
+    Evaluations without a cost are not compared, and one that orders cells no better than chance never is on
+    the front.
+    """
+    known = table.index[table["seconds"].notna() & (table["tau"] > 0)]
+    cost = [float(f"{seconds:.1e}") for seconds in table.loc[known, "seconds"]]
+    front = pareto_front(np.column_stack([cost, -table.loc[known, "tau"]]))
     chosen = set(known[front])
     return [row in chosen for row in table.index]
 

@@ -80,7 +80,7 @@ def cost_figure(rows: pd.DataFrame) -> Figure:
             face = color if is_front else "none"
             axes.plot(points["cost"], points["top1"], shape(index), ms=5.5, mec=color, mfc=face)
         axes.plot([], [], shape(index), ms=5.5, color=color, label=entry(str(name)))
-    _scale_cost(axes, searched["cost"].min(), searched["cost"].max())
+    scale_cost(axes, searched["cost"].min(), searched["cost"].max())
     axes.set_xlabel(f"search cost, {unit}")
     axes.set_ylabel("mean top-1 on the target, %")
     legend(figure, names)
@@ -119,7 +119,7 @@ def _time_unit(seconds: pd.Series[float]) -> tuple[str, float]:
     return next(((name, size) for name, size in units if typical >= 2 * size), units[-1])
 
 
-def _scale_cost(axes: Axes, low: float, high: float) -> None:
+def scale_cost(axes: Axes, low: float, high: float) -> None:
     """Give the x axis a logarithmic scale where the values span it, and ticks that do not touch."""
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if high < 8 * low:
