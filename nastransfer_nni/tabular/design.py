@@ -134,7 +134,8 @@ class TableStudy(Config):
     def _strategies_choose(cls, specs: tuple[StrategySpec, ...]) -> tuple[StrategySpec, ...]:
         for spec in specs:
             options = spec.options
-            if not isinstance(options, CandidateOptions) or options.shares_weights:
+            is_candidates = isinstance(options, CandidateOptions) and options.metric == "top1"
+            if not is_candidates or options.shares_weights:
                 raise UserError(
                     f"{spec.text} does not train candidates one by one, and a table has no shared weights; "
                     "use random:candidates=K, evolution or another strategy of candidates"

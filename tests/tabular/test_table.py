@@ -52,6 +52,7 @@ def with_row(place, **values):
         (None, {"space": "nasbench"}, r"unknown space 'nasbench' .*known: darts, nas_bench_201"),
         (None, {"table": "none.csv"}, "table: no file none.csv"),
         (None, {"strategies": ["darts"]}, "darts does not train candidates one by one"),
+        (None, {"strategies": ["score"]}, "score does not train candidates one by one"),
         (None, {"strategies": ["evolution"]}, "evolution needs all cells of a space, and the table has 400"),
         (None, {"strategies": ["random"]}, "random picks are part of every study"),
         (None, {"random_cells": 400}, "random_cells: 400 of 400 networks leave none"),
