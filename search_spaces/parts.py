@@ -1,4 +1,4 @@
-"""The parts that final networks consist of, each on its own: sizes add them up, latencies are measured on them.
+"""The parts that final networks consist of, each on its own: sizes add them up, latencies are theirs.
 
 The operations of a cell do not change each other's shapes, so that a network is the parts that every
 architecture has (stem, preprocessing, sums and concatenation, classifier), and one for each edge and cell.

@@ -85,6 +85,13 @@ CASES = {
         ("evolution:population=2,tournament=1,candidates=3", {"epochs": 1, "budget": 50}),
         ("evolution:population=2,tournament=1,candidates=3", {"epochs": 1, "budget": "total_images=99"}),
     ],
+    "local_search": [("local_search:init=2,candidates=3", {"epochs": 1, "budget": "total_images=99"})],
+    "nao": [
+        (
+            "nao:every=1,pool=2,new=1,top=1,batches=1,finalists=1,hidden=8,controller_epochs=2",
+            {"epochs": 2, "budget": "forward_images=700"},
+        ),
+    ],
     "random": [("random", {}), ("random:candidates=2", {"epochs": 1})],
     "score": [
         ("score:candidates=2", {}),
