@@ -81,7 +81,7 @@ def _name(axes: Axes, rows: pd.DataFrame) -> None:
                 break
         taken.append(box)
         place = axes.transData.inverted().transform((left, middle))
-        axes.text(*place, name, fontsize=8, va="center")
+        axes.text(float(place[0]), float(place[1]), name, fontsize=8, va="center")
 
 
 def _overlap(one: Box, other: Box) -> bool:
