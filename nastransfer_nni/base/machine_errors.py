@@ -43,6 +43,8 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _shadowing_file() -> Path | None:
     """A module in the working directory that has been imported in place of an installed one of its name."""
     here = Path.cwd()
+    if here == Path(__file__).parents[2]:  # this project's own checkout
+        return None
     for name, module in list(sys.modules.items()):
         file = Path(getattr(module, "__file__", None) or "/")
         is_here = file == here / f"{name}.py" or file == here / name / "__init__.py"
