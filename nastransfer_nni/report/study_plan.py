@@ -80,7 +80,7 @@ def _plan(content: dict[str, Any]) -> StudyPlan:
     jobs = tuple((str(job["folder"]), str(job["kind"])) for job in content["jobs"])
     if unknown := {kind for _, kind in jobs} - {SEARCH, COMMAND}:
         raise ValueError(unknown)
-    folders = {job["name"]: str(job["folder"]) for job in content["jobs"]}
+    folders = {job.get("name"): str(job["folder"]) for job in content["jobs"]}
     return StudyPlan(
         margin=str(content.get("margin") or ""),
         primary=str(content.get("primary") or "mean"),
