@@ -117,6 +117,12 @@ class Space(BaseModel, ABC):
     plain_network: ClassVar[str]
     has_partial_cell: ClassVar[bool] = True
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     # The form of the supernet
 
     @property

@@ -1,5 +1,7 @@
 """Every registered space: its cells in every form, its genes, derivation, networks and grammar."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,13 @@ def rng():
 
 def test_a_space_is_named_by_its_text(space):
     assert parse(space.text) == space
+
+
+def test_a_space_equals_its_copy_in_another_process(space):
+    copy = pickle.loads(pickle.dumps(space))
+    for one in (space, copy):
+        assert one.offered  # computes the masks that a space keeps
+    assert copy == space and len({copy, space}) == 1
 
 
 def test_a_cell_reads_back_from_every_form_and_its_network_runs(space, rng):
