@@ -11,7 +11,7 @@ class Snas(DartsOptions):
     """Stochastic search on one level, without the penalty on resources (Xie et al., ICLR 2019).
 
     Values: github.com/SNAS-Series/SNAS-Series, SNAS/train_search.py, lines 31 to 52, 74, 75, 84 and 85; 254
-    to 259 (Adam; on one GPU that script has SGD instead); and 505, the largest norm of the gradient of alphas.
+    to 259 (Adam; on one GPU that script has SGD instead); and 505, the largest norm of the alphas' gradient.
     """
 
     published: ClassVar = {

@@ -39,10 +39,10 @@ def test_a_search_that_was_stopped_ends_like_one_that_was_not(supernet, costs, t
 def test_a_checkpoint_of_another_search_is_refused_in_one_line(supernet):
     kept = {}
     supernet(RANDOM_WS, epochs=1, kept=kept)
-    with pytest.raises(UserError, match="checkpoint is of another search .*: of RandomWs.; start anew"):
+    with pytest.raises(UserError, match=r"checkpoint is of another search .*: of RandomWs.; start anew"):
         supernet("darts", epochs=2, kept=kept)
     kept["state"]["strategy"] = "Darts"
-    with pytest.raises(UserError, match="checkpoint is of another search .KeyError"):
+    with pytest.raises(UserError, match=r"checkpoint is of another search .KeyError"):
         supernet("darts", epochs=2, kept=kept)
 
 
