@@ -42,11 +42,13 @@ from nastransfer_nni.transfer.config import TransferConfig
 from nastransfer_nni.transfer.run import transfer
 from search_spaces import DartsSpace, Genotype
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
-from strategies.composition import DartsOptions
 from strategies.supernet import Schedule, SupernetEvaluator
 
 RESULTS = Path(__file__).parent / "results"
 KILLS = 1
+AT_ONCE = {"frozen_epochs": 0, "every": 1}
+"""Options with which a search of few epochs learns from the first on."""
+
 
 COSTS = {"img_size": 16, "width": 8, "layers": 5, "batch_size": 16, "images": 16, "epochs": 3, "rounds": 2}
 SEARCHES = {
@@ -158,8 +160,8 @@ def cost_of(name: str) -> Sample:
     """CPU seconds for each image with a gradient, and memory, of a small search in this process."""
     torch.set_num_threads(1)
     options = strategies.parse(METHODS[name].searched).options
-    if isinstance(options, DartsOptions):  # too few epochs for some to rest in
-        options = options.model_copy(update={"frozen_epochs": 0})
+    fitting = {name: value for name, value in AT_ONCE.items() if name in type(options).model_fields}
+    options = options.model_copy(update=fitting)
     count, batch, epochs = COSTS["images"], COSTS["batch_size"], COSTS["epochs"]
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(count, 3, COSTS["img_size"], COSTS["img_size"], generator=generator)
