@@ -8,6 +8,7 @@ from nastransfer_nni.data.sources import local_folder
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.jobs import slug
 from search_spaces.errors import UserError
+from strategies.budget import Budget
 
 SMALL = {
     "name": "small",
@@ -177,7 +178,7 @@ def test_different_words_never_share_a_name():
 def test_budget_leaves_the_baseline_untrained():
     made = study(strategies=["darts"], search={"budget": 100_000})
     budgets = {job.config.strategy.text: job.config.budget for job in searches(made)}
-    assert budgets == {"darts": 100_000, "random": None}
+    assert budgets == {"darts": Budget(images=100_000), "random": None}
 
 
 @pytest.mark.parametrize("sources", [["digits"], {"digits": ["all", "images:0.5"]}])

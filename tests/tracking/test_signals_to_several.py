@@ -64,7 +64,7 @@ def status(out):
 
 def equal(one, other):
     if isinstance(one, dict):
-        timed = {"seconds", "search_seconds"}
+        timed = {"seconds", "search_seconds", "cpu_seconds"}
         return one.keys() == other.keys() and all(
             equal(value, other[name]) for name, value in one.items() if name not in timed
         )
