@@ -23,10 +23,10 @@ demo: $(READY)   ## a small study on bundled real data, and its report: five min
 # One process for each core, with one thread each.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
 
-test: $(READY)   ## run the tests that take seconds each (eight minutes in all on two cores)
+test: $(READY)   ## run the tests that take seconds each (ten minutes or so in all on two cores)
 	$(PYTEST) -m "not slow"
 
-test-all: $(READY)  ## run all tests, with kills, several processes and simulations (twenty minutes)
+test-all: $(READY)  ## run all tests, with kills, several processes and simulations (twenty-five minutes)
 	$(PYTEST)
 
 lint: $(READY)   ## style and import rules
