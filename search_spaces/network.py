@@ -146,7 +146,18 @@ class AuxiliaryHead(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-class DartsNetwork(nn.Module):
+class CellNetwork(nn.Module):
+    """A final network, whose cells drop paths while they are trained."""
+
+    def set_drop_path_rate(self, rate: float) -> None:
+        """Set the probability with which training drops an operation of an image; identity skips stay."""
+        for module in self.modules():
+            if isinstance(module, DropPath):
+                module.rate.fill_(rate)
+                module.is_active = rate > 0
+
+
+class DartsNetwork(CellNetwork):
     """The final network of a genotype: [B, in_chans, H, W] -> logits [B, num_classes].
 
     The layout of its weights depends only on the genotype's canonical form, so that equal genotypes can load
@@ -189,13 +200,6 @@ class DartsNetwork(nn.Module):
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(self.num_features, num_classes)
-
-    def set_drop_path_rate(self, rate: float) -> None:
-        """Set the probability with which training drops an operation of an image; identity skips stay."""
-        for module in self.modules():
-            if isinstance(module, DropPath):
-                module.rate.fill_(rate)
-                module.is_active = rate > 0
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> logits [B, num_classes]."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from search_spaces.geometry import auxiliary_cell
 from search_spaces.nas_bench_201.genotype import EDGES, KIND, NasBench201Genotype
 from search_spaces.nas_bench_201.geometry import Block, blocks
-from search_spaces.network import AuxiliaryHead, DropPath, Stem
+from search_spaces.network import AuxiliaryHead, CellNetwork, DropPath, Stem
 from search_spaces.operations import relu_conv_bn
 
 
@@ -109,7 +109,7 @@ def make_stem(kind: str, width: int, in_chans: int = 3) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(in_chans, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
 
-class NasBench201Network(nn.Module):
+class NasBench201Network(CellNetwork):
     """The final network of a cell: [B, in_chans, H, W] -> logits [B, num_classes].
 
     The authors' network is that of `width=16`, `layers=17` and `stem="cifar"`. They have neither the stem for
@@ -152,13 +152,6 @@ class NasBench201Network(nn.Module):
         )
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(self.num_features, num_classes)
-
-    def set_drop_path_rate(self, rate: float) -> None:
-        """Set the probability with which training drops an operation of an image; skips stay."""
-        for module in self.modules():
-            if isinstance(module, DropPath):
-                module.rate.fill_(rate)
-                module.is_active = rate > 0
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> logits [B, num_classes]."""
