@@ -29,7 +29,7 @@ from nastransfer_nni.report.statistics.ranking import CriticalDifference, Rankin
 
 MAX_PANELS = 8
 MAX_STRATEGIES = 12
-"""Strategies whose ranks are told apart."""
+"""Most strategies that get a colour each."""
 
 
 def ranking_figure(rankings: Sequence[Ranking]) -> Figure:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from nastransfer_nni.report.statistics.comparison import Comparison, random_pools
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.table import COUNTS_SINCE_0_2
 from nastransfer_nni.report.statistics.units import Arm
 
 MEANS = (
@@ -14,10 +15,7 @@ MEANS = (
     "parameter_free_share",
     "search_seconds",
     "search_samples",
-    "search_forward_samples",
-    "proxy_seconds",
-    "proxy_samples",
-    "proxy_forward_samples",
+    *COUNTS_SINCE_0_2,
     "train_seconds",
 )
 

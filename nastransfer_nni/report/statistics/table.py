@@ -13,6 +13,7 @@ from nastransfer_nni.report.statistics.fields import clean
 
 TEXT = ("target", "protocol", "protocol_hash", "strategy", "strategy_options", "source", "proxy")
 SEEDS = ("proxy_seed", "search_seed", "train_seed")
+COUNTS_SINCE_0_2 = ("search_forward_samples", "proxy_seconds", "proxy_samples", "proxy_forward_samples")
 NUMBERS = (
     "search_score",
     "source_top1",
@@ -23,10 +24,7 @@ NUMBERS = (
     "parameter_free_share",
     "search_seconds",
     "search_samples",
-    "search_forward_samples",
-    "proxy_seconds",
-    "proxy_samples",
-    "proxy_forward_samples",
+    *COUNTS_SINCE_0_2,
     "train_seconds",
 )
 COLUMNS = (*TEXT, *SEEDS, "genotype", *NUMBERS, "run", "proxy_fingerprint")
@@ -40,13 +38,7 @@ Accuracies are in percent and times in seconds. `search_samples` counts images b
 of parameter-free operations.
 """
 
-ADDED = (
-    "proxy_fingerprint",
-    "search_forward_samples",
-    "proxy_seconds",
-    "proxy_samples",
-    "proxy_forward_samples",
-)
+ADDED = ("proxy_fingerprint", *COUNTS_SINCE_0_2)
 """Columns that tables of earlier versions do not have."""
 
 BASELINE = "random"
