@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -32,16 +33,24 @@ class ReportFigure:
         question: the question that it belongs to; empty for none.
         caption: one or two sentences on what it shows.
         alt: the same with its numbers, for readers who cannot see it.
-        svg: the figure as SVG.
-        png: the figure as PNG.
+        figure: the figure.
     """
 
     name: str
     question: str
     caption: str
     alt: str
-    svg: str
-    png: bytes
+    figure: Figure
+
+    @cached_property
+    def svg(self) -> str:
+        """The figure as SVG."""
+        return style.svg(self.figure)
+
+    @property
+    def png(self) -> bytes:
+        """The figure as PNG."""
+        return style.png(self.figure)
 
     @property
     def inline(self) -> str:
@@ -76,8 +85,7 @@ def figures(findings: Findings, setting: str, names: Names, prefix: str = "") ->
             question=drawn.question,
             caption=drawn.caption,
             alt=" ".join([drawn.caption, *([f"{'; '.join(drawn.told)}."] if drawn.told else [])]),
-            svg=style.svg(drawn.figure),
-            png=style.png(drawn.figure),
+            figure=drawn.figure,
         )
         for maker in makers
         for drawn in maker(findings, setting, names)

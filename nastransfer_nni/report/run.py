@@ -16,7 +16,7 @@ import pandas as pd
 import strategies
 from nastransfer_nni.base import provenance
 from nastransfer_nni.base.paths import expanded
-from nastransfer_nni.report import collect, page
+from nastransfer_nni.report import collect, content, page
 from nastransfer_nni.report.config import ReportConfig
 from nastransfer_nni.report.limitations import EARLY
 from nastransfer_nni.report.run_provenance import provenance_of
@@ -104,7 +104,7 @@ def report(
     if published is not None:
         origin |= published.origin
     findings = Findings(read.rows, options, published.networks if published else None)
-    source = page.TableSource(
+    source = content.TableSource(
         path=path,
         notes=[
             f"The input was understood as: {meaning}.",
@@ -117,7 +117,7 @@ def report(
     )
     written = page.write(findings, out, source, tables)
     early = [EARLY] if source.is_unfinished else []
-    lines = (page.overview(findings, source), *early, "", page.console_summary(findings), str(written))
+    lines = (content.overview(findings, source), *early, "", content.console_summary(findings), str(written))
     for line in lines:
         print(_printable(line))
     return written

@@ -149,7 +149,7 @@ def test_the_bibtex_of_a_method_is_balanced_and_has_what_a_citation_needs(method
 
 def test_the_first_screen_has_a_sentence_and_a_picture_with_numbers_for_each_question(tmp_path):
     text = (make(tmp_path, study()) / "index.html").read_text()
-    screen = text[text.index("<h1") : text.index("<nav>")]
+    screen = text[text.index("<h1") : text.index("<nav")]
     assert screen.count('class="answer"') == 3
     pictures = re.findall(r'<svg role="img" aria-label="([^"]*)"', screen)
     assert len(pictures) == 3
