@@ -29,6 +29,7 @@ from nastransfer_nni.report.statistics.margin import Margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 from nastransfer_nni.report.study_plan import StudyPlan
 from nastransfer_nni.report.tables import TABLES, ReportTable
+from nastransfer_nni.report.templating import template
 from search_spaces.errors import UserError
 
 PACKAGES = ("nastransfer-nni", "numpy", "scipy", "pandas", "statsmodels", "matplotlib")
@@ -121,6 +122,35 @@ def report(
     for line in lines:
         print(_printable(line))
     return written
+
+
+def results_so_far(folder: Path, replicates: int) -> str:
+    """What a report would show of a folder of runs, as part of another page; nothing is written.
+
+    Args:
+        folder: folder of a study, which may still run.
+        replicates: simulated replicates of rankings, and permutations.
+
+    Returns:
+        HTML without provenance and without paragraphs for a paper, to stand under a heading of level 2. It
+        begins with the warning about early looks where it is one.
+
+    Raises:
+        UserError: there is no finished transfer, or two runs are the same one.
+    """
+    read = _of_folder(folder)
+    options = _options(ReportConfig(input=str(folder), replicates=replicates), read)
+    findings = Findings(read.rows, options)
+    source = content.TableSource(
+        path=folder,
+        notes=read.notes,
+        missing=read.missing,
+        provenance={},
+        is_unfinished=not read.is_complete and options.looks is None,
+    )
+    shown = content.results(findings, source, TABLES)
+    variables = content.for_results(shown, findings, title=clean(folder.name))
+    return template("results.html.j2").render(variables | {"is_live": True})
 
 
 def _of_folder(path: Path) -> Input:

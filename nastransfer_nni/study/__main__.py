@@ -9,7 +9,7 @@ from nastransfer_nni.study.config import (
     PilotConfig,
     PlanConfig,
     RunConfig,
-    StudyConfig,
+    StatusConfig,
     TableConfig,
 )
 
@@ -42,10 +42,10 @@ COMMANDS: cli.Commands = {
     ),
     "status": cli.Command(
         summary="Show how many jobs of a study are completed, running, waiting or failed.",
-        config=StudyConfig,
+        config=StatusConfig,
         target="nastransfer_nni.study.run:print_status",
         positional=("file",),
-        examples=(f"{_PROGRAM} status {_FILE}",),
+        examples=(f"{_PROGRAM} status {_FILE}", f"{_PROGRAM} status {_FILE} --html"),
     ),
     "table": cli.Command(
         summary="Write the results table of a study's completed transfers.",

@@ -141,3 +141,25 @@ class ChainConfig(StudyConfig):
     """Options of `study chain`."""
 
     search: str = Field("", description="name of the search, as `study plan --jobs` lists it")
+class StatusConfig(StudyConfig):
+    """Options of `study status`."""
+
+    html: bool = Field(
+        False,
+        description="write the page status.html into the study's folder, and keep it up to date until the "
+        "study is completed or Ctrl-C",
+    )
+    every: int = Field(
+        10,
+        ge=0,
+        le=86_400,
+        description="seconds between two looks at the study's folder with --html; 0: write the page once",
+    )
+
+    @model_validator(mode="after")
+    def _only_the_page_is_kept_up_to_date(self) -> Self:
+        if "every" in self.model_fields_set and not self.html:
+            raise UserError("--every needs --html")
+        return self
+
+

@@ -7,7 +7,14 @@ from pathlib import Path
 from nastransfer_nni.base.files import replacing
 from nastransfer_nni.base.paths import names_from
 from nastransfer_nni.study import record, status
-from nastransfer_nni.study.config import ChainConfig, PlanConfig, RunConfig, StudyConfig, TableConfig
+from nastransfer_nni.study.config import (
+    ChainConfig,
+    PlanConfig,
+    RunConfig,
+    StatusConfig,
+    StudyConfig,
+    TableConfig,
+)
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.disjoint import require_disjoint
 from nastransfer_nni.study.earlier import take_over
@@ -96,14 +103,23 @@ def write_table(config: TableConfig) -> None:
     print("\n".join([f"{path}: {len(found.rows)} transfers", *found.notes]))
 
 
-def print_status(config: StudyConfig) -> None:
-    """Print the status of a study's jobs."""
+def print_status(config: StatusConfig) -> None:
+    """Print the status of a study's jobs, and write the page of its status if that is asked for.
+
+    Raises:
+        UserError: the page cannot be written.
+    """
     if tables.content(config.file):
         from nastransfer_nni.tabular import run as tabular  # imports pandas, which takes seconds
 
         print(tabular.status(config.file, config.out))
         return
-    print(status.overview(*_opened(config)))
+    study, root = _opened(config)
+    print(status.overview(study, root))
+    if config.html:
+        from nastransfer_nni.study import live  # imports pandas and Matplotlib, which takes seconds
+
+        live.watch(study, root, config.every)
 
 
 def chain(config: ChainConfig) -> None:

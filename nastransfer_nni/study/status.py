@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,16 @@ def job_status(job: Job, root: Path) -> JobStatus:
     return JobStatus(job, status)
 
 
-def study_status(study: JobList, root: Path) -> list[JobStatus]:
-    """Status of every job, in the study's order; those whose results came from elsewhere are completed."""
-    done = done_elsewhere(study, root)
-    found = (job_status(job, root) for job in study.jobs)
+def study_status(study: JobList, root: Path, known: Mapping[str, JobStatus] | None = None) -> list[JobStatus]:
+    """Status of every job, in the study's order; those whose results came from elsewhere are completed.
+
+    Args:
+        study: the study.
+        root: folder of the study.
+        known: status of jobs, by their names, whose folders are not read.
+    """
+    done, known = done_elsewhere(study, root), known or {}
+    found = (known.get(job.name) or job_status(job, root) for job in study.jobs)
     return [
         JobStatus(item.job, COMPLETED, summary=done[item.job.name])
         if item.job.name in done and not item.is_completed

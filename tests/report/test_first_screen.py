@@ -11,12 +11,13 @@ from nastransfer_nni.report.headline import headline
 from nastransfer_nni.report.limitations import EARLY
 from nastransfer_nni.report.names import names_of
 from nastransfer_nni.report.paragraphs import paragraph
+from nastransfer_nni.report.run import results_so_far
 from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.baseline import find_baseline
 from nastransfer_nni.report.statistics.findings import Findings
 from nastransfer_nni.report.statistics.methods import METHODS
 from nastransfer_nni.report.statistics.options import AnalysisOptions
-from tests.report.pages import make, make_from, read
+from tests.report.pages import Page, make, make_from, read
 from tests.report.statistics.studies import study
 from tests.report.test_collect import write_run
 
@@ -182,3 +183,13 @@ def test_a_dry_run_prints_one_line_and_writes_nothing(tmp_path, capsys):
         "compared with random cells: 5 rows.\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_the_results_so_far_warn_of_an_early_look_and_have_no_paragraph_for_a_paper(tmp_path):
+    plan = {"format": "nastransfer-study", "jobs": [{"kind": "transfer", "folder": "transfers/b"}]}
+    write_run(tmp_path, "transfers/a")
+    (tmp_path / "study.json").write_text(json.dumps(plan))
+    text = results_so_far(tmp_path, replicates=1000)
+    assert EARLY in Page(f"<body>{text}</body>").text
+    assert "<h1" not in text
+    assert "For a paper" not in text

@@ -139,7 +139,7 @@ def test_a_cell_that_the_table_lacks_has_failed(written):
 def test_the_study_commands_take_a_table(written, tmp_path, capsys):
     path, out = str(written(strategies=["random:candidates=9"])), str(tmp_path / "out")
     assert "400 networks" in run.plan(config.PlanConfig(file=path))
-    run.print_status(config.StudyConfig(file=path, out=out))
+    run.print_status(config.StatusConfig(file=path, out=out))
     assert capsys.readouterr().out.endswith("waiting\n")
     root = run.run(config.RunConfig(file=path, out=out))
     report = root / "report"
@@ -149,7 +149,7 @@ def test_the_study_commands_take_a_table(written, tmp_path, capsys):
     assert origin["study"]["name"] == "small"
     rows, _ = reading.read(root / "results.csv")
     assert set(rows["genotype"]) <= set(networks()["network"])
-    run.print_status(config.StudyConfig(file=path, out=out))
+    run.print_status(config.StatusConfig(file=path, out=out))
     assert capsys.readouterr().out.endswith("completed, " + str(root / "results.csv") + "\n")
     with pytest.raises(UserError, match="--concurrency is for studies that train"):
         run.run(config.RunConfig(file=path, out=out, concurrency=2))
