@@ -140,7 +140,7 @@ def _flags(program: str, command: Command, arguments: list[str]) -> dict[str, An
 
     _set_signature(collect, command)
     if any(argument in ("-h", "--help") for argument in arguments):
-        print(_help(program, command))
+        print(help_page(program, command))
         sys.exit(0)
     _refuse_unknown(program, command, arguments)
     fire_output = io.StringIO()
@@ -192,7 +192,7 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _help(program: str, command: Command) -> str:
+def help_page(program: str, command: Command) -> str:
     """The page behind `--help`: usage, every option with its meaning, choices and default, examples."""
     usage = " ".join([program, *(f"[{name.upper()}]" for name in command.positional), "[--flag value ...]"])
     lines = [command.summary, "", f"usage: {usage}", "", "options:"]
