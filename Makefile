@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help setup demo test test-all lint types bench evidence clean
+.PHONY: help setup demo test test-all lint types docs dist bench evidence clean
 help:            ## show this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p; s/^\([a-z-]*\):  *## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
@@ -36,6 +36,16 @@ lint: $(READY)   ## style and import rules
 
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
+
+docs: $(READY)   ## build/site, the documentation; a link or anchor that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict
+
+dist: $(READY)   ## wheel and sdist in dist/, checked
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[release]'
+	rm -rf build/lib build/bdist.* dist
+	$(BIN)/python -m build -q
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
 
 bench: $(READY)  ## measure speed and memory side by side (an hour), write benchmarks/results
 	$(BIN)/python -m benchmarks speed
