@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 MAX_PIXELS = SMALL_PIXELS
 """Largest height and width, in pixels, of images that are kept in memory."""
 
-MANY = 20_000
-"""Number of images from which on decoding takes seconds, so that the pixels are kept."""
+MANY = 5_000
+"""Number of images from which on decoding takes the better part of a second, so that the pixels are kept."""
+
+LEAST_SHARE = 0.25
+"""Fraction of a set from which on all of it is decoded, for the runs that see other parts of it."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,47 +68,51 @@ class InMemoryImages:
             UserError: images cannot be read and `on_bad_image` is `stop`, or images have many sizes and
                 `pixels` is None.
         """
-        import torch
-
         size = pixels or images.pixels
         if size is None:
             raise UserError(f"{images.name} has images of many sizes: choose the pixels to resize them to")
-        content = np.empty((len(images), 3, *size), dtype=np.uint8)
-        bad: dict[int, str] = {}
-        for row in range(len(images)):  # threads would not help: tiny images spend their time under the GIL
-            try:
-                content[row] = _fitted(images, row, size)
-            except UnreadableImage as error:
-                bad[row] = str(error)
-        labels = images.labels.copy()
-        if bad:
-            report_bad_images(images, list(bad.values()), on_bad_image)
-            content, labels = np.delete(content, list(bad), axis=0), np.delete(labels, list(bad))
-        return cls(torch.from_numpy(content), torch.from_numpy(labels), images.classes)
+        content, unreadable = _decode(images, size)
+        return cls._without(unreadable, images, content, on_bad_image)
 
     @classmethod
-    def kept(cls, images: ImageSet, pixels: tuple[int, int], on_bad_image: str) -> InMemoryImages:
-        """The same as `of`, for a set that many runs evaluate on: a large one is decoded only once.
+    def kept(cls, images: ImageSet, pixels: tuple[int, int], on_bad_image: str = "stop") -> InMemoryImages:
+        """The same as `of`, but decoded only once for all runs that see parts of the same large set.
 
-        Its pixels are kept in the cache. Arguments and errors are those of `of`.
+        The pixels of the whole set are kept in the cache. Arguments and errors are those of `of`.
         """
-        if len(images) < MANY:
+        count = len(images.store)
+        if count < MANY:
             return cls.of(images, pixels, on_bad_image)
-        import PIL
+        numbers = np.arange(count)
+        whole = replace(images, numbers=numbers, labels=np.zeros_like(numbers))
+        path, unreadable = _pixels_file(whole, pixels), dict[int, str]()
+        content = _read_pixels(path, (count, 3, *pixels))
+        if content is None:
+            if len(images) < max(MANY, LEAST_SHARE * count) or not cls.fits(whole, pixels):
+                return cls.of(images, pixels, on_bad_image)
+            content, unreadable = _decode(whole, pixels)
+            if not unreadable:
+                _write_pixels(path, content)
+        bad = {row: unreadable[number] for row, number in enumerate(images.numbers) if number in unreadable}
+        return cls._without(bad, images, content[images.numbers], on_bad_image)
+
+    @classmethod
+    def _without(
+        cls,
+        unreadable: Mapping[int, str],
+        images: ImageSet,
+        content: npt.NDArray[np.uint8],
+        on_bad_image: str,
+    ) -> InMemoryImages:
+        """The images but for those of `unreadable` rows, which are reported."""
         import torch
 
-        numbers = hashlib.sha256(images.numbers.tobytes()).hexdigest()
-        identity = digest([images.store.stamp, numbers, images.side, pixels, PIL.__version__], 16)
-        path = cache_folder("pixels") / f"{identity}.npy"
-        with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged
-            content = np.load(path, allow_pickle=False)
-            if content.shape == (len(images), 3, *pixels):
-                return cls(torch.from_numpy(content), torch.from_numpy(images.labels.copy()), images.classes)
-        found = cls.of(images, pixels, on_bad_image)
-        if len(found) == len(images):
-            with replacing(path) as scratch, scratch.open("wb") as file:
-                np.save(file, found.images.numpy())
-        return found
+        labels = images.labels.copy()
+        if unreadable:
+            report_bad_images(images, list(unreadable.values()), on_bad_image)
+            rows = list(unreadable)
+            content, labels = np.delete(content, rows, axis=0), np.delete(labels, rows)
+        return cls(torch.from_numpy(content), torch.from_numpy(labels), images.classes)
 
     def select(self, rows: npt.ArrayLike | Tensor) -> InMemoryImages:
         """The images of `rows` (int64 [n]), in this order."""
@@ -145,6 +153,39 @@ def report_bad_images(images: ImageSet, names: list[str], on_bad_image: str) -> 
     if on_bad_image == "stop":
         raise UserError(f"{message}; --on-bad-image skip leaves them out")
     _log.warning("%s; they are skipped", message)
+
+
+def _decode(images: ImageSet, size: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
+    """The pixels of all images, uint8 [N, 3, H, W], and what is wrong with those that cannot be read."""
+    content = np.empty((len(images), 3, *size), dtype=np.uint8)
+    unreadable = {}
+    for row in range(len(images)):  # threads would not help: tiny images spend their time under the GIL
+        try:
+            content[row] = _fitted(images, row, size)
+        except UnreadableImage as error:
+            unreadable[row] = str(error)
+    return content, unreadable
+
+
+def _pixels_file(images: ImageSet, size: tuple[int, int]) -> Path:
+    """The file in the cache for the pixels of a whole set."""
+    import PIL
+
+    identity = digest([images.store.stamp, "whole", images.side, size, PIL.__version__], 16)
+    return cache_folder("pixels") / f"{identity}.npy"
+
+
+def _read_pixels(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
+    with contextlib.suppress(OSError, ValueError, EOFError):  # missing or damaged
+        content: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if content.shape == shape:
+            return content
+    return None
+
+
+def _write_pixels(path: Path, content: npt.NDArray[np.uint8]) -> None:
+    with contextlib.suppress(OSError), replacing(path) as scratch, scratch.open("wb") as file:
+        np.save(file, content)
 
 
 def _fitted(images: ImageSet, row: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:

@@ -125,7 +125,7 @@ def loaders(
             repeats=recipe.aug_repeats,
         )
         return Loaders(decoded, validation, target.train)
-    images = InMemoryImages.of(target.train, size, on_bad_image)
+    images = InMemoryImages.kept(target.train, size, on_bad_image)
     batches = BatchLoader(
         images,
         batch_size,
