@@ -26,7 +26,8 @@ from benchmarks.fresh import Sample, alternate, figures, machine, ratio, repeate
 RESULTS = Path(__file__).parent / "results"
 PIXELS = 32
 HUB = "NNI's hub, frozen"
-OURS = ("ours", "ours, channels last", "ours, channels last, compiled")
+LOOPS = "ours, channels last, loops"
+OURS = ("ours", "ours, channels last", LOOPS, "ours, channels last, compiled")
 TIMM = ("mobilenetv2_100", "resnet10t")
 
 
@@ -90,6 +91,10 @@ def measure(setting: Setting) -> Sample:
     if "channels last" in setting.variant:
         model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
+    if setting.variant == LOOPS:
+        from search_spaces.separable import use_loops
+
+        use_loops(model)
     optimizer = torch.optim.SGD(model.parameters(), 0.025, 0.9)
     run: Callable[..., Any] = torch.compile(model) if "compiled" in setting.variant else model
 
@@ -167,7 +172,7 @@ def main() -> None:
             Setting(variant, task, options.width, options.layers, options.batch, options.repeats)
             for variant in variants
         ]
-        samples = alternate(measure, settings, options.rounds, ["torch", "search_spaces.network"])
+        samples = alternate(measure, settings, options.rounds, ["torch", "search_spaces.separable"])
         for setting, taken in samples.items():
             row = setting._asdict() | figures(taken)
             row |= {"pixels": sizes[setting.variant], "mult_adds": work[setting.variant]}

@@ -32,6 +32,7 @@ from nastransfer_nni.training.observer import Observer, Result
 from nastransfer_nni.training.recipes import Recipe
 from nastransfer_nni.training.state import TrainingState
 from search_spaces.errors import UserError, unknown
+from search_spaces.separable import use_loops
 from strategies.meters import Metrics
 
 CHECK_STEPS = 20
@@ -48,7 +49,8 @@ class ComputeOptions:
 
     Attributes:
         channels_last: use the channels-last memory layout, which is faster for these networks on CPUs and on
-            GPUs. Ignored in mixed precision on a CPU, where oneDNN computes the weight gradient of dilated
+            GPUs, and on a CPU compiled loops for separable convolutions (`search_spaces.separable`).
+            Ignored in mixed precision on a CPU, where oneDNN computes the weight gradient of dilated
             depthwise convolutions wrongly in channels-last bfloat16 (seen with torch 2.14 on an AMX machine).
         torchcompile: backend of `torch.compile`; empty: the network is not compiled.
         grad_checkpointing: recompute activations in the backward pass instead of storing them.
@@ -101,6 +103,8 @@ def train(
         compute = replace(compute, channels_last=False)
     if compute.channels_last:
         model.to(memory_format=torch.channels_last)
+        if processes.device.type == "cpu" and not compute.torchcompile:
+            use_loops(model)
     if compute.grad_checkpointing:
         model.set_grad_checkpointing()  # type: ignore[operator]
     steps = len(loaders.train) // recipe.grad_accum_steps  # an incomplete batch only comes where it is a step

@@ -14,6 +14,7 @@ from nastransfer_nni.base.config import Config, Count, DeviceName, FromText
 from nastransfer_nni.base.files import digest
 from nastransfer_nni.data import slices, sources
 from nastransfer_nni.data.sources import SOURCES, Source
+from nastransfer_nni.tracking.services import LogMLflow, LogWandB
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.protocols import PRESETS
 from nastransfer_nni.training.recipes import ADDED_OPTIONS, Recipe
@@ -30,6 +31,8 @@ NON_IDENTIFYING_OPTIONS = (
     "grad_checkpointing",
     "checkpoint_hist",
     "recovery_interval",
+    "log_mlflow",
+    "log_wandb",
 )
 """Options that may change when a transfer is resumed, since its result does not depend on them."""
 
@@ -96,7 +99,9 @@ class _TransferOptions(Config):
         None, description="data workers: processes that decode images; None: one per core, at most 8"
     )
     channels_last: bool = Field(
-        True, description="channels-last memory layout, which is faster nearly everywhere"
+        True,
+        description="channels-last memory layout, which is faster nearly everywhere; on a CPU "
+        "separable convolutions then train through compiled loops",
     )
     torchcompile: Annotated[str, BeforeValidator(_backend)] = Field(
         "",
@@ -111,6 +116,8 @@ class _TransferOptions(Config):
     recovery_interval: Annotated[int, Ge(0)] = Field(
         0, description="optimizer steps between checkpoints within an epoch; 0: one checkpoint per epoch"
     )
+    log_mlflow: LogMLflow = False
+    log_wandb: LogWandB = False
     out: str | None = Field(
         None, description="folder of the run; None: runs/transfer-..., named by the options"
     )
