@@ -68,6 +68,7 @@ def assert_same(ours, theirs, tolerance=1e-9):
         ("normal", 8, (3, 9, 7)),
         ("normal", 5, (2, 4, 11)),  # channels that fill no vector
         ("normal", 20, (2, 8, 8)),  # more than two vectors, the last one not full
+        ("normal", 6, (3, 1, 1)),  # a single pixel, whose stride torch leaves open
         ("reduce", 4, (3, 8, 6)),
         ("reduce", 7, (2, 9, 5)),  # odd sides: the last odd pixel lies beyond the border
     ],

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from search_spaces.cells.compiled.kernels import Job, Term, call
+from search_spaces.cells.compiled.kernels import Job, Term, call, pixel_stride
 from search_spaces.cells.compiled.layout import (
     COLUMNS,
     FIRST,
@@ -183,8 +183,8 @@ class Backward:
             epilogue.data_ptr(),
             grad_x.data_ptr(),
             *(learned or (None, None)),
-            grad.stride(2),
-            grad_x.stride(2),
+            pixel_stride(grad),
+            pixel_stride(grad_x),
             1,
         )
 
@@ -241,7 +241,7 @@ class Backward:
             ]
             terms.append(term(maps.pools[pool], shared[pool, 1], shared[pool, 2]))
             call("combine", grad, 1, terms, grad)
-        stride, pixel = self._stride(state), grad_x.stride(2)
+        stride, pixel = self._stride(state), pixel_stride(grad_x)
         call("pool_backward", x, stride, x, maps.pools[0], *grads, grad_x, pixel)
 
 

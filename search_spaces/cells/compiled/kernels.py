@@ -136,13 +136,18 @@ def usable(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and library() is not None
 
 
+def pixel_stride(x: Tensor) -> int:
+    """Elements of x [B, H, W, C] from one pixel to the next; torch gives a dimension of size 1 any stride."""
+    return next((x.stride(axis) for axis in (2, 1, 0) if x.shape[axis] > 1), x.shape[3])
+
+
 def call(name: str, x: Tensor, stride: int, *arguments: object) -> None:
     """Call a loop on maps like `x` [B, H, W, C], channels contiguous.
 
     Tensors are handed over as pointers, lists as arrays with their length.
     """
     batch, height, width, channels = x.shape
-    shape = Shape(batch, height, width, channels, stride, x.stride(2))
+    shape = Shape(batch, height, width, channels, stride, pixel_stride(x))
     plain: list[object] = []
     for argument in arguments:
         if isinstance(argument, Tensor):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from search_spaces.cells.compiled.kernels import Term
+from search_spaces.cells.compiled.kernels import Term, pixel_stride
 from search_spaces.genotype import CONCAT, EDGES, INPUTS
 from search_spaces.operations import FactorizedReduce, pixels_by_parity
 
@@ -134,7 +134,7 @@ class Maps(NamedTuple):
         *rows, last = addresses2(coefficients)
         skip = x if self.skips is None else self.skips[index]
         terms = [Term(at, scale, shift, x.shape[3]) for at, (scale, shift) in zip(maps, rows, strict=True)]
-        terms.append(Term(skip.data_ptr(), *last, skip.stride(2)))
+        terms.append(Term(skip.data_ptr(), *last, pixel_stride(skip)))
         return [terms[index] for index in wanted]
 
 
@@ -206,5 +206,5 @@ def split(concatenation: Tensor) -> list[Tensor]:
 def term(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Term:
     """`scale * x + shift` for x [B, H, W, C]."""
     return Term(
-        x.data_ptr(), *(None if row is None else row.data_ptr() for row in (scale, shift)), x.stride(2)
+        x.data_ptr(), *(None if row is None else row.data_ptr() for row in (scale, shift)), pixel_stride(x)
     )
