@@ -48,6 +48,11 @@ class AbstractGenotype(ABC):
     def parameter_free_share(self) -> float:
         """Fraction of the operations that have no parameters."""
 
+    @property
+    def skips(self) -> int:
+        """Number of skip connections in the cells, one of each kind."""
+        return sum(name == "skip_connect" for kind in self.kinds for name, _ in self.edges(kind))
+
     @abstractmethod
     def to_sample(self) -> dict[str, Any]:
         """The NNI sample that freezes the space to this architecture."""

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from strategies.options import CandidateOptions, Options
 from strategies.presets import PRESETS
-from strategies.registry import STRATEGIES, StrategySpec, check, parse, register, upgrade, upgrade_options
+from strategies.registry import (
+    STRATEGIES,
+    StrategySpec,
+    check,
+    parse,
+    register,
+    upgrade,
+    upgrade_options,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
@@ -26,6 +35,7 @@ __all__ = [
     "register",
     "upgrade",
     "upgrade_options",
+    "with_options",
 ]
 
 register(

@@ -119,7 +119,7 @@ def _find(name: str) -> type[Options]:
     if name in STRATEGIES:
         return STRATEGIES[name].options
     if ":" not in name:
-        former = {old: f"{new}:{_joined(options)}" for old, (new, options) in FORMER.items()}
+        former = {old: with_options(new, options) for old, (new, options) in FORMER.items()}
         raise unknown("strategy", name, [*STRATEGIES, "package.module:Class"], former)
     return _load(name)
 
@@ -158,11 +158,13 @@ def upgrade(text: str) -> str:
     pairs = dict(part.partition("=")[::2] for part in rest.split(",")) if rest else {}
     today, options = FORMER.get(name, (name, {}))
     options = {**options, **upgrade_options(name, pairs)}
-    return f"{today}:{_joined(options)}" if options else today
+    return with_options(today, options)
 
 
-def _joined(options: Mapping[str, Any]) -> str:
-    return ",".join(f"{option}={value}" for option, value in options.items())
+def with_options(name: str, options: Mapping[str, Any]) -> str:
+    """The text that names a strategy with its options, such as `darts:order=2`."""
+    text = ",".join(f"{option}={value}" for option, value in options.items())
+    return f"{name}:{text}" if text else name
 
 
 def upgrade_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class ServiceExperiment(RetryStartMixin, _Experiment):
         evaluator: trains one candidate, in its trial.
         strategy: a strategy that trains candidates.
         folder: folder of NNI's own files.
+        name: name of the experiment in NNI's web UI.
         concurrency: number of trials at a time.
         service: YAML file that describes the training service; None: trials on this machine.
 
@@ -102,6 +103,7 @@ class ServiceExperiment(RetryStartMixin, _Experiment):
         strategy: Strategy,
         folder: Path,
         *,
+        name: str,
         concurrency: int,
         service: str | None,
     ) -> None:
@@ -111,7 +113,7 @@ class ServiceExperiment(RetryStartMixin, _Experiment):
         self._code = folder.absolute() / "code"
         self._code.mkdir(parents=True, exist_ok=True)
         (self._code / "README").write_text("NNI sends this folder to the machines that run trials.\n")
-        config.experiment_name = "nastransfer-search"
+        config.experiment_name = name
         config.experiment_working_directory = str(folder.absolute())
         config.trial_code_directory = str(self._code)
         config.trial_concurrency = concurrency

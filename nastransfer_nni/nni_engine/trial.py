@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,22 @@ from search_spaces.errors import UserError
 
 MAX_WAIT_SECONDS = 120.0
 """Time that ranks wait for the parameters of their trial."""
+MAIN_METRICS = ("top1", "score")
+"""What NNI plots and optimizes: the first of these that a trial reports."""
+SHOWN_OF_SUMMARY = (
+    *MAIN_METRICS,
+    "top5",
+    "best_top1",
+    "params",
+    "mult_adds",
+    "parameter_free_share",
+    "skips",
+    "genotype",
+)
+"""What a trial shows of the summary of its run."""
+
+_LOCAL_TRIALS = ("environments", "local-env", "trials")
+"""Where NNI 3.0 keeps the trials of this machine, below the folder of the experiment."""
 
 
 def is_trial() -> bool:
@@ -72,25 +90,55 @@ class Trial:
         self._job = os.environ["NNI_TRIAL_JOB_ID"]
         self._parameters = (nni.trial._params or {}).get("parameter_id")
 
-    def send(self, kind: str, sequence: int, values: dict[str, float]) -> None:
+    def send(self, kind: str, sequence: int, values: Mapping[str, float | str | None]) -> None:
         """Report metrics to NNI.
 
         Args:
             kind: NNI's type of metric, PERIODICAL or FINAL.
             sequence: number of the metric among those of its kind.
-            values: metrics by name; NNI plots and optimizes `top1`.
+            values: metrics by name. NNI plots and optimizes the first of `MAIN_METRICS` among them; the rest,
+                which may be text, are columns of the web UI.
         """
-        finite = {name: float(value) for name, value in values.items() if value is not None}
+        known = {
+            name: value if isinstance(value, str) else float(value)
+            for name, value in values.items()
+            if value is not None
+        }
         self._channel.send_metric(
             type=kind,
             parameter_id=self._parameters,
             trial_job_id=self._job,
             sequence=sequence,
-            value={"default": finite["top1"], **finite},
+            value={"default": next(known[name] for name in MAIN_METRICS if name in known), **known},
         )
 
+    def offer_tensorboard(self, events: Path) -> None:
+        """Put the event files in `events` where the button "TensorBoard" of NNI's web UI looks for them.
 
-def report_finished(summary: dict[str, Any]) -> None:
-    """Give NNI the result of a run that an earlier trial with the same options has completed."""
-    if is_trial() and "top1" in summary:
-        Trial().send("FINAL", 0, {"top1": summary["top1"]})
+        NNI 3.0 looks in another folder than the one that it gives to a trial. Trials on other machines have
+        no such folder.
+        """
+        output = Path(os.environ.get("NNI_OUTPUT_DIR", "."))
+        if os.environ.get("NNI_PLATFORM") != "local" or output.parts[-4:-1] != _LOCAL_TRIALS:
+            return
+        link = output.parents[3] / "trials" / self._job / "output" / "tensorboard"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(events.absolute())
+
+
+def is_result(values: Mapping[str, object]) -> bool:
+    """Whether the values have a metric for NNI to plot and optimize."""
+    return any(values.get(name) is not None for name in MAIN_METRICS)
+
+
+def shown_of_summary(summary: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What a trial shows of a run in `folder` with this summary."""
+    shown = {name: summary[name] for name in SHOWN_OF_SUMMARY if summary.get(name) is not None}
+    return shown | {"run": str(folder.absolute())}
+
+
+def report_finished(summary: Mapping[str, Any], folder: Path) -> None:
+    """Give NNI the result of a run in `folder` that an earlier trial with the same options has completed."""
+    if is_trial() and is_result(summary):
+        Trial().send("FINAL", 0, shown_of_summary(summary, folder))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base import files
-from nastransfer_nni.base.reading import whole_lines
+from nastransfer_nni.base.reading import read_records, whole_lines
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
@@ -44,6 +44,7 @@ class SearchRecorder:
         self._is_main = run.is_main
         if self._is_main:
             files.write_text(self._path, "".join(whole_lines(self._path)[:epochs_done]))
+        self._drawn_before = read_records(self._path)[-1:] if epochs_done else []
         self._drawn: AbstractGenotype | None = None
         self._shown: dict[str, float] = {}
         self._has_named_loops = False
@@ -72,6 +73,8 @@ class SearchRecorder:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.tracker.log("architecture", epoch, epoch, parameter_free_share=genotype.parameter_free_share)
+        if self._drawn_before:  # a resumed search has drawn this one
+            self._drawn = type(genotype).from_dict(self._drawn_before.pop()["genotype"])
         if genotype != self._drawn:
             for kind in genotype.kinds:
                 self.tracker.figure(f"cell/{kind}", drawing.draw_cell(genotype, kind), epoch)

@@ -24,6 +24,7 @@ def experiment(tmp_path, monkeypatch):
         ScratchEvaluator(config),
         config.strategy.create(),
         tmp_path / "nni",
+        name="random on digits",
         concurrency=2,
         service=None,
     )
@@ -31,6 +32,7 @@ def experiment(tmp_path, monkeypatch):
 
 def test_trials_share_the_environment(experiment, tmp_path):
     config = experiment.config
+    assert config.experiment_name == "random on digits"
     assert config.trial_concurrency == 2
     assert config.experiment_working_directory == str(tmp_path / "nni")
     assert "NASTRANSFER_DATA='/my data'" in config._trial_command_params["envs"]

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import time
@@ -6,8 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 
 from nastransfer_nni.tracking.run import Run
+from nastransfer_nni.tracking.tensorboard import TensorBoard
 from nastransfer_nni.tracking.tracker import Tracker
 
 
@@ -64,8 +67,8 @@ def test_hparams_of_two_kinds_of_run_share_one_table(tmp_path):
 
     before = time.time()
     for name, values in {
-        "a": {"strategy": "darts", "seed": 1},
-        "b": {"strategy": "random", "proxy": {"kind": "all"}},
+        "a": {"job": "search", "strategy": "darts", "search_seed": 1},
+        "b": {"job": "transfer", "strategy": "random", "target": "digits"},
     }.items():
         with Run.open("demo", names=[], options={}, out=tmp_path / name) as run:
             with Tracker(run) as tracker:
@@ -76,14 +79,49 @@ def test_hparams_of_two_kinds_of_run_share_one_table(tmp_path):
         events.Reload()
         content = events.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
         shown = metadata.parse_session_start_info_plugin_data(content).hparams
-        assert {key: value.string_value or value.number_value for key, value in shown.items()} == {
-            key: str(value) if isinstance(value, dict) else value for key, value in values.items()
+        assert {key: value.string_value for key, value in shown.items()} == {
+            key: str(value) for key, value in values.items()
         }
         start = metadata.parse_session_start_info_plugin_data(content).start_time_secs
         content = events.summary_metadata[metadata.SESSION_END_INFO_TAG].plugin_data.content
         end = metadata.parse_session_end_info_plugin_data(content).end_time_secs
         assert before <= start <= end <= time.time()
-        assert metadata.EXPERIMENT_TAG not in events.summary_metadata
+        columns = metadata.parse_experiment_plugin_data(
+            events.summary_metadata[metadata.EXPERIMENT_TAG].plugin_data.content
+        )
+        assert {*values} <= {info.name for info in columns.hparam_infos}
+        assert "final/top1" in {info.name.tag for info in columns.metric_infos}
+
+
+def test_the_dashboard_has_a_chart_for_each_strategy_and_each_proxy(tmp_path):
+    """A chart shows the runs of its strategy or proxy, and no others; all headings are in every run."""
+    shown, curves = {}, {}
+    for strategy, proxy in [("darts", "all"), ("darts", "images:0.5"), ("darts:order=2", "all")]:
+        board = TensorBoard(tmp_path / strategy / proxy, None)
+        board.hparams({"job": "search", "strategy": strategy, "proxy": proxy, "source": "digits"})
+        board.log("validation", 0, {"top1": 10.0, "loss": 1.0})
+        board.close()
+        events = EventAccumulator(str(tmp_path / strategy / proxy))
+        events.Reload()
+        (curve,) = [tag for tag in events.Tags()["scalars"] if not tag.startswith("validation/")]
+        curves[strategy, proxy] = curve
+        layout = layout_pb2.Layout.FromString(
+            events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+        )
+        assert len(layout.category) == 4
+        for category in layout.category:
+            for chart in category.chart:
+                shown[category.title, chart.title.rpartition(": ")[0]] = chart.multiline.tag[0]
+    runs = {
+        key: [run for run, curve in curves.items() if re.match(pattern, curve)]
+        for key, pattern in shown.items()
+    }
+    assert runs == {
+        ("Searches by strategy", "darts"): [("darts", "all"), ("darts", "images:0.5")],
+        ("Searches by strategy", "darts:order=2"): [("darts:order=2", "all")],
+        ("Searches by proxy", "all"): [("darts", "all"), ("darts:order=2", "all")],
+        ("Searches by proxy", "images:0.5"): [("darts", "images:0.5")],
+    }
 
 
 def test_ranks_other_than_0_write_nothing(tmp_path):
@@ -114,8 +152,16 @@ def test_inside_a_trial_nni_hears_through_the_channel_of_the_start(tmp_path, mon
             tracker.log("train", step=5, epoch=0, top1=10.0)
             tracker.log("validation", step=5, epoch=0, top1=20.0, loss=2.0)
             tracker.log("validation", step=10, epoch=1, top1=30.0, loss=1.0)
+            tracker.text("genotype", "Genotype(...)")
             tracker.final(top1=30.0, params=5)
         run.complete({})
+    assert sent[-1]["value"] == {
+        "default": 30.0,
+        "top1": 30.0,
+        "params": 5.0,
+        "genotype": "Genotype(...)",
+        "run": str(tmp_path / "run"),
+    }
     assert [(metric["type"], metric["sequence"], metric["value"]["default"]) for metric in sent] == [
         ("PERIODICAL", 0, 20.0),
         ("PERIODICAL", 1, 30.0),

@@ -9,7 +9,7 @@ from typing import Any
 
 from nastransfer_nni.nni_engine.manager import RetryStartMixin, announce, bind_to_localhost
 from nastransfer_nni.nni_engine.service import TrainingService, assignments, read_service
-from nastransfer_nni.nni_engine.trial import Trial, is_trial, outside_trial
+from nastransfer_nni.nni_engine.trial import Trial, is_trial, outside_trial, shown_of_summary
 from nastransfer_nni.study import record
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.earlier import done_elsewhere
@@ -42,7 +42,9 @@ class NniEngine:
                         f"NNI experiment {attempt}: {len(searches)} searches with their transfers",
                         file=sys.stderr,
                     )
-                    experiment = _experiment(searches, command, root, service, settings.concurrency)
+                    experiment = _experiment(
+                        searches, command, root, service, name=study.name, concurrency=settings.concurrency
+                    )
                     try:
                         experiment.run(settings.port)
                     finally:
@@ -59,7 +61,8 @@ def unfinished_searches(study: Study, root: Path) -> list[str]:
 def chain(study: Study, root: Path, search: str) -> None:
     """Run one search, then its transfers, as a trial does; a transfer that fails does not stop the others.
 
-    NNI gets the top-1 of each job when it is done, and in the end the mean over the transfers.
+    NNI gets the top-1 of each job when it is done; in the end, what the search found, and the mean top-1 of
+    the transfers as the trial's result.
 
     Args:
         study: the study.
@@ -77,22 +80,27 @@ def chain(study: Study, root: Path, search: str) -> None:
         raise unknown(f"search of {study.name}", search, [job.name for job in study.jobs if not job.search])
     trial = Trial() if is_trial() else None
     top1s, failed = [], []
+    found: dict[str, Any] = {}
     for number, job in enumerate(jobs):
         try:
             with outside_trial():
-                top1 = run_job(job, root).get("top1")
+                summary = run_job(job, root)
         except UserError as error:
             print(f"error: {job.name}: {error}", file=sys.stderr)
             failed.append(job.name)
             if job.kind == "search":
                 break
             continue
+        top1 = summary.get("top1")
+        if job.kind == "search":
+            found = shown_of_summary(summary, job.folder(root))
+            found |= {"search_top1": found.pop("top1", None)}
         if isinstance(top1, float):
             top1s += [top1] if job.kind == "transfer" else []
             if trial:
                 trial.send("PERIODICAL", number, {"top1": top1})
     if trial and top1s:
-        trial.send("FINAL", 0, {"top1": sum(top1s) / len(top1s)})
+        trial.send("FINAL", 0, {"top1": sum(top1s) / len(top1s), **found})
     if failed:
         raise UserError(f"{len(failed)} of {len(jobs)} jobs have failed: {', '.join(failed)}")
 
@@ -107,7 +115,7 @@ def trial_command(root: Path, service: TrainingService, concurrency: int) -> str
 
 
 def _experiment(
-    searches: list[str], command: str, root: Path, service: TrainingService, concurrency: int
+    searches: list[str], command: str, root: Path, service: TrainingService, *, name: str, concurrency: int
 ) -> Any:
     from nni.experiment import Experiment, ExperimentConfig  # takes seconds
 
@@ -118,7 +126,7 @@ def _experiment(
     code.mkdir(parents=True, exist_ok=True)
     return StudyExperiment(
         ExperimentConfig(
-            experimentName="nastransfer-study",
+            experimentName=name,
             searchSpace={"search": {"_type": "choice", "_value": searches}},
             trialCommand=command,
             trialCodeDirectory=str(code),
