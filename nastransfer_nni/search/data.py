@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from nastransfer_nni.base.distributed import DistributedContext
 from nastransfer_nni.data import splits
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batch_loader import BatchLoader
-from nastransfer_nni.data.decoding_loader import ImageBatches
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.data.photo_transform import PhotoTransform
 from nastransfer_nni.search.config import SearchConfig
 
-Stream = BatchLoader | ImageBatches
-"""Batches of one split, from memory or decoded as they are needed."""
+if TYPE_CHECKING:
+    from nastransfer_nni.data.decoding_loader import ImageBatches
+
+    Stream = BatchLoader | ImageBatches
 
 LARGE_PIXELS = 224
 """Size that images of many sizes are resized to where `img_size` is not given."""
@@ -26,7 +28,7 @@ PHOTO_COLOR_JITTER = (0.4, 0.4, 0.4, 0.2)
 
 @dataclass(frozen=True)
 class SearchBatches:
-    """The three streams of a search.
+    """The three streams of a search: from memory, or decoded as they are needed.
 
     Attributes:
         weights: augmented batches of the weight split.
@@ -97,9 +99,9 @@ def _in_memory(
         )
 
     # decoded once, and kept once on the device, for both streams
-    alpha_images = InMemoryImages.of(alphas, (size, size), config.on_bad_image).to(processes.device)
+    alpha_images = InMemoryImages.kept(alphas, (size, size), config.on_bad_image).to(processes.device)
     return SearchBatches(
-        weights=loader(InMemoryImages.of(weights, (size, size), config.on_bad_image), augmented, seeds[0]),
+        weights=loader(InMemoryImages.kept(weights, (size, size), config.on_bad_image), augmented, seeds[0]),
         alphas=loader(alpha_images, augmented, seeds[1]),
         validation=loader(alpha_images, plain, seeds[1]),
     )
@@ -114,6 +116,9 @@ def _decoded(
     seed: int,
     is_training: bool,
 ) -> Stream:
+    # timm takes a second to import, and small images do without
+    from nastransfer_nni.data.decoding_loader import ImageBatches
+
     if not is_training:  # one fixed shuffled order
         images = images.select(splits.split(images.labels, (1.0,), seed)[0])
     jitter = PHOTO_COLOR_JITTER if config.color_jitter is None else config.color_jitter

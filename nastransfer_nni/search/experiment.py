@@ -27,13 +27,11 @@ from nastransfer_nni.nni_engine.experiments import InProcessExperiment, ServiceE
 from nastransfer_nni.proxy.choose import SPLIT, resolve
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.manifest import write as write_manifest
-from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches
 from nastransfer_nni.search.final_sizes import FinalSizes
 from nastransfer_nni.search.introduction import introduction
 from nastransfer_nni.search.recorder import SearchRecorder
-from nastransfer_nni.search.scoring import ScoreEvaluator
 from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
@@ -175,6 +173,10 @@ def _candidate_evaluator(
     config: SearchConfig, run: Run, images: ImageSet, context: SearchContext, processes: DistributedContext
 ) -> Iterator[tuple[CandidateEvaluator, SearchRecorder]]:
     """The evaluator of a search that trains candidates: the journal is replayed from its start."""
+    # timm takes a second to import, and searches on shared weights do without
+    from nastransfer_nni.search.candidates import ScratchEvaluator
+    from nastransfer_nni.search.scoring import ScoreEvaluator
+
     with Tracker(run) as tracker, EpochProgress(_title(config), 1, unit="candidate") as progress:
         done = len(list(context.journal))
         progress.line(introduction(config, run, images, processes, done))
