@@ -16,6 +16,7 @@ from nastransfer_nni.latency.table import LatencyTable
 from nastransfer_nni.proxy import spec
 from nastransfer_nni.proxy.spec import ProxySpec
 from nastransfer_nni.proxy.step import KINDS
+from nastransfer_nni.tracking.services import LogMLflow, LogWandB
 from nastransfer_nni.training import protocols
 from nastransfer_nni.training.recipes import ColorJitter, Recipe
 from search_spaces import SPACES, Space, registry
@@ -25,7 +26,7 @@ from strategies import STRATEGIES, StrategySpec
 from strategies.budget import KINDS as KINDS_OF_LIMITS
 from strategies.budget import Budget
 
-NON_IDENTIFYING_OPTIONS = ("device", "workers", "training_service", "port")
+NON_IDENTIFYING_OPTIONS = ("device", "workers", "training_service", "port", "log_mlflow", "log_wandb")
 """Options that may change when a search is resumed, since its result does not depend on them."""
 
 
@@ -145,6 +146,8 @@ class SearchConfig(Config):
     device: DeviceName = Field(
         "auto", description="cpu, cuda, cuda:N, mps or xpu; auto: a GPU where there is one"
     )
+    log_mlflow: LogMLflow = False
+    log_wandb: LogWandB = False
     out: str | None = Field(
         None, description="folder of the run; None: runs/search-..., named by the options"
     )

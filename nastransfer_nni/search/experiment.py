@@ -32,12 +32,14 @@ from nastransfer_nni.search.data import image_size, make_batches
 from nastransfer_nni.search.final_sizes import FinalSizes
 from nastransfer_nni.search.introduction import introduction
 from nastransfer_nni.search.recorder import SearchRecorder
+from nastransfer_nni.tracking import services
 from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from search_spaces.model_space import CellSpace
 from search_spaces.nni_api import Strategy
+from strategies import with_options
 from strategies.budget import Budget, Cost
 from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator
@@ -138,10 +140,11 @@ def _supernet_evaluator(
     resume = torch_io.load(run.checkpoints / STATE_FILE)
     epochs_done = resume["result"]["epochs"] if resume else 0
     with (
-        Tracker(run, epochs_done) as tracker,
+        Tracker(run, epochs_done, services.chosen(config)) as tracker,
         EpochProgress(_title(config), config.epochs, run.is_main) as progress,
     ):
         stop = StopFlag(processes, lambda: run.is_interrupted)
+        tracker.hparams(**_hparams(config))
         recorder = SearchRecorder(run, tracker, progress, epochs_done, stop)
         progress.line(introduction(config, run, images, processes, epochs_done))
         batches = make_batches(images, config, processes)
@@ -177,7 +180,11 @@ def _candidate_evaluator(
     from nastransfer_nni.search.candidates import ScratchEvaluator
     from nastransfer_nni.search.scoring import ScoreEvaluator
 
-    with Tracker(run) as tracker, EpochProgress(_title(config), 1, unit="candidate") as progress:
+    with (
+        Tracker(run, services=services.chosen(config)) as tracker,
+        EpochProgress(_title(config), 1, unit="candidate") as progress,
+    ):
+        tracker.hparams(**_hparams(config))
         done = len(list(context.journal))
         progress.line(introduction(config, run, images, processes, done))
         kind = ScoreEvaluator if isinstance(config.strategy.options, ScoreOptions) else ScratchEvaluator
@@ -191,6 +198,21 @@ def _title(config: SearchConfig) -> str:
     return f"{config.strategy.name} on {config.source.text}"
 
 
+def _hparams(config: SearchConfig) -> dict[str, object]:
+    """What tells the search from others, for trackers."""
+    strategy = config.strategy
+    return {
+        "job": "search",
+        "strategy": with_options(strategy.name, strategy.options.changed()),
+        "source": config.source.text,
+        "proxy": config.proxy.text,
+        "search_seed": config.seed,
+        "epochs": config.epochs,
+        "width": config.width,
+        "layers": config.layers,
+    }
+
+
 def _experiment(
     config: SearchConfig, run: Run, space: CellSpace, evaluator: Any, strategy: Strategy
 ) -> InProcessExperiment | ServiceExperiment:
@@ -199,7 +221,13 @@ def _experiment(
         return InProcessExperiment(space, evaluator, strategy, folder)
     concurrency = max(1, config.concurrency)
     return ServiceExperiment(
-        space, evaluator, strategy, folder, concurrency=concurrency, service=config.training_service
+        space,
+        evaluator,
+        strategy,
+        folder,
+        name=f"{_title(config)}, {config.proxy.text}, seed {config.seed}",
+        concurrency=concurrency,
+        service=config.training_service,
     )
 
 
@@ -234,23 +262,20 @@ def _export(
     architecture.write(run.path / "architecture.json")
     drawing.save_cells(result.genotype, run.path)
     front = _write_front(architecture, result, run.path / PARETO_FOLDER) if result.front else {}
-    tracker.hparams(
-        strategy=config.strategy.name,
-        source=config.source.text,
-        proxy=config.proxy.text,
-        search_seed=config.seed,
-        epochs=config.epochs,
-    )
-    share = result.genotype.parameter_free_share
-    tracker.final(**({} if score is None else {metric: score}), parameter_free_share=share)
+    found = {
+        "parameter_free_share": result.genotype.parameter_free_share,
+        "skips": result.genotype.skips,
+        **sizes.of_architecture(result.genotype),
+    }
+    tracker.text("genotype", str(result.genotype))
+    tracker.final(**({} if score is None else {metric: score}), **found)
     summary = {
         metric: score,
         "epochs": result.epochs,
         "candidates": result.candidates,
         "search_seconds": round(result.seconds, 3),
         **_cost(result, manifest),
-        "parameter_free_share": share,
-        **sizes.of_architecture(result.genotype),
+        **found,
         "genotype": str(result.genotype),
         "architecture": str(run.path / "architecture.json"),
         **front,

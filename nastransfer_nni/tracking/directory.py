@@ -23,6 +23,8 @@ from nastransfer_nni.base.reading import parse_yaml, read_object, read_text
 from search_spaces.errors import UserError
 
 FORMAT, VERSION = "nastransfer-run", 2
+TRACKERS = "trackers.json"
+"""Ids of the run in services such as MLflow."""
 ENTRIES = (
     "config.yaml",
     "status.json",
@@ -41,6 +43,8 @@ ENTRIES = (
     "checkpoints/search.pt",
     "front/[0-9][0-9]*.json",
     "tensorboard/events.out.tfevents.*",
+    TRACKERS,
+    "wandb",
     "nni",
 )
 """All that a run writes into its folder; config.yaml, the mark, is the first to be removed."""

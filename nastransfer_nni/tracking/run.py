@@ -59,6 +59,7 @@ class Run:
     finished: dict[str, Any] | None = None
     _summary: dict[str, Any] | None = field(default=None, repr=False)
     _interruption: Interruption = field(default_factory=Interruption, repr=False)
+    _at_end: list[Callable[[Status], None]] = field(default_factory=list, repr=False)
 
     @property
     def name(self) -> str:
@@ -173,6 +174,10 @@ class Run:
         if self.is_main:
             files.write_json(self.path / "summary.json", summary)
 
+    def at_end(self, call: Callable[[Status], None]) -> None:
+        """Call a function with the run's status once its block has ended and its files are written."""
+        self._at_end.append(call)
+
     @property
     def is_interrupted(self) -> bool:
         """Whether SIGTERM or Ctrl-C waits for the end of an `uninterrupted` block."""
@@ -237,6 +242,9 @@ class Run:
             with contextlib.suppress(OSError), file.open("r+b") as old:  # a full disk has room for this one
                 old.write(files.pretty(value).encode())
                 old.truncate()
+        if status != "running":
+            for call in self._at_end:
+                call(status)
 
 
 @contextlib.contextmanager
@@ -259,7 +267,7 @@ def print_result(run: Run) -> None:
     """Print the summary of a complete run; an NNI trial reports that of one that was complete before."""
     if run.was_complete:
         print(f"{run.path} is complete; its summary:")
-        report_finished(run.finished or {})
+        report_finished(run.finished or {}, run.path)
     if run.is_main:
         print(files.pretty(_rounded(run.finished)))
 

@@ -1,52 +1,51 @@
-"""Metrics of a run: all go to metrics.jsonl, to TensorBoard and, inside an NNI trial, to NNI."""
+"""Metrics of a run: to metrics.jsonl, to TensorBoard, inside an NNI trial to NNI, and to chosen services."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
-
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams as hparams_summary
 
 from nastransfer_nni.base import files
 from nastransfer_nni.base.reading import read_records
-from nastransfer_nni.nni_engine.trial import Trial
+from nastransfer_nni.nni_engine.trial import Trial, is_result, is_trial
 from nastransfer_nni.tracking.run import Run
+from nastransfer_nni.tracking.services import Services
+from nastransfer_nni.tracking.tensorboard import TensorBoard
 from search_spaces.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORTED_SPLIT = "validation"
-"""The split whose top1 NNI's web UI shows."""
+"""The split whose metrics NNI's web UI shows."""
 
 
 class Tracker:
     """Writes one run's metrics; on ranks other than 0 it writes nothing.
 
-    TensorBoard's horizontal axis is the epoch, so that runs with different batches compare.
-
     Args:
         run: the open run.
         epochs_done: number of epochs whose metrics a resumed run keeps; those of later epochs are dropped,
             since these epochs run again.
+        services: names of the services that the run is also logged to, such as `mlflow`.
     """
 
-    def __init__(self, run: Run, epochs_done: int = 0) -> None:
-        self._is_main, self._started_at = run.is_main, time.time()
+    def __init__(self, run: Run, epochs_done: int = 0, services: Iterable[str] = ()) -> None:
+        self._is_main = run.is_main
         if not run.is_main:
             return
         kept = [line for line in read_records(run.metrics) if _epoch(run, line) < epochs_done]
         files.write_text(run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
         self._metrics = run.metrics.open("a", encoding="utf-8")
-        purge_step = epochs_done if run.is_resumed else None
-        self._writer = SummaryWriter(str(run.tensorboard.absolute()), purge_step=purge_step)
-        self._trial = Trial() if "NNI_TRIAL_JOB_ID" in os.environ else None
+        self._board = TensorBoard(run.tensorboard, epochs_done if run.is_resumed else None)
+        self._trial = Trial() if is_trial() else None
+        self._texts = {"run": str(run.path.absolute())}
+        if self._trial is not None:
+            self._trial.offer_tensorboard(run.tensorboard)
         self._last_epoch = max(epochs_done - 1, 0)
+        self._services = Services(run, services, [_named(**line) for line in kept])
         for line in kept:  # so that a resumed trial shows the whole curve
             self._report(**line)
 
@@ -58,54 +57,42 @@ class Tracker:
         line |= {name: _plain(value) for name, value in values.items()}
         self._metrics.write(json.dumps(line) + "\n")
         self._metrics.flush()
-        for name, value in values.items():
-            self._writer.add_scalar(f"{split}/{name}", value, epoch)
-        self._writer.flush()
+        self._board.log(split, epoch, values)
+        self._services.log(*_named(**line))
         self._last_epoch = epoch
         self._report(**line)
 
     def figure(self, tag: str, figure: Figure, epoch: int = 0) -> None:
         """Add a matplotlib figure to TensorBoard's images."""
         if self._is_main:
-            self._writer.add_figure(tag, figure, epoch)
+            self._board.figure(tag, figure, epoch)
 
-    def text(self, tag: str, text: str, epoch: int = 0) -> None:
-        """Add Markdown to TensorBoard's texts."""
+    def text(self, name: str, text: str) -> None:
+        """Add a text: to TensorBoard's texts, and to the trial's result in NNI."""
         if self._is_main:
-            self._writer.add_text(tag, text, epoch)
+            self._texts[name] = text
+            self._board.text(name, f"```\n{text}\n```", self._last_epoch)
 
-    def hparams(self, **values: Any) -> None:
-        """Write hyper-parameters, the columns of TensorBoard's HParams table.
-
-        No experiment summary is written: with one, TensorBoard takes the columns of the run that it reads
-        first; without one, it joins the columns of all runs.
-        """
+    def hparams(self, **values: object) -> None:
+        """Write what tells the run from others: the columns of TensorBoard's HParams table."""
         if self._is_main:
-            known = {
-                name: value if isinstance(value, str | int | float) else str(value)
-                for name, value in values.items()
-                if value is not None
-            }
-            _, start, end = hparams_summary(known, {})  # type: ignore[no-untyped-call]
-            _set_times(start, end, self._started_at)  # torch leaves them at 1970
-            self._writer._get_file_writer().add_summary(start)  # type: ignore[no-untyped-call]
-            self._writer._get_file_writer().add_summary(end)  # type: ignore[no-untyped-call]
+            self._board.hparams(values)
+            self._services.params(values)
 
     def final(self, **values: float) -> None:
         """Write the run's final metrics: to TensorBoard as `final/...`, and to NNI as the trial's result."""
         if not self._is_main:
             return
-        for name, value in values.items():
-            self._writer.add_scalar(f"final/{name}", value, self._last_epoch)
-        self._writer.flush()
-        if self._trial is not None and "top1" in values:
-            self._trial.send("FINAL", 0, values)
+        self._board.final(values, self._last_epoch)
+        self._services.log({f"final/{name}": value for name, value in values.items()}, self._last_epoch)
+        if self._trial is not None and is_result(values):
+            self._trial.send("FINAL", 0, {**values, **self._texts})
 
     def close(self) -> None:
         """Flush and close the files."""
         if self._is_main:
             self._metrics.close()
-            self._writer.close()
+            self._board.close()
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +101,7 @@ class Tracker:
         self.close()
 
     def _report(self, split: str, epoch: int, **values: Any) -> None:
-        if self._trial is not None and split == REPORTED_SPLIT and values.get("top1") is not None:
+        if self._trial is not None and split == REPORTED_SPLIT and is_result(values):
             self._trial.send("PERIODICAL", epoch, values)
 
 
@@ -125,14 +112,9 @@ def _epoch(run: Run, line: dict[str, Any]) -> int:
     return epoch
 
 
-def _set_times(start: Any, end: Any, started_at: float) -> None:
-    """Set when the session of an HParams table started and ended, in its two summaries."""
-    metadata = [summary.value[0].metadata.plugin_data for summary in (start, end)]
-    first, last = (HParamsPluginData.FromString(each.content) for each in metadata)
-    first.session_start_info.start_time_secs = started_at
-    last.session_end_info.end_time_secs = time.time()
-    for each, data in zip(metadata, (first, last), strict=True):
-        each.content = data.SerializeToString()
+def _named(*, split: str, epoch: int, step: int = 0, **values: float | None) -> tuple[dict[str, float], int]:
+    """The metrics of a line by the names that services show, without those that were not finite."""
+    return {f"{split}/{name}": value for name, value in values.items() if value is not None}, epoch
 
 
 def _plain(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nastransfer_nni.architecture import drawing
@@ -11,6 +12,9 @@ from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
 from nastransfer_nni.training.observer import Observer, Progress
 
+FINAL = ("top1", "top5", "best_top1", "params", "mult_adds", "skips", "parameter_free_share")
+"""The final metrics of a transfer."""
+
 
 class Recorder(Observer):
     """Writes what training reports, to the tracker and to the screen.
@@ -18,15 +22,24 @@ class Recorder(Observer):
     Args:
         run: the open run.
         progress: progress bar of the run.
+        hparams: what tells the run from others.
+        services: names of the services that the run is also logged to.
     """
 
-    def __init__(self, run: Run, progress: EpochProgress) -> None:
-        self._run, self._progress = run, progress
+    def __init__(
+        self,
+        run: Run,
+        progress: EpochProgress,
+        hparams: Mapping[str, object],
+        services: Sequence[str] = (),
+    ) -> None:
+        self._run, self._progress, self._hparams, self._services = run, progress, hparams, services
         self._tracker: Tracker | None = None
 
     def started(self, progress: Progress, steps: int) -> None:
         """Open the tracker at the epoch where training starts or resumes."""
-        self._tracker = Tracker(self._run, progress.epoch)
+        self._tracker = Tracker(self._run, progress.epoch, self._services)
+        self._tracker.hparams(**self._hparams)
         if self._run.is_resumed and (progress.epoch or progress.step):
             self._progress.line(f"resuming at epoch {progress.epoch + 1}, step {progress.step} of {steps}")
 
@@ -47,17 +60,10 @@ class Recorder(Observer):
         self._progress.epoch(epoch, **shown, images_per_second=train["images_per_second"])
 
     def finish(self, architecture: Architecture, summary: dict[str, Any]) -> None:
-        """Write the final metrics, the hyper-parameters and the drawn cells."""
+        """Write the final metrics and the drawn cells."""
         assert self._tracker is not None
         for kind in architecture.genotype.kinds:
             self._tracker.figure(f"cell/{kind}", drawing.draw_cell(architecture.genotype, kind))
-        shown = ("target", "protocol", "train_seed", "arch", "width", "layers", "epochs")
-        self._tracker.hparams(
-            **{name: architecture.found_by.get(name) for name in ("strategy", "source", "proxy")},
-            search_seed=architecture.found_by.get("seed"),
-            **{name: summary[name] for name in shown},
-        )
-        self._tracker.final(
-            **{name: summary[name] for name in ("top1", "top5", "best_top1", "params", "mult_adds")}
-        )
+        self._tracker.text("genotype", summary["genotype"])
+        self._tracker.final(**{name: summary[name] for name in FINAL})
         self._tracker.close()

@@ -11,6 +11,7 @@ from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base.distributed import DistributedContext, distributed_context, pick_device
 from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.base.launch import world_size
+from nastransfer_nni.tracking import services
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.training.checkpoints import Checkpoints
@@ -23,6 +24,7 @@ from nastransfer_nni.training.target import Target, open_target
 from nastransfer_nni.transfer.config import RECIPE_OPTIONS, TransferConfig
 from nastransfer_nni.transfer.network import auxiliary_note, build, card, fitting_width, measures
 from nastransfer_nni.transfer.recorder import Recorder
+from strategies import with_options
 
 ALWAYS_SHOWN = ("width", "layers", "epochs", "batch_size", "opt", "lr", "weight_decay")
 """Options of the protocol that the first lines of a transfer show; of the others, those that it changes."""
@@ -74,7 +76,7 @@ def _train(
         progress.line(_introduction(config, target, network, run, processes))
         if config.recipe.auxiliary_weight and (note := auxiliary_note(model, target.pixels)):
             progress.line(note)
-        recorder = Recorder(run, progress)
+        recorder = Recorder(run, progress, _hparams(config, width), services.chosen(config))
         result = train(
             model,
             batches,
@@ -101,6 +103,25 @@ def _train(
     drawing.save_cells(config.arch.genotype, run.path)
     run.complete(summary)
     return summary
+
+
+def _hparams(config: TransferConfig, width: int) -> dict[str, object]:
+    """What tells the transfer from others, for trackers."""
+    found_by = config.arch.found_by
+    return {
+        "job": "transfer",
+        "strategy": with_options(str(found_by.get("strategy", "none")), found_by.get("options") or {}),
+        "source": found_by.get("source"),
+        "proxy": found_by.get("proxy"),
+        "search_seed": found_by.get("seed"),
+        "target": config.target.text,
+        "protocol": config.recipe.protocol,
+        "train_seed": config.seed,
+        "arch": config.arch.name,
+        "width": width,
+        "layers": config.recipe.layers,
+        "epochs": config.recipe.epochs,
+    }
 
 
 def _introduction(
@@ -140,6 +161,7 @@ def _summary(
         "best_epoch": result.best_epoch,
         "images_evaluated": result.final.images,
         **network,
+        "skips": config.arch.genotype.skips,
         "layers": config.recipe.layers,
         "image_size": target.pixels,
         "num_classes": target.num_classes,
