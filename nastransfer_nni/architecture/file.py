@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import strategies
+from nastransfer_nni.base import hub
 from nastransfer_nni.base.files import write_json
 from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.base.reading import exists, parse_json, read_text
@@ -17,6 +18,8 @@ from search_spaces.errors import UserError, unknown
 from search_spaces.zoo import zoo
 
 FORMAT, VERSION = "nastransfer-architecture", 2
+MODEL_CONFIG = "config.json"
+"""The file that describes a network where timm looks for it, in an exported folder or on the Hub."""
 MAX_BYTES = 1_000_000
 """A larger file is something else, and is not read."""
 
@@ -61,10 +64,11 @@ class Architecture:
 
 
 def read(arch: str) -> Architecture:
-    """Read an architecture in any form: a zoo name, a file, or a `Genotype(...)` text.
+    """Read an architecture in any form: zoo name, file, repository of the Hub, or `Genotype(...)` text.
 
     A file holds architecture.json's form, a bare genotype (JSON, or the `Genotype(...)` text that other code
-    bases print, also in the middle of a log) or an NNI sample, perhaps in a list. It is parsed, never
+    bases print, also in the middle of a log), an NNI sample, perhaps in a list, or the config.json of an
+    exported network, which is what is read of a repository, `hf-hub:owner/name@revision`. It is parsed, never
     evaluated. A text may also be that of another space.
 
     Raises:
@@ -75,12 +79,22 @@ def read(arch: str) -> Architecture:
         return Architecture(cell.genotype, arch, {"strategy": "published", "source": cell.source}, arch)
     if registry.has_text(arch):
         return Architecture(registry.genotype_of_text(arch), "genotype", text=arch)
+    if hub.is_name(arch):
+        return _from_hub(arch)
     if not exists(arch):
-        raise unknown("architecture", arch, [*zoo(), "a file"])
+        raise unknown("architecture", arch, [*zoo(), "a file", f"{hub.PREFIX}owner/name"])
     try:
         return _parse(read_text(arch, MAX_BYTES), name=_name(expanded(arch)), text=arch)
     except UserError as error:
         raise UserError(f"{arch}: {error}") from None
+
+
+def _from_hub(text: str) -> Architecture:
+    config = hub.file(text, MODEL_CONFIG)
+    try:
+        return _from_json(read_text(config, MAX_BYTES), name=hub.parse(text)[0].split("/")[-1], text=text)
+    except UserError as error:
+        raise UserError(f"{text} is not a network of this project: its {MODEL_CONFIG} {error}") from None
 
 
 def _name(path: Path) -> str:
@@ -113,11 +127,22 @@ def _from_value(value: Any, *, name: str, text: str) -> Architecture:
         return found[0]
     if not isinstance(value, dict):
         raise UserError("must hold a JSON object: an architecture, a genotype or an NNI sample")
+    if "pretrained_cfg" in value:
+        return _of_model(value, name=name, text=text)
     if "format" in value or "genotype" in value:
         return from_dict(value, name=name, text=text)
     if any("/" in key for key in value):
         return Architecture(registry.genotype_of_sample(value), name, text=text)
     return Architecture(registry.genotype_of_dict(value), name, text=text)
+
+
+def _of_model(value: dict[str, Any], *, name: str, text: str) -> Architecture:
+    """The architecture in the config.json of a model of timm, which calls the model's name `architecture`."""
+    options, model = value.get("model_args"), value.get("architecture")
+    content = options.get("architecture") if isinstance(options, dict) else None
+    if not isinstance(content, dict):
+        raise UserError(f"describes a {model} and no cells")
+    return _from_value(content, name=name, text=text)
 
 
 def from_dict(value: Mapping[str, Any], *, name: str, text: str = "") -> Architecture:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from annotated_types import Ge
-from pydantic import Field, InstanceOf
+from pydantic import Field, InstanceOf, model_validator
 
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.config import Config, FromText
+from nastransfer_nni.base.hub import PushOptions
+from search_spaces.errors import UserError
 
 
-class ExportConfig(Config):
-    """Options of an export."""
+class _ExportOptions(Config):
+    """Options of an export without those of a push."""
 
-    checkpoint: str = Field(description="folder of a run, or a checkpoint, also one of timm's train.py")
+    checkpoint: str = Field(
+        description="folder of a run, a checkpoint, also one of timm's train.py, or hf-hub:owner/name"
+    )
     which: Literal["last", "best"] = Field(
         "last", description="checkpoint that is used if a run's folder is given"
     )
@@ -30,3 +34,13 @@ class ExportConfig(Config):
     out: str | None = Field(
         None, description="folder to write to; None: the folder `export` in the run's folder"
     )
+
+
+class ExportConfig(PushOptions, _ExportOptions):
+    """Options of an export."""
+
+    @model_validator(mode="after")
+    def _push_is_possible(self) -> Self:
+        if self.push_to_hub and self.format not in ("safetensors", "all"):
+            raise UserError(f"--push-to-hub needs --format safetensors or all, not {self.format}")
+        return self

@@ -2,7 +2,7 @@
 
 The model card `model.json` is written next to the exported files. It contains the architecture, how to build
 the network and prepare images, the class names, how the network was trained, its accuracy, and the hash of
-each file.
+each file. Beside weights as safetensors stand what timm and the Hub read, see `description`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 
 import torch
 
+from nastransfer_nni import __version__
+from nastransfer_nni.base import hub
 from nastransfer_nni.base.files import replacing, write_json
+from nastransfer_nni.export import description
 from nastransfer_nni.export.config import ExportConfig
 from nastransfer_nni.export.formats import FILES, READERS, WRITERS
 from nastransfer_nni.models import saved
@@ -31,12 +34,9 @@ def export(config: ExportConfig) -> dict[str, Any]:
 
     Raises:
         UserError: there is no such network, the folder cannot be written to, or a package for
-            ONNX is missing.
+            ONNX is missing, or the Hub refuses the push.
     """
-    source = Path(config.checkpoint)
-    if config.out is None and not source.is_dir():
-        raise UserError("--out is needed if the checkpoint is not a run's folder")
-    folder = Path(config.out) if config.out is not None else source / "export"
+    source, folder = Path(config.checkpoint), _folder(config)
     network = saved.read(source, config.which, config.arch)
     model = network.build()
     size = config.img_size or network.input["img_size"]
@@ -64,9 +64,32 @@ def export(config: ExportConfig) -> dict[str, Any]:
             "largest_difference": difference,
         }
     write_json(folder / saved.CARD, card)
+    others = [saved.CARD]
+    if saved.WEIGHTS in card["files"]:
+        others += description.write(
+            folder, network, model, img_size=size, license=config.license, name=config.push_to_hub
+        )
     shown = ", ".join(
         f"{name} ({entry['bytes']:,} bytes, differs by at most {entry['largest_difference']:.1e})"
         for name, entry in card["files"].items()
     )
-    print(f"{folder}: {shown}, {saved.CARD}")
+    print(f"{folder}: {shown}, {', '.join(others)}")
+    if config.push_to_hub is not None:
+        pushed = hub.push(
+            folder,
+            [*card["files"], *others],
+            config,
+            kind="model",
+            mark=saved.CARD,
+            message=f"Add {network.architecture.name}, exported by nastransfer_nni {__version__}",
+        )
+        print(pushed.text)
     return card
+
+
+def _folder(config: ExportConfig) -> Path:
+    """The folder to write to."""
+    source = Path(config.checkpoint)
+    if config.out is None and not source.is_dir():
+        raise UserError("--out is needed if the checkpoint is not a run's folder")
+    return Path(config.out) if config.out is not None else source / "export"

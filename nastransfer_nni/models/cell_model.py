@@ -11,9 +11,8 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import create_classifier
 from timm.models import build_model_with_cfg
-from timm.models._features import feature_take_indices
-from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nastransfer_nni.architecture import file
 from search_spaces import AbstractGenotype
@@ -44,7 +43,7 @@ class CellModel(nn.Module):
     without it ignores its weights in a checkpoint.
 
     Args:
-        architecture: a genotype, its JSON form, the name of a published cell or a file, as `--arch` takes it.
+        architecture: a genotype, its JSON form, the content of architecture.json, or what `--arch` takes.
         width: channels of a node in the first cell; even with the ImageNet stem.
         layers: number of cells.
         num_classes: size of the output; 0: the pooled features are returned.
@@ -158,7 +157,7 @@ class CellModel(nn.Module):
     def run_cell(self, cell: nn.Module, *states: Tensor) -> Tensor:
         """The output of a cell, which is computed again in the backward pass to save memory if asked for."""
         recompute = self.grad_checkpointing and torch.is_grad_enabled()
-        return checkpoint(cell, *states) if recompute else cell(*states)
+        return checkpoint(cell, *states, use_reentrant=False) if recompute else cell(*states)
 
     @abstractmethod
     def plan(self, width: int, layers: int, stem: str) -> tuple[Stages, list[Stage]]:
@@ -176,10 +175,13 @@ class CellModel(nn.Module):
         Raises:
             UserError: it cannot be read, or is of another space.
         """
-        if isinstance(architecture, dict):
+        if isinstance(architecture, dict) and "genotype" not in architecture:
             return cls.genotype_class.from_dict(architecture)
-        is_read = isinstance(architecture, AbstractGenotype)
-        found = architecture if is_read else file.read(str(architecture)).genotype
+        if isinstance(architecture, dict):
+            found = file.from_dict(architecture, name=cls.model_name).genotype
+        else:
+            is_read = isinstance(architecture, AbstractGenotype)
+            found = architecture if is_read else file.read(str(architecture)).genotype
         if not isinstance(found, cls.genotype_class):
             raise UserError(f"{cls.__name__} builds networks of another search space than that of {found}")
         return found
@@ -228,7 +230,7 @@ class CellModel(nn.Module):
         """
         if output_fmt != "NCHW":
             raise UserError(f"output_fmt must be NCHW, not {output_fmt!r}")
-        taken, last = feature_take_indices(len(self.feature_info), indices)
+        taken, last = chosen_maps(len(self.feature_info), indices)
         end = self.feature_ends[last] + 1 if stop_early else len(self.cells)
         maps: dict[str, Tensor] = {}
         for name, last_map in self.maps(x, end):
@@ -243,7 +245,7 @@ class CellModel(nn.Module):
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Remove the cells after the last of the maps `indices`, and the head; returns the maps' indices."""
-        taken, last = feature_take_indices(len(self.feature_info), indices)
+        taken, last = chosen_maps(len(self.feature_info), indices)
         is_cut = self.feature_ends[last] + 1 < len(self.cells)
         self.cells = self.cells[: self.feature_ends[last] + 1]
         if is_cut:
@@ -252,6 +254,24 @@ class CellModel(nn.Module):
         if prune_head or is_cut:
             self.reset_classifier(0, "")
         return list(taken)
+
+
+def chosen_maps(count: int, indices: int | Sequence[int] | None) -> tuple[list[int], int]:
+    """Which of `count` maps timm's option `indices` asks for, counted from the first, and the last of them.
+
+    Args:
+        count: number of maps.
+        indices: the last n maps, a list of their indices (negative ones count from the end), or None for all.
+
+    Raises:
+        UserError: there is no such map.
+    """
+    if indices is None or isinstance(indices, int):
+        indices = range(-(count if indices is None else indices), 0)
+    if not indices or not all(-count <= index < count for index in indices):
+        raise UserError(f"indices must name some of the {count} maps of different sizes")
+    taken = [index % count for index in indices]
+    return taken, max(taken)
 
 
 def feature_maps(before: Stages, cells: Sequence[Stage]) -> tuple[list[dict[str, Any]], list[int]]:
@@ -304,10 +324,11 @@ def create(model_class: type[Model], variant: str, pretrained: bool, **options: 
     Args:
         model_class: class of the model.
         variant: name of the entry point.
-        pretrained: whether timm shall load weights, of which there are none.
+        pretrained: whether timm shall load weights, which only networks of the Hub or of a folder have.
         **options: arguments of the model, and those that timm handles.
     """
-    if options.get("stem") == "cifar":
+    is_described = isinstance(options.get("pretrained_cfg"), dict)  # by the config.json of a trained network
+    if options.get("stem") == "cifar" and not is_described:
         small = {"input_size": (options.get("in_chans", 3), 32, 32), "pool_size": (8, 8), "crop_pct": 1.0}
         options["pretrained_cfg_overlay"] = small | (options.get("pretrained_cfg_overlay") or {})
     if options.get("features_only"):

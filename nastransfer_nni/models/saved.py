@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nastransfer_nni.architecture.file import Architecture, from_dict
-from nastransfer_nni.base import torch_io
+from nastransfer_nni.base import hub, torch_io
 from nastransfer_nni.models.weights import (
     ARGUMENTS,
     mismatch,
@@ -21,10 +21,11 @@ from nastransfer_nni.models.weights import (
     plain_names,
     timm_arguments,
 )
+from nastransfer_nni.tracking import directory
 from nastransfer_nni.training.checkpoints import BEST, LAST
 from search_spaces.errors import UserError
 
-CARD = "model.json"
+CARD, WEIGHTS = "model.json", "model.safetensors"
 FORMAT, VERSION = "nastransfer-model", 1
 
 
@@ -41,6 +42,7 @@ class Trained:
         training: options that the network was trained with, as far as they are known.
         result: accuracy, epoch and kind of the weights, as far as they are known.
         origin: source of `input`, in words.
+        versions: versions of the packages that trained it; empty where unknown.
         numbering: how classes without names are numbered, as `weights.numbering` says; empty: unknown.
     """
 
@@ -53,6 +55,7 @@ class Trained:
     result: dict[str, Any]
     origin: str = "the checkpoint"
     numbering: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
 
     def build(self) -> Any:
         """The network in evaluation mode, on the CPU.
@@ -78,6 +81,7 @@ class Trained:
             "classes": list(self.classes),
             "training": self.training,
             "result": self.result,
+            **({"versions": self.versions} if self.versions else {}),
         }
 
 
@@ -86,15 +90,18 @@ def read(path: Path, which: str = "last", architecture: Architecture | None = No
 
     Args:
         path: a run's folder, a checkpoint of ours, a folder of timm's train.py, a checkpoint of it, also an
-            averaged or cleaned one, an exported folder, or its `model.safetensors` next to `model.json`.
+            averaged or cleaned one, an exported folder, its `model.safetensors` next to `model.json`, or an
+            exported network on the Hub, `hf-hub:owner/name@revision`.
         which: checkpoint of a folder, `last` or `best`.
         architecture: cells of the network, where the file does not say.
 
     Raises:
         UserError: the file does not exist, or is not a network of this project.
     """
+    if hub.is_name(str(path)):
+        return _on_hub(str(path))
     if path.is_dir():
-        path = path / "model.safetensors" if (path / CARD).exists() else _checkpoint_in(path, which)
+        path = path / WEIGHTS if (path / CARD).exists() else _checkpoint_in(path, which)
     if path.suffix == ".safetensors" and ((path.parent / CARD).exists() or not path.exists()):
         return _exported(path)
     state = _state(path)
@@ -105,7 +112,9 @@ def read(path: Path, which: str = "last", architecture: Architecture | None = No
     weights = plain_names(weights)
     result = {"weights": "model" if averaged is None else "model_ema", "epoch": state.get("epoch")}
     if "card" in state:
-        return _from_card(state["card"], weights, result | (state.get("final") or {}))
+        versions, evaluation = _known_of(path.parent.parent)
+        result |= {**evaluation, **(state.get("final") or {})}
+        return _from_card(state["card"] | {"versions": versions}, weights, result)
     return _from_timm(path, state, architecture, weights=weights, result=result)
 
 
@@ -125,6 +134,24 @@ def _checkpoint_in(folder: Path, which: str) -> Path:
     if files := sorted(path.name for path in folder.iterdir() if path.suffix in (".pth", ".pt", ".tar")):
         raise UserError(f"{folder} has no {theirs.name}; name one of its files: {', '.join(files[:5])}")
     raise UserError(f"no checkpoint {ours}")
+
+
+def _known_of(run: Path) -> tuple[dict[str, str], dict[str, Any]]:
+    """What the folder of a run says of its networks, and their checkpoints do not.
+
+    Returns:
+        The versions of the packages that trained it, and what it was evaluated on.
+    """
+    config, summary = directory.read_config(run) or {}, directory.read_summary(run) or {}
+    known = ("target", "evaluated_on", "mult_adds")
+    return config.get("versions") or {}, {name: summary[name] for name in known if name in summary}
+
+
+def _on_hub(name: str) -> Trained:
+    folder = hub.folder(name, (CARD, WEIGHTS))
+    if lacking := [file for file in (CARD, WEIGHTS) if not (folder / file).exists()]:
+        raise UserError(f"{name} is not a network that `export --push-to-hub` has pushed: no {lacking[0]}")
+    return _exported(folder / WEIGHTS)
 
 
 def _state(path: Path) -> dict[str, Any]:
@@ -175,6 +202,7 @@ def _from_card(card: dict[str, Any], weights: dict[str, Tensor], result: dict[st
         weights=weights,
         training=card["training"],
         result=result,
+        versions=card.get("versions", {}),
     )
 
 
