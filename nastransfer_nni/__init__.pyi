@@ -46,6 +46,10 @@ def export(
     format: Literal['safetensors', 'onnx', 'torch_export', 'all'] = 'safetensors',
     img_size: int = 0,
     out: str | None = None,
+    push_to_hub: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    license: str = 'mit',
 ) -> dict[str, Any]: ...
 
 def load_architecture(
@@ -237,6 +241,8 @@ def search(
     training_service: str | None = None,
     port: int = 8080,
     device: str = 'auto',
+    log_mlflow: bool = False,
+    log_wandb: bool = False,
     out: str | None = None,
     overwrite: bool = False,
 ) -> RunRecord: ...
@@ -262,6 +268,8 @@ def transfer(
     grad_checkpointing: bool = False,
     checkpoint_hist: int = 1,
     recovery_interval: int = 0,
+    log_mlflow: bool = False,
+    log_wandb: bool = False,
     out: str | None = None,
     overwrite: bool = False,
     width: int | None = None,

@@ -54,6 +54,7 @@ COMMANDS: cli.Commands = {
         positional=("file",),
         examples=(
             f"{_PROGRAM} table {_FILE} --to results.csv",
+            f"{_PROGRAM} table {_FILE} --push-to-hub me/study-digits   # as a data set",
             f"{_PROGRAM} run {_FILE} --from-table results.csv   # on another machine",
         ),
     ),

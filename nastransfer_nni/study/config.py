@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.hub import PushOptions
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.engines import ENGINES, EngineSettings
 from nastransfer_nni.tracking.run import runs_folder
@@ -131,7 +132,7 @@ class RunConfig(StudyConfig):
         )
 
 
-class TableConfig(StudyConfig):
+class TableConfig(PushOptions, StudyConfig):
     """Options of `study table`."""
 
     to: str = Field("results.csv", description="CSV file to write: one row for every completed transfer")

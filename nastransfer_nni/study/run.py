@@ -85,14 +85,14 @@ def run(config: RunConfig) -> Path:
 
 
 def write_table(config: TableConfig) -> None:
-    """Write the results table of a study's completed transfers.
+    """Write the results table of a study's completed transfers, and push it to the Hub if asked to.
 
     Raises:
-        UserError: no transfer is completed, or the file cannot be written.
+        UserError: no transfer is completed, the file cannot be written, or the Hub refuses.
     """
     from nastransfer_nni.report.collect import collect  # imports pandas, which takes seconds
 
-    _, root = _opened(config)
+    study, root = _opened(config)
     found, path = collect(root), Path(config.to)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +101,10 @@ def write_table(config: TableConfig) -> None:
     except OSError as error:
         raise UserError(f"--to {path}: {error.strerror}") from None
     print("\n".join([f"{path}: {len(found.rows)} transfers", *found.notes]))
+    if config.push_to_hub is not None:
+        from nastransfer_nni.study.publish import push_table
+
+        print(push_table(found, study, config).text)
 
 
 def print_status(config: StatusConfig) -> None:

@@ -37,10 +37,11 @@ RUN = {
 }
 """What a page's blocks are run with: smaller than they are printed."""
 ABSENT = re.compile(
-    r"unknown architecture '[^']+\.json'|unknown image set 'images'|no such file|no proxy manifest",
+    r"unknown architecture '[^']+\.json'|unknown image set 'images'|no such file|no proxy manifest"
+    r"|cannot get hf-hub:|needs mlflow: pip install",
     re.IGNORECASE,
 )
-"""What an earlier command of the page, or one of another page, would have made."""
+"""What an earlier command of the page, or one of another page, would have made, pushed or installed."""
 HOW_TO = ROOT / "docs" / "howto" / "compare.md"
 RESULTS = "\n".join(["darts,cifar10,2,97", "mine,cifar10,1,98", "mine,cifar10,2,97", "random,cifar10,1,96"])
 ELSEWHERE = {
