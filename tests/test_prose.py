@@ -14,7 +14,10 @@ MODULES = sorted(
     for room in ("nastransfer_nni", "search_spaces", "strategies", "benchmarks")
     for path in (ROOT / room).rglob("*.py")
 )
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "experiments/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 FRAGMENTS = re.compile(r"^\s+\w+(?: \([^)]*\))?: (of|its|likewise|as|where|at|with|to)\b", re.MULTILINE)
 """An attribute or argument that is explained by half a sentence."""
