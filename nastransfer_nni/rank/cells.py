@@ -21,7 +21,7 @@ from nastransfer_nni.report.statistics.column_names import ERROR
 from nastransfer_nni.report.statistics.estimate import Floats
 from nastransfer_nni.report.statistics.reliability import mean_squares
 from nastransfer_nni.report.statistics.table import label, settings
-from search_spaces import Genotype
+from search_spaces import AbstractGenotype, Genotype, Space, registry
 from search_spaces.errors import UserError, unknown
 
 MIN_CELLS = 5
@@ -45,12 +45,27 @@ class KnownCells:
             without any.
     """
 
-    genotypes: tuple[Genotype, ...]
+    genotypes: tuple[AbstractGenotype, ...]
     top1: Floats
     trainings: np.ndarray
     strategies: tuple[str, ...]
     curves: Mapping[int, Floats]
     noise: float | None
+
+    @property
+    def space(self) -> Space:
+        """The search space that all cells are of.
+
+        Raises:
+            UserError: they are of several.
+        """
+        spaces = {space.text: space for space in map(registry.space_of, self.genotypes)}
+        for space in spaces.values():
+            if all(
+                isinstance(each, space.genotype_class) and space.contains(each) for each in self.genotypes
+            ):
+                return space
+        raise UserError(f"has cells of several search spaces: {', '.join(spaces)}")
 
 
 def read(path: str, columns: str = "", target: str = "") -> KnownCells:
@@ -157,15 +172,12 @@ def _numbers(table: pd.DataFrame, column: str) -> pd.Series[float]:
     return found.astype(float)
 
 
-def _genotype(text: str, row: Any) -> Genotype:
+def _genotype(text: str, row: Any) -> AbstractGenotype:
     try:
         value = parse_json(text) if text.lstrip().startswith("{") else None
         if isinstance(value, dict) and "genotype" not in value:
             return Genotype.from_dict(value)
-        read = file.read(text.strip()) if value is None else file.from_dict(value, name="")
-        if not isinstance(read.genotype, Genotype):
-            raise UserError("is an architecture of another space; evaluations are those of DARTS cells")
-        return read.genotype
+        return (file.read(text.strip()) if value is None else file.from_dict(value, name="")).genotype
     except UserError as error:
         raise UserError(f"row {int(row) + 2}: {error}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -88,9 +88,9 @@ class RankConfig(EvaluationConfig):
         """The evaluations, in the order in which they were named."""
         return evaluations.parse(self.by)
 
-    def search_of(self, evaluation: Evaluation) -> SearchConfig:
-        """Options of a search that evaluates its candidates in this way."""
+    def search_of(self, evaluation: Evaluation, **options: Any) -> SearchConfig:
+        """Options of a search that evaluates its candidates in this way; `options` are added."""
         if evaluation.kind == "score":
-            return self.search(f"score:by={evaluation.name},batches={self.batches}")
+            return self.search(f"score:by={evaluation.name},batches={self.batches}", **options)
         strategy = "random_ws" if evaluation.kind == "supernet" else "random"
-        return self.search(strategy, epochs=evaluation.epochs)
+        return self.search(strategy, epochs=evaluation.epochs, **options)

@@ -21,11 +21,12 @@ from nastransfer_nni.proxy.choose import resolve
 from nastransfer_nni.rank.config import RankConfig
 from nastransfer_nni.rank.evaluations import Evaluation
 from nastransfer_nni.search.candidates import ScratchEvaluator
+from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, make_batches
 from nastransfer_nni.search.scoring import ScoreEvaluator
 from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.training.loop import TrainingDiverged
-from search_spaces import DartsSpace, Genotype
+from search_spaces import AbstractGenotype, Space
 from strategies.builtin import RandomWsOptions
 from strategies.data_loaders import SilentRecorder
 from strategies.interfaces import SearchContext
@@ -46,11 +47,14 @@ class Measurement:
     Args:
         config: options of the ranking.
         cells: the cells.
+        space: the search space that they are of.
         folder: folder of the journal and of checkpoints of supernets.
     """
 
-    def __init__(self, config: RankConfig, cells: Sequence[Genotype], folder: Path) -> None:
-        self.config, self.cells, self._folder = config, cells, folder
+    def __init__(
+        self, config: RankConfig, cells: Sequence[AbstractGenotype], space: Space, folder: Path
+    ) -> None:
+        self.config, self.cells, self._space, self._folder = config, cells, space, folder
         self._processes = DistributedContext(device=pick_device(config.device))
         self._clock = time.process_time if self._processes.device.type == "cpu" else time.perf_counter
         self._keys = [digest(str(genotype), 16) for genotype in cells]
@@ -107,6 +111,9 @@ class Measurement:
         )
         return float((sum(own) + shared) / len(own))
 
+    def _search(self, evaluation: Evaluation) -> SearchConfig:
+        return self.config.search_of(evaluation, space=self._space.text)
+
     def _has(self, evaluation: Evaluation, row: int) -> bool:
         return (evaluation.name, self._keys[row]) in self._known
 
@@ -122,15 +129,15 @@ class Measurement:
         self._journal.append(entry)
         self._known[evaluation.name, cell] = entry
 
-    def _scorer(self, evaluation: Evaluation) -> Callable[[Genotype], float]:
-        evaluator = ScoreEvaluator(self.config.search_of(evaluation), self.images, self._processes)
+    def _scorer(self, evaluation: Evaluation) -> Callable[[AbstractGenotype], float]:
+        evaluator = ScoreEvaluator(self._search(evaluation), self.images, self._processes)
         score, batches = SCORES[evaluation.name], evaluator.batches
         return lambda genotype: score(evaluator.network(genotype).to(self._processes.device), batches)
 
-    def _trainer(self, evaluation: Evaluation) -> Callable[[Genotype], float]:
-        evaluator = ScratchEvaluator(self.config.search_of(evaluation), self.images, self._processes)
+    def _trainer(self, evaluation: Evaluation) -> Callable[[AbstractGenotype], float]:
+        evaluator = ScratchEvaluator(self._search(evaluation), self.images, self._processes)
 
-        def train(genotype: Genotype) -> float:
+        def train(genotype: AbstractGenotype) -> float:
             try:
                 return evaluator.train(genotype).final.top1
             except TrainingDiverged:
@@ -140,14 +147,13 @@ class Measurement:
 
     def _share_weights(self, evaluation: Evaluation, missing: Sequence[int], progress: Progress) -> None:
         """Train shared weights on uniformly drawn cells, and evaluate the cells under them."""
-        search, state = (
-            self.config.search_of(evaluation),
-            self._folder / "checkpoints" / f"{evaluation.name}.pt",
-        )
+        search = self._search(evaluation)
+        state = self._folder / "checkpoints" / f"{evaluation.name}.pt"
         torch.manual_seed(search.seed)
         batches = make_batches(self.images, search, self._processes)
         size = image_size(self.images, search)
-        space = DartsSpace(search.width, search.layers, len(self.images.classes), search.stem_for(size))
+        stem, classes = search.stem_for(size), len(self.images.classes)
+        space = self._space.model_space(search.width, search.layers, classes, stem)
         units = search.epochs + len(missing)
         clock = _Epochs(
             self._clock,
@@ -166,7 +172,7 @@ class Measurement:
             context=SearchContext(seed=search.seed),
         )
 
-        def evaluate(top1: Callable[[Genotype], float]) -> None:
+        def evaluate(top1: Callable[[AbstractGenotype], float]) -> None:
             for done, row in enumerate(missing, start=1):
                 self._measure(evaluation, row, lambda row=row: top1(self.cells[row]))  # type: ignore[misc]
                 progress(search.epochs + done, units)
@@ -177,7 +183,7 @@ class Measurement:
 class _GivenCells(RandomWs):
     """Trains shared weights on random cells, then has given cells evaluated under them."""
 
-    def __init__(self, evaluate: Callable[[Callable[[Genotype], float]], None]) -> None:
+    def __init__(self, evaluate: Callable[[Callable[[AbstractGenotype], float]], None]) -> None:
         super().__init__(RandomWsOptions())
         self._evaluate = evaluate
 

@@ -19,6 +19,7 @@ from nastransfer_nni.report.statistics.correlation import Interval
 from nastransfer_nni.report.tables.text import markdown, text_table
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
+from search_spaces.errors import UserError
 from search_spaces.pareto import pareto_front
 
 INTERVALS = ("tau", "rho", "recall", "regret")
@@ -42,6 +43,12 @@ def rank(config: RankConfig) -> Run:
         UserError: something that the user can fix.
     """
     cells = read(config.cells, config.columns, config.target)
+    try:
+        space = cells.space
+    except UserError as error:
+        raise UserError(f"{config.cells}: {error}") from None
+    for evaluation in config.evaluations:
+        config.search_of(evaluation, space=space.text)  # a network that the space does not have shows here
     open_run = Run.open(
         "rank",
         names=[Path(config.cells).stem, config.source.text, f"seed{config.seed}"],
@@ -53,7 +60,7 @@ def rank(config: RankConfig) -> Run:
     with open_run as run:
         from nastransfer_nni.rank.measure import Measurement  # imports torch and NNI, which takes seconds
 
-        measurement = Measurement(config, cells.genotypes, run.path)
+        measurement = Measurement(config, cells.genotypes, space, run.path)
         names = [evaluation.name for evaluation in config.evaluations]
         with EpochProgress("evaluations", len(names), unit="evaluation") as progress:
             progress.line(_introduction(config, cells, run))

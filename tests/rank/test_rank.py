@@ -1,16 +1,19 @@
 """The command, from cells in a file to the table and the picture."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import nastransfer_nni as nt
 from nastransfer_nni.rank import evaluations
 from nastransfer_nni.report import collect
-from search_spaces import Genotype
+from search_spaces import Genotype, registry
 from search_spaces.errors import UserError
+from search_spaces.sizes import parameters
 from strategies.scores import SCORES
 
 TINY = {
@@ -21,6 +24,7 @@ TINY = {
     "device": "cpu",
     "replicates": 200,
 }
+NAS_BENCH_201 = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|nor_conv_1x1~1|none~2|"
 FIGURES = ["tau", "rho", "recall", "regret"]
 
 
@@ -82,6 +86,31 @@ def test_a_killed_ranking_resumes_and_a_complete_one_grows(ranked, cells):
     grown = nt.rank(cells, by="params+count_sep_conv", top=2, out=str(out), **TINY)
     assert list(grown["evaluation"])[:2] == ["params", "count_sep_conv"]
     assert len(journal.read_text().splitlines()) == done + 6
+
+
+def test_cells_of_another_space_are_ranked_with_its_networks(tmp_path):
+    space = registry.parse("nas_bench_201")
+    cells = [space.random(np.random.default_rng(seed)) for seed in range(5)]
+    rows = "".join(f"{cell},{50 + row}\n" for row, cell in enumerate(cells))
+    (tmp_path / "cells.csv").write_text("arch,accuracy\n" + rows)
+    options = {"by": "params+supernet:1+train:1", "out": str(tmp_path / "run"), **TINY}
+    with pytest.raises(UserError, match="layers must be 5, not 3"):
+        nt.rank(str(tmp_path / "cells.csv"), **options)
+    assert not (tmp_path / "run").exists()
+    ranked = nt.rank(str(tmp_path / "cells.csv"), **options | {"layers": 5})
+    values = pd.read_csv(tmp_path / "run" / "cells.csv")
+    assert list(ranked["evaluation"]) == ["params", "supernet:1", "train:1"]
+    assert list(values["genotype"]) == [str(cell) for cell in cells]
+    with torch.device("meta"):
+        networks = [space.build(cell, width=1, layers=5, num_classes=2, stem="cifar") for cell in cells]
+    assert list(values["params"]) == [parameters(network) for network in networks]
+
+
+def test_cells_of_several_spaces_are_refused(cells, tmp_path):
+    rows = [*json.loads(Path(cells).read_text()), {"genotype": NAS_BENCH_201, "top1": 70}]
+    (tmp_path / "cells.json").write_text(json.dumps(rows))
+    with pytest.raises(UserError, match=r"cells.json: has cells of several search spaces: darts, nas_bench"):
+        nt.rank(str(tmp_path / "cells.json"), by="params", out=str(tmp_path / "run"), **TINY)
 
 
 def test_a_report_does_not_take_a_ranking_for_a_damaged_run(ranked):
