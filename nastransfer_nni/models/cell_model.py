@@ -179,9 +179,10 @@ class CellModel(nn.Module):
             return cls.genotype_class.from_dict(architecture)
         if isinstance(architecture, dict):
             found = file.from_dict(architecture, name=cls.model_name).genotype
+        elif isinstance(architecture, AbstractGenotype):
+            found = architecture
         else:
-            is_read = isinstance(architecture, AbstractGenotype)
-            found = architecture if is_read else file.read(str(architecture)).genotype
+            found = file.read(architecture).genotype
         if not isinstance(found, cls.genotype_class):
             raise UserError(f"{cls.__name__} builds networks of another search space than that of {found}")
         return found

@@ -33,13 +33,14 @@ ROOT = Path(__file__).parents[2]
 NAMES = ("black grouse", "b|w", "c")
 LOAD = """
 import sys, hashlib, timm, torch, nastransfer_nni.models
-model = timm.create_model(sys.argv[1], pretrained=True).eval()
 images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-print(hashlib.sha256(model(images).detach().numpy().tobytes()).hexdigest())
-config = timm.data.resolve_model_data_config(model)
-print(config["input_size"], config["interpolation"], config["crop_pct"], model.pretrained_cfg["label_names"])
+for name in sys.argv[1:]:
+    model = timm.create_model(name, pretrained=True).eval()
+    print(hashlib.sha256(model(images).detach().numpy().tobytes()).hexdigest())
+    config = timm.data.resolve_model_data_config(model)
+    shown = [config[key] for key in ("input_size", "interpolation", "crop_pct")]
+    print(*shown, model.pretrained_cfg["label_names"])
 """
-
 LOAD_TABLE = """
 import json, datasets
 table = datasets.load_dataset("me/study", split="train")
@@ -120,11 +121,9 @@ def here(environment, monkeypatch, tmp_path):
 def test_a_pushed_network_has_the_same_logits_in_a_new_process(pushed, environment):
     run, said = pushed
     assert f"pushed to {environment['HF_ENDPOINT']}/me/net" in said
-    expected = logits(saved.read(run))
-    for name in ("hf-hub:me/net", f"local-dir:{run / 'export'}"):
-        found, images = python(environment, "-c", LOAD, name).splitlines()
-        assert found == expected
-        assert images == f"(3, 16, 16) bilinear 0.9 {list(NAMES)}"
+    names = ("hf-hub:me/net", f"local-dir:{run / 'export'}")
+    lines = python(environment, "-c", LOAD, *names).splitlines()
+    assert lines == [logits(saved.read(run)), f"(3, 16, 16) bilinear 0.9 {list(NAMES)}"] * 2
 
 
 def test_the_card_says_what_the_network_is(pushed):
