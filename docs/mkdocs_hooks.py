@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,4 +93,4 @@ def _is_text(output: dict[str, Any]) -> bool:
 def _picture_or_table(data: dict[str, Any]) -> str:
     if "image/png" in data:
         return f"![What the cell above draws](data:image/png;base64,{''.join(data['image/png']).strip()})"
-    return "".join(data["text/html"])
+    return re.sub(r"<table [^>]*>", "<table>", "".join(data["text/html"]))  # the theme's table, not pandas'
