@@ -18,7 +18,7 @@ class EvaluateConfig(Config):
     """Options of an evaluation."""
 
     checkpoint: str = Field(
-        description="folder of a run, of an export or of timm's train.py, or a checkpoint of either"
+        description="folder of a run, of an export or of timm's train.py, a checkpoint, or hf-hub:owner/name"
     )
     which: Literal["last", "best"] = Field("last", description="checkpoint that is used if a folder is given")
     arch: Annotated[InstanceOf[Architecture], FromText(read)] | None = Field(

@@ -182,7 +182,7 @@ class CellModel(nn.Module):
         elif isinstance(architecture, AbstractGenotype):
             found = architecture
         else:
-            found = file.read(architecture).genotype
+            found = file.read(str(architecture)).genotype  # a path, too
         if not isinstance(found, cls.genotype_class):
             raise UserError(f"{cls.__name__} builds networks of another search space than that of {found}")
         return found

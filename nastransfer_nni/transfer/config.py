@@ -52,7 +52,8 @@ class _TransferOptions(Config):
     """The options of a transfer besides those that override its training protocol."""
 
     arch: Annotated[InstanceOf[Architecture], FromText(read)] = Field(
-        description="architecture: a file in any form, or the name of a published cell such as DARTS_V2"
+        description="architecture: a file in any form, the name of a published cell such as DARTS_V2, or "
+        "hf-hub:owner/name"
     )
     target: Annotated[InstanceOf[Source], FromText(sources.check)] = Field(
         "digits",
