@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nastransfer_nni.architecture.__main__ import COMMANDS as ARCHITECTURE
 from nastransfer_nni.base.cli import Commands
+from nastransfer_nni.board.__main__ import COMMAND as TENSORBOARD
 from nastransfer_nni.catalog.__main__ import EXAMPLES, LIST, LOOPBACK, STRATEGIES
 from nastransfer_nni.evaluate.__main__ import COMMAND as EVALUATE
 from nastransfer_nni.export.__main__ import COMMAND as EXPORT
@@ -28,6 +29,7 @@ COMMANDS: Commands = {
     "score": SCORE,
     "rank": RANK,
     "measure-latency": LATENCY,
+    "tensorboard": TENSORBOARD,
     "list": LIST,
     "strategies": STRATEGIES,
     "examples": EXAMPLES,

@@ -77,13 +77,16 @@ class ScratchEvaluator(CandidateEvaluator):
         The network that NNI has built is not used: it was built from whatever state the random generator was
         in.
         """
-        metrics: dict[str, float] = {
+        genotype = self.architecture(nni.get_current_parameter().sample)
+        metrics: dict[str, Any] = {
             "samples": self.training_images,
             "forward_samples": self.forward_images,
+            "genotype": str(genotype),
+            "skips": genotype.skips,
         }
         start_time = time.perf_counter()
         try:
-            result = self.train(self.architecture(nni.get_current_parameter().sample), _Reporter())
+            result = self.train(genotype, _Reporter())
             metrics |= {"default": result.final.top1, "seconds": result.seconds}
         except TrainingDiverged:
             metrics |= {"default": 0.0, "seconds": time.perf_counter() - start_time, "diverged": True}

@@ -33,7 +33,9 @@ COLUMNS = (
     "width",
     "layers",
 )
-"""Hyper-parameters in the HParams table, in this order."""
+"""Hyper-parameters in the HParams table; TensorBoard shows five of them until told otherwise."""
+SHOWN_FIRST = ("job", "strategy", "proxy", "search_seed", "train_seed")
+"""Those that it shows: it sorts them by whether they are said to differ between runs, then by name."""
 METRICS = ("top1", "score", "params", "mult_adds", "skips", "parameter_free_share", "best_top1", "top5")
 """Final metrics in the HParams table, in this order."""
 JOBS = {"search": "Searches", "transfer": "Transfers"}
@@ -42,11 +44,6 @@ SIDES = ("strategy", "proxy")
 """What the charts of the dashboard are sorted by: a chart for each value, a line for each run."""
 CHARTED = ("validation", "top1")
 """Split and metric that the dashboard shows."""
-
-EXPERIMENT, _, _ = hparams_summary(  # type: ignore[no-untyped-call]
-    dict.fromkeys(COLUMNS, ""), {f"final/{name}": 0.0 for name in METRICS}
-)
-"""The columns of the HParams table. TensorBoard takes those that it reads first, so all runs write them."""
 
 
 class TensorBoard:
@@ -62,14 +59,15 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder.absolute()), purge_step=resumed_at)
         self._started_at = time.time()
         self._end: Any = None
-        self._curve: str | None = None
+        self._charts: _Charts | None = None
+        self._has_charts = False
 
     def log(self, split: str, epoch: int, values: Mapping[str, float]) -> None:
         """Add the metrics of a split at the end of an epoch."""
         for name, value in values.items():
             self._writer.add_scalar(f"{split}/{name}", value, epoch)
-            if self._curve is not None and (split, name) == CHARTED:
-                self._writer.add_scalar(self._curve, value, epoch)
+            if self._charts is not None and (split, name) == CHARTED:
+                self._chart(self._charts, value, epoch)
         self._writer.flush()
 
     def figure(self, tag: str, figure: Figure, epoch: int) -> None:
@@ -88,8 +86,8 @@ class TensorBoard:
         known = {name: str(value) for name, value in values.items() if value is not None}
         _, start, self._end = hparams_summary(known, {})  # type: ignore[no-untyped-call]
         _set_times(start, start_time_secs=self._started_at)  # torch leaves them at 1970
-        self._curve = _curve(known)
-        self._add(EXPERIMENT, start, custom_scalars(_layout(known)))  # type: ignore[no-untyped-call]
+        self._charts = _Charts(known) if known.get("job") in JOBS else None
+        self._add(_table(), start)
         self._writer.flush()
 
     def final(self, values: Mapping[str, float], epoch: int) -> None:
@@ -105,9 +103,69 @@ class TensorBoard:
         """Flush and close the files."""
         self._writer.close()
 
+    def _chart(self, charts: _Charts, value: float, epoch: int) -> None:
+        """Add a point to the run's curve in the dashboard, and before the first one its charts."""
+        if not self._has_charts:
+            self._add(custom_scalars(charts.layout()))  # type: ignore[no-untyped-call]
+            self._has_charts = True
+        self._writer.add_scalar(charts.curve, value, epoch)
+
     def _add(self, *summaries: Any) -> None:
         for summary in summaries:
             self._writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
+
+
+class _Charts:
+    """The place of a run in the dashboard: a curve of its own, in a chart for each of `SIDES`.
+
+    Args:
+        values: the hyper-parameters of the run.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._job, self._images = values["job"], values.get("target") or values.get("source", "unknown")
+        self._sides = {side: values.get(side, "none") for side in SIDES}
+        self._parts = [_word(f"{self._job}_{self._images}"), *map(_word, self._sides.values())]
+
+    @property
+    def curve(self) -> str:
+        """Tag of the curve."""
+        return "/".join(self._parts)
+
+    def layout(self) -> dict[str, dict[str, tuple[str, list[str]]]]:
+        """All headings of the dashboard with the charts of the run, which TensorBoard merges over the runs.
+
+        It drops charts under a heading that the first run lacks, so each run has all headings.
+        """
+        layout: dict[str, dict[str, tuple[str, list[str]]]] = {
+            _heading(job, side): {} for job in JOBS for side in SIDES
+        }
+        for place, (side, value) in enumerate(self._sides.items(), start=1):
+            shown = [re.escape(part) if at in (0, place) else "[^/]+" for at, part in enumerate(self._parts)]
+            chart = {f"{value} on {self._images}": ("Multiline", ["/".join(shown) + "$"])}
+            layout[_heading(self._job, side)] = chart
+        return layout
+
+
+def _heading(job: str, side: str) -> str:
+    return f"{JOBS[job]} by {side}: validation top-1"
+
+
+def _word(text: str) -> str:
+    """The text without what a part of a tag may not have."""
+    return re.sub(r"[^\w.-]+", "_", text)
+
+
+def _table() -> Any:
+    """The columns of the HParams table. TensorBoard takes the first that it reads, so all runs write them."""
+    metrics = {f"final/{name}": 0.0 for name in METRICS}
+    table, _, _ = hparams_summary(dict.fromkeys(COLUMNS, ""), metrics)  # type: ignore[no-untyped-call]
+    metadata = table.value[0].metadata.plugin_data
+    data = HParamsPluginData.FromString(metadata.content)
+    for column in data.experiment.hparam_infos:
+        column.differs = column.name in SHOWN_FIRST
+    metadata.content = data.SerializeToString()
+    return table
 
 
 def _set_times(summary: Any, **times: float) -> None:
@@ -118,40 +176,3 @@ def _set_times(summary: Any, **times: float) -> None:
     for name, value in times.items():
         setattr(part, name, value)
     metadata.content = data.SerializeToString()
-
-
-def _curve(values: Mapping[str, str]) -> str | None:
-    """Tag of the run's curve in the dashboard; None for a run that has no place there."""
-    job = values.get("job")
-    if job not in JOBS:
-        return None
-    sides = (_word(values.get(side, "none")) for side in SIDES)
-    return "/".join((f"{job}_{_word(_images(values))}", *sides))
-
-
-def _images(values: Mapping[str, str]) -> str:
-    """The image set whose validation images a curve is about."""
-    return values.get("target") or values.get("source") or "unknown"
-
-
-def _word(text: str) -> str:
-    """The text without what a part of a tag may not have."""
-    return re.sub(r"[^\w.-]+", "_", text)
-
-
-def _layout(values: Mapping[str, str]) -> dict[str, dict[str, tuple[str, list[str]]]]:
-    """The headings of the dashboard with the run's charts, which TensorBoard merges over the runs.
-
-    Every run has all headings: TensorBoard drops charts under a heading that the first run lacks.
-    """
-    curve = _curve(values)
-    layout: dict[str, dict[str, tuple[str, list[str]]]] = {
-        f"{heading} by {side}": {} for heading in JOBS.values() for side in SIDES
-    }
-    if curve is not None:
-        what, *words = map(re.escape, curve.split("/"))
-        for place, side in enumerate(SIDES):
-            pattern = "/".join([what, *(word if at == place else "[^/]+" for at, word in enumerate(words))])
-            title = f"{values.get(side, 'none')}: validation top-1 on {_images(values)}"
-            layout[f"{JOBS[values['job']]} by {side}"] = {title: ("Multiline", [f"{pattern}$"])}
-    return layout

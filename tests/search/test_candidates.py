@@ -45,6 +45,7 @@ def test_a_trial_rebuilds_the_evaluator(reports):
     assert first == second
     assert first["samples"] == sent.training_images == 72
     assert first["forward_samples"] == sent.forward_images == 72
+    assert first["genotype"].count("skip_connect") == first["skips"]
 
 
 def test_paths_are_absolute_in_a_trial(tmp_path, monkeypatch):
@@ -58,6 +59,7 @@ def test_paths_are_absolute_in_a_trial(tmp_path, monkeypatch):
 def test_a_diverged_candidate_is_marked(reports):
     evaluator(lr=1e30, clip_grad=1e30).evaluate(None)
     assert reports[0].pop("seconds") > 0  # it has taken time all the same
+    assert reports[0].pop("genotype").count("skip_connect") == reports[0].pop("skips")
     assert reports == [{"samples": 72, "forward_samples": 72, "default": 0.0, "diverged": True}]
 
 

@@ -111,16 +111,16 @@ def test_the_dashboard_has_a_chart_for_each_strategy_and_each_proxy(tmp_path):
         assert len(layout.category) == 4
         for category in layout.category:
             for chart in category.chart:
-                shown[category.title, chart.title.rpartition(": ")[0]] = chart.multiline.tag[0]
+                shown[category.title, chart.title.removesuffix(" on digits")] = chart.multiline.tag[0]
     runs = {
         key: [run for run, curve in curves.items() if re.match(pattern, curve)]
         for key, pattern in shown.items()
     }
     assert runs == {
-        ("Searches by strategy", "darts"): [("darts", "all"), ("darts", "images:0.5")],
-        ("Searches by strategy", "darts:order=2"): [("darts:order=2", "all")],
-        ("Searches by proxy", "all"): [("darts", "all"), ("darts:order=2", "all")],
-        ("Searches by proxy", "images:0.5"): [("darts", "images:0.5")],
+        ("Searches by strategy: validation top-1", "darts"): [("darts", "all"), ("darts", "images:0.5")],
+        ("Searches by strategy: validation top-1", "darts:order=2"): [("darts:order=2", "all")],
+        ("Searches by proxy: validation top-1", "all"): [("darts", "all"), ("darts:order=2", "all")],
+        ("Searches by proxy: validation top-1", "images:0.5"): [("darts", "images:0.5")],
     }
 
 

@@ -1,0 +1,1 @@
+"""The `tensorboard` command: TensorBoard over runs, by short names."""
