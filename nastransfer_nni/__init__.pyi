@@ -182,6 +182,15 @@ def run_study(
     engine: str = 'local',
     training_service: str | None = None,
     port: int = 8080,
+    partition: str | None = None,
+    account: str | None = None,
+    time: str | None = None,
+    gpus: str | None = None,
+    cpus: int | None = None,
+    mem: str | None = None,
+    sbatch: str = '',
+    save_seconds: int = 60,
+    interval: float = 60,
 ) -> Path: ...
 
 def runs(

@@ -12,6 +12,8 @@ from nastransfer_nni.base.config import Config
 from nastransfer_nni.base.hub import PushOptions
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.engines import ENGINES, EngineSettings
+from nastransfer_nni.study.slurm_options import SlurmOptions
+from nastransfer_nni.study.slurm_queue import require_slurm
 from nastransfer_nni.tracking.run import runs_folder
 from search_spaces.errors import UserError, unknown
 
@@ -92,13 +94,13 @@ def _engine(name: str) -> str:
     return name
 
 
-class RunConfig(StudyConfig):
-    """Options of `study run`."""
-
-    renamed: ClassVar[Mapping[str, str]] = {"workers": "concurrency"}
+class EngineConfig(StudyConfig):
+    """Options of `study run` without those of Slurm."""
 
     concurrency: int = Field(
-        1, ge=1, description="number of jobs at a time; this machine's cores are shared among them"
+        1,
+        ge=1,
+        description="number of jobs, trials or tasks at a time; this machine's cores are shared among them",
     )
     from_table: str | None = Field(
         None,
@@ -115,33 +117,35 @@ class RunConfig(StudyConfig):
     )
     port: int = Field(8080, ge=1024, le=65534, description="port of NNI's web UI")
 
+
+class RunConfig(SlurmOptions, EngineConfig):
+    """Options of `study run`."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"workers": "concurrency"}
+
     @model_validator(mode="after")
     def _engine_reads_its_options(self) -> Self:
-        for name in ("training_service", "port"):
+        of_engines = {name for engine in ENGINES.values() for name in engine.options}
+        for name in (name for name in type(self).model_fields if name in of_engines):
             if name in self.model_fields_set and name not in ENGINES[self.engine].options:
                 flag = "--" + name.replace("_", "-")
                 readers = [other for other, engine in ENGINES.items() if name in engine.options]
                 raise UserError(f"{flag} needs --engine {' or '.join(readers)}")
+        if self.engine == "slurm":
+            require_slurm()
         return self
 
     @property
     def settings(self) -> EngineSettings:
         """The options that an engine reads."""
         return EngineSettings(
-            concurrency=self.concurrency, training_service=self.training_service, port=self.port
+            concurrency=self.concurrency,
+            training_service=self.training_service,
+            port=self.port,
+            slurm=SlurmOptions(**{name: getattr(self, name) for name in SlurmOptions.model_fields}),
         )
 
 
-class TableConfig(PushOptions, StudyConfig):
-    """Options of `study table`."""
-
-    to: str = Field("results.csv", description="CSV file to write: one row for every completed transfer")
-
-
-class ChainConfig(StudyConfig):
-    """Options of `study chain`."""
-
-    search: str = Field("", description="name of the search, as `study plan --jobs` lists it")
 class StatusConfig(StudyConfig):
     """Options of `study status`."""
 
@@ -164,3 +168,14 @@ class StatusConfig(StudyConfig):
         return self
 
 
+class TableConfig(PushOptions, StudyConfig):
+    """Options of `study table`."""
+
+    to: str = Field("results.csv", description="CSV file to write: one row for every completed transfer")
+
+
+class ChainConfig(StudyConfig):
+    """Options of `study chain`."""
+
+    search: str = Field("", description="name of the search, as `study plan --jobs` lists it")
+    logs: bool = Field(False, description="write each job's output to its log in the study's folder")

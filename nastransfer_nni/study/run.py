@@ -19,6 +19,7 @@ from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.disjoint import require_disjoint
 from nastransfer_nni.study.earlier import take_over
 from nastransfer_nni.study.engines import ENGINES, nni_trials
+from nastransfer_nni.study.engines.chain import run_logged
 from nastransfer_nni.tabular import design as tables
 from search_spaces.errors import UserError
 
@@ -114,6 +115,7 @@ def print_status(config: StatusConfig) -> None:
         UserError: the page cannot be written.
     """
     if tables.content(config.file):
+        tables.refuse_options(config.file, config.model_fields_set)
         from nastransfer_nni.tabular import run as tabular  # imports pandas, which takes seconds
 
         print(tabular.status(config.file, config.out))
@@ -127,9 +129,10 @@ def print_status(config: StatusConfig) -> None:
 
 
 def chain(config: ChainConfig) -> None:
-    """Run one search of a study with its transfers, as a trial of `study run --engine nni` does."""
+    """Run one search of a study with its transfers, as a trial of NNI or a task of Slurm does."""
     study, root = _opened(config)
-    nni_trials.chain(study, root, config.search)
+    run_chain = run_logged if config.logs else nni_trials.chain
+    run_chain(study, root, config.search)
 
 
 def _opened(config: StudyConfig) -> tuple[Study, Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nastransfer_nni.base.reading import read_object
+from nastransfer_nni.study import slurm_queue
 from nastransfer_nni.study.earlier import done_elsewhere
 from nastransfer_nni.study.jobs import Job, JobList
 from nastransfer_nni.tracking import directory
@@ -102,4 +103,5 @@ def overview(study: JobList, root: Path) -> str:
         for item in statuses
         if item.status == FAILED
     ]
-    return "\n".join(lines)
+    unfinished = dict.fromkeys(item.job.search or item.job.name for item in statuses if not item.is_completed)
+    return "\n".join([*lines, *slurm_queue.overview(study.name, root, list(unfinished))])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -65,12 +67,30 @@ def run_job(job: Job, root: Path) -> dict[str, Any]:
     return run.finished or {}
 
 
+@contextlib.contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Append what is printed in the block, by libraries too, to the file `path`."""
+    before = {stream: os.dup(stream) for stream in (1, 2)}
+    streams = sys.stdout, sys.stderr
+    try:
+        _log_to(path)
+        yield
+    finally:
+        for own in (sys.stdout, sys.stderr):
+            own.flush()
+        for stream, copy in before.items():
+            os.dup2(copy, stream)
+            os.close(copy)
+        sys.stdout, sys.stderr = streams
+
+
 def _log_to(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(log, stream)
-    sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
+    os.close(log)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, closefd=False) for stream in (1, 2))
 
 
 def _end_with_parent(parent_pipe: Connection) -> None:

@@ -38,7 +38,7 @@ RUN = {
 """What a page's blocks are run with: smaller than they are printed."""
 ABSENT = re.compile(
     r"unknown architecture '[^']+\.json'|unknown image set 'images'|no such file|no proxy manifest"
-    r"|cannot get hf-hub:|needs mlflow: pip install",
+    r"|cannot get hf-hub:|needs mlflow: pip install|needs sbatch",
     re.IGNORECASE,
 )
 """What an earlier command of the page, or one of another page, would have made, pushed or installed."""

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.study.design import Study
+from nastransfer_nni.study.slurm_options import SlurmOptions
 from nastransfer_nni.study.status import JobStatus
 
 
@@ -35,11 +36,13 @@ class EngineSettings:
         concurrency: number of jobs at a time.
         training_service: YAML file that describes NNI's training service; None: this machine.
         port: port of NNI's web UI.
+        slurm: what a task of Slurm gets.
     """
 
     concurrency: int = 1
     training_service: str | None = None
     port: int = 8080
+    slurm: SlurmOptions = field(default_factory=SlurmOptions)
 
 
 class Engine(Protocol):
@@ -68,7 +71,8 @@ class Engine(Protocol):
 
         Raises:
             UserError: the jobs cannot be started.
-            KeyboardInterrupt: interrupted; running jobs have been told to save their state.
+            KeyboardInterrupt: interrupted; jobs of this process have been told to save their state, and those
+                of a cluster stay there.
         """
 
 

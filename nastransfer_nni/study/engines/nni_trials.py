@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from nastransfer_nni.nni_engine.service import TrainingService, assignments, rea
 from nastransfer_nni.nni_engine.trial import Trial, is_trial, outside_trial, shown_of_summary
 from nastransfer_nni.study import record
 from nastransfer_nni.study.design import Study
-from nastransfer_nni.study.earlier import done_elsewhere
 from nastransfer_nni.study.engines.base import EngineSettings, register, thread_variables
+from nastransfer_nni.study.engines.chain import chain_jobs
 from nastransfer_nni.study.schedule import MAX_ATTEMPTS
 from nastransfer_nni.study.status import JobStatus, study_status
 from nastransfer_nni.study.worker import run_job
-from search_spaces.errors import UserError, unknown
+from search_spaces.errors import UserError
 
 
 @register("nni")
@@ -72,12 +73,7 @@ def chain(study: Study, root: Path, search: str) -> None:
     Raises:
         UserError: the study has no such search, or a job has failed.
     """
-    done = done_elsewhere(study, root)
-    jobs = [
-        job for job in study.jobs if job.name == search or (job.search == search and job.name not in done)
-    ]
-    if not jobs or jobs[0].kind != "search":
-        raise unknown(f"search of {study.name}", search, [job.name for job in study.jobs if not job.search])
+    jobs = chain_jobs(study, root, search)
     trial = Trial() if is_trial() else None
     top1s, failed = [], []
     found: dict[str, Any] = {}
@@ -85,8 +81,11 @@ def chain(study: Study, root: Path, search: str) -> None:
         try:
             with outside_trial():
                 summary = run_job(job, root)
-        except UserError as error:
-            print(f"error: {job.name}: {error}", file=sys.stderr)
+        except Exception as error:  # of any kind, so that the other transfers run
+            if isinstance(error, UserError):
+                print(f"error: {job.name}: {error}", file=sys.stderr)
+            else:
+                traceback.print_exc()
             failed.append(job.name)
             if job.kind == "search":
                 break

@@ -1,0 +1,106 @@
+"""A study on a real cluster of one node: requeued, over its time limit, and left alone by its controller."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from nastransfer_nni.report.collect import collect
+
+from ..test_run import TIMES, TINY
+
+HERE = Path(__file__).parent
+CLUSTER = HERE / "cluster.sh"
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol")
+SLOW = "slow_strategy:Slow:candidates=2,batches=1,finalists=1"
+STUDY = TINY | {"strategies": [SLOW], "search": TINY["search"] | {"epochs": 16}}
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A running cluster that the commands of Slurm find."""
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing or os.getuid():
+        pytest.skip(f"a cluster needs root and Debian's slurm-wlm and munge; missing: {missing or 'root'}")
+    folder = tmp_path / "cluster"
+    subprocess.run([CLUSTER, "start", folder], check=True)
+    monkeypatch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    yield folder
+    subprocess.run(["scancel", "--user=root"], check=False)
+    subprocess.run([CLUSTER, "stop", folder], check=True)
+
+
+def command(file: Path, root: Path, *flags: str) -> list[str]:
+    run = [sys.executable, "-m", "nastransfer_nni.study", "run", str(file), "--out", str(root)]
+    return [*run, "--concurrency", "2", *flags]
+
+
+def until(seen, seconds: float = 120.0):
+    """What `seen` returns as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := seen():
+            return found
+        time.sleep(0.2)
+    raise AssertionError(f"not seen within {seconds:.0f} seconds")
+
+
+def running(index: int) -> str | None:
+    """The task with this index, once it runs."""
+    shown = subprocess.run(
+        ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%F %K"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tasks = (line.split() for line in shown.stdout.splitlines())
+    return next((f"{job}_{number}" for job, number in tasks if number == str(index)), None)
+
+
+def requeue(task: str) -> None:
+    """Requeue a task, and have it start again at once, not after Slurm's two minutes."""
+    subprocess.run(["scontrol", "requeue", task], check=True)
+    subprocess.run(["scontrol", "update", f"JobId={task}", "StartTime=now"], check=True)
+
+
+def limit(task: str) -> None:
+    """Give a task one minute in all, the least that Slurm knows."""
+    subprocess.run(["scontrol", "update", f"JobId={task}", "TimeLimit=1"], check=True)
+
+
+def results(root: Path) -> pd.DataFrame:
+    return collect(root)[0].drop(columns=TIMES).sort_values("run").reset_index(drop=True)
+
+
+@pytest.mark.slow
+def test_study_ends_with_the_table_of_local_workers(cluster, tmp_path):
+    """Two tasks are requeued, one reaches its time limit, and the controller is killed and run again."""
+    file, local, root = tmp_path / "tiny.yml", tmp_path / "local", tmp_path / "slurm"
+    file.write_text(yaml.safe_dump(STUDY))
+    slurm = command(file, root, "--engine", "slurm", "--time", "30", "--save-seconds", "0", "--interval", "1")
+    expected = subprocess.Popen(command(file, local), stderr=subprocess.DEVNULL)
+    with subprocess.Popen(slurm) as first:
+        requeue(until(lambda: running(0)))  # a random cell
+        until(lambda: next(root.glob("searches/slow*/checkpoints/search.pt"), None))
+        requeue(until(lambda: running(1)))
+        first.kill()
+    limit(until(lambda: running(1)))
+    ran = subprocess.run(slurm, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert expected.wait() == 0
+    assert "TIMEOUT, submitted again, since it made progress" in ran.stderr
+    logs = sorted(path.name for path in root.glob("logs/slurm-*.txt"))
+    by_index = {index: list(found) for index, found in itertools.groupby(logs, lambda name: name[-5])}
+    assert len(by_index["0"]) == len(by_index["2"]) == 1, "a task that was queued is not submitted again"
+    assert len(by_index["1"]) > 1
+    for index in "01":
+        assert "DUE TO JOB REQUEUE" in (root / "logs" / by_index[index][0]).read_text()
+    pd.testing.assert_frame_equal(results(root), results(local))
