@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import shlex
 import shutil
+import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
 import strategies
-from nastransfer_nni.base.files import pretty
+from nastransfer_nni.base.files import pretty, write_text
 from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.catalog.config import ExamplesConfig, ListConfig, LoopbackConfig, ShowConfig
 from nastransfer_nni.data.sources import SOURCES
@@ -85,7 +89,7 @@ def _print(rows: Sequence[Mapping[str, object]], config: ListConfig) -> None:
 
 
 def examples(config: ExamplesConfig) -> None:
-    """List the example experiments and studies, or copy them to a folder.
+    """List the example experiments and studies, or copy them to a folder, ready to be run from it.
 
     Raises:
         UserError: a file of that name is there already, or the folder cannot be written.
@@ -101,10 +105,32 @@ def examples(config: ExamplesConfig) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:
-            shutil.copyfile(file, folder / file.name)
+            write_text(folder / file.name, _ready(file.read_text("utf-8"), folder))
+        for table in _experiments().glob("*.parquet"):
+            shutil.copyfile(table, folder / table.name)
     except OSError as error:
         raise UserError(f"cannot write to the folder {folder}: {error.strerror}") from None
     print(f"{len(files)} experiments and studies are in {folder}")
+
+
+def _ready(text: str, folder: Path) -> str:
+    """An example as this environment runs it from `folder`.
+
+    Trials of NNI start this Python, whether or not its environment is activated. Their runs are put where the
+    user is now, as other commands do, or in `folder` if that is elsewhere.
+    """
+    here = Path.cwd().resolve()
+    code = os.path.relpath(here, folder) if folder.resolve().is_relative_to(here) else "."
+    python = shlex.quote(sys.executable)
+    commands = {"python": python, "torchrun": f"{python} -m torch.distributed.run"}
+    text = re.sub(
+        r"^trialCommand: (?:>-\s+)?(python|torchrun) ",
+        lambda found: f"trialCommand: >-\n  {commands[found[1]]} ",
+        text,
+        flags=re.MULTILINE,
+    )
+    text = text.replace("trialCodeDirectory: ..", f"trialCodeDirectory: {code}")
+    return re.sub(r"\bexperiments/(\w+\.yml)", lambda found: shlex.quote(str(folder / found[1])), text)
 
 
 def _experiments() -> Path:

@@ -1,8 +1,11 @@
 """Lists of names, and the examples that come with the package."""
 
 import json
+import shlex
+import sys
 
 import pytest
+import yaml
 
 import strategies
 from nastransfer_nni.base import cli
@@ -46,6 +49,25 @@ def test_examples_are_listed_and_copied_once(capsys, tmp_path):
     code, _, err = run(capsys, "examples", "--to", str(tmp_path / "mine"))
     assert code == 2 and "already" in err
     assert (tmp_path / "mine" / "study_digits.yml").read_text() == "changed"
+
+
+@pytest.mark.parametrize(
+    ("to", "runs"), [("mine", "."), (".", "."), ("deep/down", "."), ("../else where", "../else where")]
+)
+def test_copied_experiments_run_from_any_folder(capsys, tmp_path, monkeypatch, to, runs):
+    """Trials start this Python, and write runs where the user was; the first lines show how to start them."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, "executable", "/my env/bin/python")
+    assert run(capsys, "examples", "--to", to)[0] == 0
+    for name in ("darts_digits", "darts_cifar10_small", "transfer_imagenet1k"):
+        file = here / to / f"{name}.yml"
+        experiment = yaml.safe_load(file.read_text())
+        assert shlex.split(experiment["trialCommand"])[:2] == ["/my env/bin/python", "-m"]
+        assert (file.parent / experiment["trialCodeDirectory"]).resolve() == (here / runs).resolve()
+        line = next(line for line in file.read_text().splitlines() if "nnictl create" in line)
+        assert (here / shlex.split(line.rpartition("--config ")[2])[0]).resolve() == file.resolve()
 
 
 def test_the_loopback_script_is_found(capsys):
