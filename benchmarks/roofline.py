@@ -1,0 +1,288 @@
+"""How far each part of a search step is from what this processor can do, on one thread.
+
+    python -m benchmarks.roofline                                # width 16, 8 layers, batch 16 and 64
+    python -m benchmarks.roofline --batches 16 --order 2
+
+A part cannot be faster than its multiply-adds at the core's peak, nor than its bytes at the memory's
+bandwidth; the later of the two is its bound. The peak is that of torch's matrix product, the bandwidth that of
+a sum of two large arrays, both measured between the steps. Bytes are those of every map that a part reads or
+writes, once each. A map that still lies in a cache is read faster than from memory, so a part can be faster
+than its bound. Seconds are CPU seconds, which other programs disturb less. Parts are the compiled loops of the
+fast cell; torch's own larger operators by what they do; and the rest, which is elementwise operations, copies
+and Python. Writes benchmarks/results/roofline.json and roofline.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fresh import machine
+from benchmarks.search_step import Setting, our_step
+
+RESULTS = Path(__file__).parent / "results"
+FLOAT = 4
+"""Bytes of a number."""
+LIMIT = 0.7
+"""Share of its bound from which a part counts as at its limit."""
+TORCH = {
+    "convolutions": ("convolution",),
+    "BatchNorm": ("batch_norm",),
+    "matrix products": ("mm", "matmul", "linear"),
+    "optimizers, clipping": ("_foreach", "_fused"),
+}
+"""What torch's operators do, by parts of their names. A profiler takes longer than the many small others."""
+
+
+@dataclass
+class Part:
+    """What a part of the step costs, and what it has to do."""
+
+    seconds: list[float] = field(default_factory=list)
+    multiply_adds: float = 0.0
+    bytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-adds and bytes of a call."""
+
+    multiply_adds: float
+    bytes: float
+
+
+def convolutions(shape: Any, jobs: Any, count: int, *, is_backward: bool) -> Work:
+    """Work of a call that runs separable convolutions forward or backward."""
+    pixels = shape.batch * shape.height * shape.width
+    outputs = shape.batch * -(-shape.height // shape.stride) * -(-shape.width // shape.stride)
+    channels, products, numbers, sources = shape.channels, 0, 0, set()
+    for job in jobs[:count]:
+        taps, is_learning = job.kernel**2, bool(job.grad_pointwise)
+        sources.add(job.x)
+        if is_backward:  # transposed convolutions; and those of the weights, for which one runs forward again
+            products += outputs * channels * (channels + taps) * (1 + is_learning)
+            products += outputs * channels * taps * is_learning
+            numbers += 2 * outputs * channels + pixels * channels * (1 + bool(job.accumulate))
+        else:
+            products += outputs * channels * (channels + taps)
+            numbers += outputs * channels
+    return Work(products, FLOAT * (numbers + len(sources) * pixels * channels))
+
+
+def maps(shape: Any, count: int, *, products: float) -> Work:
+    """Work of a call that goes once through `count` maps."""
+    size = shape.batch * shape.height * shape.width * shape.channels
+    return Work(products * size, FLOAT * count * size)
+
+
+def work(name: str, shape: Any, arguments: tuple[Any, ...]) -> Work:
+    """Work of a call of one of the loops, from its arguments."""
+    reduced = 1 / shape.stride**2
+    if name in ("forward", "backward"):
+        return convolutions(shape, *arguments[:2], is_backward=name == "backward")
+    if name == "combine":
+        return maps(shape, arguments[1] + 1, products=arguments[1])
+    if name == "dots":
+        read = sum(bool(term.x) for term in arguments[0][: arguments[1]])
+        return maps(shape, read + 1, products=2 * arguments[1])
+    if name == "pool":
+        return maps(shape, 1 + 2 * reduced, products=9 * reduced)
+    return maps(shape, 3 + 3 * reduced, products=9 * reduced)  # pool_backward
+
+
+class Timed:
+    """The compiled loops with a clock around every call.
+
+    Args:
+        library: the loops.
+        parts: receives the work of every call; and in `seconds` its duration.
+    """
+
+    def __init__(self, library: Any, parts: dict[str, Part]) -> None:
+        self._library, self._parts = library, parts
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        loop = getattr(self._library, name)
+
+        def timed(is_double: bool, shape: Any, *arguments: Any) -> None:
+            began = time.process_time()
+            loop(is_double, shape, *arguments)
+            label = f"{name}, stride {shape.stride}" if name in ("forward", "backward") else name
+            self.seconds[label] += time.process_time() - began
+            done = work(name, shape, arguments)
+            self._parts[label].multiply_adds += done.multiply_adds
+            self._parts[label].bytes += done.bytes
+
+        return timed
+
+
+@contextmanager
+def clock(parts: dict[str, Part]) -> Iterator[Timed]:
+    """Time the calls of the loops within."""
+    from search_spaces.cells.compiled import kernels
+
+    library = kernels.library()
+    if library is None:
+        raise SystemExit("error: there is no C++ compiler here, so there are no loops to measure")
+    timed, original = Timed(library, parts), kernels.library
+    kernels.library = lambda: timed  # type: ignore[assignment]
+    try:
+        yield timed
+    finally:
+        kernels.library = original
+
+
+def peak(size: int = 1024) -> float:
+    """Multiply-adds per second of a product of two matrices, on one thread."""
+    import torch
+
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    return size**3 / _least(lambda: left @ right)
+
+
+def bandwidth(megabytes: int = 256) -> float:
+    """Bytes per second of the sum of two arrays far larger than the caches, on one thread."""
+    import torch
+
+    one, other = (torch.ones(megabytes * 2**20 // FLOAT) for _ in range(2))
+    out = torch.empty_like(one)
+    return 3 * FLOAT * one.numel() / _least(lambda: torch.add(one, other, out=out))
+
+
+def _least(action: Callable[[], Any], repeats: int = 5) -> float:
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.process_time()
+        action()
+        seconds.append(time.process_time() - began)
+    return min(seconds[1:])
+
+
+def torch_parts(step: Callable[[], None]) -> dict[str, float]:
+    """CPU seconds of torch's operators in a step, by what they do."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        step()
+    seconds: dict[str, float] = defaultdict(float)
+    for event in found.key_averages():
+        if event.key.startswith("aten::"):
+            for kind, words in TORCH.items():
+                if any(word in event.key for word in words):
+                    seconds[kind] += event.self_cpu_time_total / 1e6
+    return seconds
+
+
+def measure(width: int, layers: int, batch: int, order: int, rounds: int) -> dict[str, Any]:
+    """The parts of a step of alphas and weights, in alternation with the processor's limits."""
+    import torch
+
+    torch.set_num_threads(1)
+    step = our_step(Setting("fast", width, layers, batch, order, repeats=1))
+    step()
+    parts: dict[str, Part] = defaultdict(Part)
+    peaks, bandwidths, totals = [], [], []
+    for _ in range(rounds):
+        peaks.append(peak())
+        bandwidths.append(bandwidth())
+        fresh: dict[str, Part] = defaultdict(Part)
+        with clock(fresh) as timed:
+            began = time.process_time()
+            step()
+            totals.append(time.process_time() - began)
+        for name, seconds in timed.seconds.items():
+            parts[name].seconds.append(seconds)
+            parts[name].multiply_adds, parts[name].bytes = fresh[name].multiply_adds, fresh[name].bytes
+        for name, seconds in torch_parts(step).items():
+            parts[f"torch: {name}"].seconds.append(seconds)
+    top, wide, total = (statistics.median(values) for values in (peaks, bandwidths, totals))
+    rows = [_row(name, part, top, wide) for name, part in parts.items()]
+    known = sum(row["seconds"] for row in rows)
+    rest = {"part": "elementwise, copies, Python", "seconds": max(0.0, total - known)}
+    return {
+        "width": width,
+        "layers": layers,
+        "batch": batch,
+        "order": order,
+        "seconds": total,
+        "least": min(totals),
+        "most": max(totals),
+        "peak": top,
+        "bandwidth": wide,
+        "parts": [*sorted(rows, key=lambda row: -row["seconds"]), rest],
+    }
+
+
+def _row(name: str, part: Part, top: float, wide: float) -> dict[str, Any]:
+    seconds = statistics.median(part.seconds)
+    row = {"part": name, "seconds": seconds, "least": min(part.seconds), "most": max(part.seconds)}
+    if not part.bytes:
+        return row
+    computing, moving = part.multiply_adds / top, part.bytes / wide
+    return row | {
+        "multiply_adds": part.multiply_adds,
+        "bytes": part.bytes,
+        "bound": max(computing, moving),
+        "bound_by": "arithmetic" if computing > moving else "memory",
+        "share_of_bound": max(computing, moving) / seconds,
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The table of a step."""
+    lines = [
+        f"## Width {found['width']}, {found['layers']} layers, batch {found['batch']}, order {found['order']}\n",
+        f"{found['seconds']:.2f} CPU seconds a step ({found['least']:.2f} - {found['most']:.2f}); peak "
+        f"{found['peak'] / 1e9:.1f} billion multiply-adds and {found['bandwidth'] / 1e9:.1f} GB a second.\n",
+        "| part | seconds | share of the step | million multiply-adds | MB | bound, s | share of its bound |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in found["parts"]:
+        cells = [row["part"], f"{row['seconds']:.3f}", f"{row['seconds'] / found['seconds']:.0%}"]
+        if "bound" in row:
+            reached = f"{row['share_of_bound']:.0%}" + (
+                ", at its limit" if row["share_of_bound"] >= LIMIT else ""
+            )
+            bound = f"{row['bound']:.3f} ({row['bound_by']})"
+            cells += [f"{row['multiply_adds'] / 1e6:.0f}", f"{row['bytes'] / 1e6:.0f}", bound, reached]
+        else:
+            cells += [""] * 4
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print the tables, write them and the JSON file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--order", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--name", default="roofline", help="of the files under benchmarks/results")
+    options = parser.parse_args()
+    from nastransfer_nni.base.files import write_json, write_text
+
+    before = machine()
+    found = [
+        measure(options.width, options.layers, batch, options.order, options.rounds)
+        for batch in options.batches
+    ]
+    table = "\n\n".join(map(text, found))
+    print(table)
+    write_json(RESULTS / f"{options.name}.json", {"machine": before, "steps": found})
+    write_text(
+        RESULTS / f"{options.name}.md", f"# A search step against the limits of {before['cpu']}\n\n{table}\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
