@@ -4,12 +4,12 @@
     python -m benchmarks.roofline --batches 16 --order 2
 
 A part cannot be faster than its multiply-adds at the core's peak, nor than its bytes at the memory's
-bandwidth; the later of the two is its bound. The peak is that of torch's matrix product, the bandwidth that of
-a sum of two large arrays, both measured between the steps. Bytes are those of every map that a part reads or
-writes, once each. A map that still lies in a cache is read faster than from memory, so a part can be faster
-than its bound. Seconds are CPU seconds, which other programs disturb less. Parts are the compiled loops of the
-fast cell; torch's own larger operators by what they do; and the rest, which is elementwise operations, copies
-and Python. Writes benchmarks/results/roofline.json and roofline.md.
+bandwidth; the later of the two is its bound. The peak is that of torch's matrix product, the bandwidth that
+of a sum of two large arrays, both measured between the steps. Bytes are those of every map that a part
+reads or writes, once each. A map that still lies in a cache is read faster than from memory, so a part can
+be faster than its bound. Seconds are CPU seconds, which other programs disturb less. Parts are the compiled
+loops of the fast cell; torch's own larger operators by what they do; and the rest, which is elementwise
+operations, copies and Python. Writes benchmarks/results/roofline.json and roofline.md.
 """
 
 from __future__ import annotations
@@ -238,8 +238,9 @@ def _row(name: str, part: Part, top: float, wide: float) -> dict[str, Any]:
 
 def text(found: dict[str, Any]) -> str:
     """The table of a step."""
+    size = f"width {found['width']}, {found['layers']} layers, batch {found['batch']}"
     lines = [
-        f"## Width {found['width']}, {found['layers']} layers, batch {found['batch']}, order {found['order']}\n",
+        f"## Order {found['order']}, {size}\n",
         f"{found['seconds']:.2f} CPU seconds a step ({found['least']:.2f} - {found['most']:.2f}); peak "
         f"{found['peak'] / 1e9:.1f} billion multiply-adds and {found['bandwidth'] / 1e9:.1f} GB a second.\n",
         "| part | seconds | share of the step | million multiply-adds | MB | bound, s | share of its bound |",
