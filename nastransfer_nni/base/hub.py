@@ -136,7 +136,7 @@ def push(
     Args:
         source: folder of the files.
         files: their names.
-        options: where they are pushed to.
+        options: repository, branch and whether it is private.
         kind: whether it holds a network or a table.
         mark: the one of `files` by which a repository that was pushed before is known.
         message: message of the commit.
@@ -187,6 +187,8 @@ def _errors(doing: str) -> Iterator[None]:
         disable_progress_bars()
     try:
         yield
+    except UserError:
+        raise
     except errors.HFValidationError:
         problem = "the name must be owner/name"
     except errors.GatedRepoError:
@@ -206,6 +208,8 @@ def _errors(doing: str) -> Iterator[None]:
     except (HTTPError, ConnectionError, errors.LocalEntryNotFoundError):
         is_offline = constants.HF_HUB_OFFLINE
         problem = "HF_HUB_OFFLINE is set, and the cache lacks it" if is_offline else "it cannot be reached"
+    except ValueError as error:  # it has checked README.md
+        problem = "it says: " + " ".join(str(error).split())
     else:
         return
     raise UserError(f"{doing} the Hugging Face Hub: {problem}")

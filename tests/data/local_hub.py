@@ -91,7 +91,8 @@ class LocalHub(BaseHTTPRequestHandler):
                 self.private.add(folder)
             self._send(200, told)
         elif words[1:] == ["validate-yaml"]:
-            self._send(200, {"errors": [], "warnings": []})
+            wrong = [{"message": '"license" is not known'}] if "license: none" in asked["content"] else []
+            self._send(400 if wrong else 200, {"errors": wrong, "warnings": []})
         elif "preupload" in words:
             modes = [
                 {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular"}

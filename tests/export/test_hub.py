@@ -159,6 +159,10 @@ def test_a_second_push_says_what_it_replaces_and_other_repositories_are_left_alo
     options = {"checkpoint": str(pushed[0]), "push_to_hub": "me/net"}
     export(ExportConfig.create(options | {"license": "cc-by-4.0"}))
     assert "; new versions of README.md, cell_normal.png" in capsys.readouterr().out
+    with pytest.raises(
+        UserError, match=r'it says: Invalid metadata in README\.md\. - "license" is not known'
+    ):
+        export(ExportConfig.create(options | {"license": "none"}))
     with pytest.raises(UserError, match="me/net is public; make it private"):
         export(ExportConfig.create(options | {"private": True}))
     api = huggingface_hub.HfApi()
