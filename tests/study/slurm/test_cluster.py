@@ -43,7 +43,7 @@ def command(file: Path, root: Path, *flags: str) -> list[str]:
     return [*run, "--concurrency", "2", *flags]
 
 
-def until(seen, seconds: float = 120.0):
+def until(seen, seconds: float = 300.0):
     """What `seen` returns as soon as that is true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
