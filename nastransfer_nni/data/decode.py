@@ -35,7 +35,8 @@ def decode(content: bytes) -> Image:
         image.load()
         if image.mode == "F" or image.mode.startswith("I"):
             return _from_wide_grey(image)
-        return image.convert("RGB")
+        is_done = image.format == "JPEG" and image.mode == "RGB"  # to convert it would copy it
+        return image if is_done else image.convert("RGB")
     except UnreadableImage:
         raise
     except Exception as error:  # for damaged files, PIL's readers raise nearly everything
