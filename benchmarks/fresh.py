@@ -100,6 +100,15 @@ def ratio(ours: list[Sample], theirs: list[Sample]) -> dict[str, float]:
     }
 
 
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and most."""
+    return {
+        "median": round(statistics.median(values), 3),
+        "min": round(min(values), 3),
+        "max": round(max(values), 3),
+    }
+
+
 def machine() -> dict[str, Any]:
     """Where and beside what load the figures were taken."""
     import torch
