@@ -42,8 +42,8 @@ class Trained:
         training: options that the network was trained with, as far as they are known.
         result: accuracy, epoch and kind of the weights, as far as they are known.
         origin: source of `input`, in words.
-        versions: versions of the packages that trained it; empty where unknown.
         numbering: how classes without names are numbered, as `weights.numbering` says; empty: unknown.
+        versions: versions of the packages that trained it; empty where unknown.
     """
 
     architecture: Architecture
