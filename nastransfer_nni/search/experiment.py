@@ -92,7 +92,7 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
             _experiment(config, run, space, evaluator, strategy).search(config.port)
         if not run.is_main:
             return {}
-        return _export(config, run, recorder.tracker, strategy.result, manifest, sizes)
+        return _export(config, run, recorder, strategy.result, manifest, sizes)
 
 
 def _refuse_before_scoring(config: SearchConfig) -> None:
@@ -234,7 +234,7 @@ def _experiment(
 def _export(
     config: SearchConfig,
     run: Run,
-    tracker: Tracker,
+    recorder: SearchRecorder,
     result: SearchResult,
     manifest: Manifest,
     sizes: FinalSizes,
@@ -267,8 +267,9 @@ def _export(
         "skips": result.genotype.skips,
         **sizes.of_architecture(result.genotype),
     }
-    tracker.text("genotype", str(result.genotype))
-    tracker.final(**({} if score is None else {metric: score}), **found)
+    recorder.draw(result.genotype)
+    recorder.tracker.text("genotype", str(result.genotype))
+    recorder.tracker.final(**({} if score is None else {metric: score}), **found)
     summary = {
         metric: score,
         "epochs": result.epochs,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base import files
-from nastransfer_nni.base.reading import read_records, whole_lines
+from nastransfer_nni.base.reading import whole_lines
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
@@ -18,6 +19,8 @@ from strategies.interfaces import Tables
 
 GENOTYPES_FILE = "architectures.jsonl"
 """One line per epoch, or per candidate: the current genotype, and the weights of its mixture."""
+MAX_DRAWING_SHARE = 0.01
+"""Share of the time since the start that drawings may take; what they would take beyond it is left out."""
 
 
 class SearchRecorder:
@@ -44,8 +47,9 @@ class SearchRecorder:
         self._is_main = run.is_main
         if self._is_main:
             files.write_text(self._path, "".join(whole_lines(self._path)[:epochs_done]))
-        self._drawn_before = read_records(self._path)[-1:] if epochs_done else []
         self._drawn: AbstractGenotype | None = None
+        self._epoch = max(epochs_done - 1, 0)
+        self._started_at, self._seconds_drawing = time.monotonic(), 0.0
         self._shown: dict[str, float] = {}
         self._has_named_loops = False
 
@@ -60,7 +64,7 @@ class SearchRecorder:
         self._shown |= {f"{split}_{name}": values[name] for name in shown}
 
     def record(self, epoch: int, genotype: AbstractGenotype, mixture: Tables, top1: float) -> None:
-        """Write the genotype of an epoch; it is drawn in TensorBoard where it has changed."""
+        """Write the genotype of an epoch, and draw it in TensorBoard if it has changed and there is time."""
         if not self._is_main:
             return
         line = {
@@ -73,13 +77,20 @@ class SearchRecorder:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.tracker.log("architecture", epoch, epoch, parameter_free_share=genotype.parameter_free_share)
-        if self._drawn_before:  # a resumed search has drawn this one
-            self._drawn = type(genotype).from_dict(self._drawn_before.pop()["genotype"])
-        if genotype != self._drawn:
-            for kind in genotype.kinds:
-                self.tracker.figure(f"cell/{kind}", drawing.draw_cell(genotype, kind), epoch)
-            self._drawn = genotype
+        self._epoch = epoch
+        if self._seconds_drawing <= MAX_DRAWING_SHARE * (time.monotonic() - self._started_at):
+            self.draw(genotype)
         self._progress.epoch(epoch, **self._shown)
+
+    def draw(self, genotype: AbstractGenotype) -> None:
+        """Draw the cells of the last epoch in TensorBoard, unless they are drawn already."""
+        if not self._is_main or genotype == self._drawn:
+            return
+        started_at = time.monotonic()
+        for kind in genotype.kinds:
+            self.tracker.figure(f"cell/{kind}", drawing.draw_cell(genotype, kind), self._epoch)
+        self._drawn = genotype
+        self._seconds_drawing += time.monotonic() - started_at
 
     def advance(self, epoch: int, done: int, total: int) -> None:
         """Show that `done` of `total` steps of `epoch` have been taken; ends the search if asked to.
