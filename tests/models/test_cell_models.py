@@ -6,10 +6,12 @@ import pytest
 import timm
 import torch
 from timm.models import FeatureInfo, group_parameters
+from timm.models._features import feature_take_indices
 from timm.optim import create_optimizer_v2
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 import nastransfer_nni.models
+from nastransfer_nni.models.cell_model import chosen_maps
 from search_spaces import Genotype
 from search_spaces.errors import UserError
 from search_spaces.nas_bench_201.network import NasBench201Network
@@ -164,6 +166,17 @@ def test_features_are_those_of_the_whole_network_and_cells_behind_them_are_dropp
     assert torch.equal(model.finish(last_map), features)
     early, _ = model.forward_intermediates(x, [2], stop_early=True)
     assert torch.equal(early, maps[2])
+
+
+@pytest.mark.parametrize("indices", [None, 2, 5, [0, 3], (-1, 1), [-5]])
+def test_maps_are_chosen_as_by_timm(indices):
+    assert chosen_maps(5, indices) == feature_take_indices(5, indices)
+
+
+@pytest.mark.parametrize("indices", [0, 6, -1, [5], [-6], []])
+def test_maps_that_do_not_exist_are_refused(indices):
+    with pytest.raises(UserError, match="must name some of the 5 maps"):
+        chosen_maps(5, indices)
 
 
 @pytest.mark.parametrize("name", BOTH)
