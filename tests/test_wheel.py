@@ -1,15 +1,17 @@
-"""The wheel works outside a checkout, and the source distribution has the tests."""
+"""The wheel works outside a checkout and has nothing else in it; the source distribution makes the same."""
 
 import os
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PIP = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
 pytestmark = pytest.mark.slow
 
 
@@ -35,18 +37,24 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def installed(source, tmp_path_factory):
-    """The `bin` folder of an environment that has the wheel and sees this one's other packages."""
+def wheel(source, tmp_path_factory):
+    """The wheel of the project."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
-    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source, cwd=folder)
+    run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", folder, source, cwd=folder)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel):
+    """The `bin` folder of an environment that has the wheel and sees this one's other packages."""
+    folder = wheel.parent
     run(sys.executable, "-m", "venv", "--without-pip", folder / "env", cwd=folder)
     python = folder / "env" / "bin" / "python"
     packages = Path(
         run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip()
     )
     (packages / "outer.pth").write_text(sysconfig.get_path("purelib"))  # its own .pth files are not read
-    run(*pip, "--python", python, "install", "--no-deps", *folder.glob("*.whl"), cwd=folder)
+    run(*PIP, "--python", python, "install", "--no-deps", wheel, cwd=folder)
     return python.parent
 
 
@@ -70,9 +78,27 @@ def test_the_wheel_works_outside_a_checkout(installed, tmp_path):
     assert "<html" in (tmp_path / "report" / "index.html").read_text()
 
 
-def test_the_source_distribution_has_the_tests(source, tmp_path):
+def contents(wheel):
+    """The files of a wheel with their hashes, without the record of them."""
+    with zipfile.ZipFile(wheel) as file:
+        return {each.filename: each.CRC for each in file.infolist() if not each.filename.endswith("/RECORD")}
+
+
+def test_the_wheel_has_the_packages_and_examples_only(wheel):
+    names = contents(wheel)
+    examples = ".data/data/share/nastransfer_nni/experiments/"
+    others = [name for name in names if ".dist-info/" not in name and examples not in name]
+    assert {name.partition("/")[0] for name in others} == {"nastransfer_nni", "search_spaces", "strategies"}
+    kinds = {Path(name).suffix for name in others if Path(name).name not in {"py.typed", "zoo.json"}}
+    assert kinds <= {".py", ".pyi", ".j2", ".html", ".cjs", ".cpp"}
+
+
+def test_the_source_distribution_has_the_tests_and_makes_the_same_wheel(source, wheel, tmp_path):
     build = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
     run(sys.executable, "-c", build, cwd=source)
-    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as tar:
+    archive = next(tmp_path.glob("*.tar.gz"))
+    with tarfile.open(archive) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
-    assert {"tests/conftest.py", "tests/test_wheel.py", "experiments/study_digits.yml", "README.md"} <= names
+    assert {"tests/conftest.py", "experiments/study_digits.yml", "README.md", "mkdocs.yml"} <= names
+    run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", tmp_path, archive, cwd=tmp_path)
+    assert contents(next(tmp_path.glob("*.whl"))) == contents(wheel)
