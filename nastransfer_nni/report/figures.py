@@ -9,6 +9,8 @@ from functools import cached_property
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nastransfer_nni.base.format import duration
+from nastransfer_nni.report import tips
 from nastransfer_nni.report.names import Names
 from nastransfer_nni.report.plots import intervals, rankings, scatter, style
 from nastransfer_nni.report.plots.inline import inline_svg
@@ -55,7 +57,7 @@ class ReportFigure:
     @property
     def inline(self) -> str:
         """The SVG as part of the page: it fills its column and has the colour of the page's text."""
-        return inline_svg(self.svg, self.alt)
+        return inline_svg(self.svg, self.alt, self.figure.tips if isinstance(self.figure, style.Plot) else ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,14 @@ def _improvement(findings: Findings, setting: str, names: Names) -> Iterator[Dra
     )
     baseline = names.text(findings.options.baseline)
     over = "random cells" if baseline == BASELINE else baseline
-    shown = names.frame(known)
+    numbers = {
+        (setting, place_name(row["source"], row["proxy"]), row["strategy"]): (
+            f"{row['relative_improvement']:+.2f}%{_limits(row['ci_low'], row['ci_high'])} over {over}, "
+            f"{row['verdict'].text(findings.options.margin)}"
+        )
+        for row in known.to_dict("records")
+    }
+    shown = names.frame(known.assign(tip=tips.of_arms(findings, names, numbers)))
     told = [
         f"{names.of(row)} {row['relative_improvement']:+.2f}%"
         f"{_limits(row['ci_low'], row['ci_high'])}, {row['verdict'].text(findings.options.margin)}"
@@ -128,6 +137,7 @@ def _pairs(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
         return
     rows = pairs[pairs["setting"] == setting].rename(columns={"difference": "estimate"})
     rows = rows.assign(place=[place_name(*pair) for pair in zip(rows["source"], rows["proxy"], strict=True)])
+    rows = rows.assign(tip=_pair_tips(rows, names))
     if len(rows):
         yield Drawn(
             name="pairs",
@@ -143,6 +153,7 @@ def _proxies(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
     if effects.empty:
         return
     rows = effects[(effects["setting"] == setting) & (effects["effect"] == "proxy")].assign(place="")
+    rows = rows.assign(tip=_pair_tips(rows, names))
     margins = findings.improvement.loc[findings.improvement["setting"] == setting, "margin_points"].dropna()
     margin = float(margins.iloc[0]) if len(margins) else 0.0
     if len(rows):
@@ -172,15 +183,19 @@ def _networks(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]
         for member in members
     ]
     pools = {tuple(member.pool.index): member.pool for member in members}
+    rows = [*(member.rows for member in members), *pools.values()]
     arms += [
         (names.text(baseline), networks(pool, is_random=True)["top1"].to_numpy()) for pool in pools.values()
+    ]
+    told_by = [
+        tips.of_networks(name, own, sorted(top1)) for (name, top1), own in zip(arms, rows, strict=True)
     ]
     yield Drawn(
         name="networks",
         question=RANDOM,
         caption="Every network of the comparisons whose finding depends on the tail, as a dot.",
         told=[f"{name}: {top1.min():.2f} to {top1.max():.2f}%" for name, top1 in arms[:MAX_TOLD]],
-        figure=style.styled(scatter.networks_figure, arms),
+        figure=style.styled(scatter.networks_figure, arms, told_by),
     )
 
 
@@ -247,7 +262,9 @@ def _correlations(findings: Findings, setting: str, names: Names) -> Iterator[Dr
     found = [each for each in findings.correlations if str(each.setting) == setting]
     telling = sorted(enumerate(found, start=1), key=lambda each: -each[1].cells["strategy"].nunique())
     for number, result in telling:
-        shown = replace(result, cells=names.frame(result.cells))
+        told_by = tips.of_cells(findings, result, names)
+        cells = names.frame(result.cells)
+        shown = replace(result, cells=cells.assign(tip=told_by) if told_by else cells)
         most = int(result.cells["strategy"].value_counts().max())
         few = f", {scatter.MAX_DOTS} random ones of {most}" if most > scatter.MAX_DOTS else ""
         told = [
@@ -267,12 +284,19 @@ def _cost(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
     rows = findings.cost[findings.cost["setting"] == setting] if len(findings.cost) else findings.cost
     if len(rows):
         front = rows[rows["on_front"]].sort_values("search_seconds")
+        numbers = {
+            (setting, row["proxy"], row["strategy"]): (
+                f"mean top-1 {row['top1']:.2f}%, mean search {duration(row['search_seconds'])}"
+            )
+            for row in rows.to_dict("records")
+        }
+        told_by = tips.of_arms(findings, names, numbers)
         yield Drawn(
             name="cost",
             question="",
             caption="Search cost against accuracy on the target. Filled dots are on the Pareto front.",
             told=[f"{names.of(row)} {row['top1']:.2f}%" for row in front.head(MAX_TOLD).to_dict("records")],
-            figure=style.styled(scatter.cost_figure, names.frame(rows)),
+            figure=style.styled(scatter.cost_figure, names.frame(rows.assign(tip=told_by))),
         )
 
 
@@ -287,6 +311,14 @@ def _told_pairs(rows: pd.DataFrame, names: Names) -> list[str]:
         f"{names.text(row['a'])} − {names.text(row['b'])}: {row['estimate']:+.2f} points"
         f"{_limits(row['ci_low'], row['ci_high'])}"
         for row in largest.to_dict("records")
+    ]
+
+
+def _pair_tips(rows: pd.DataFrame, names: Names) -> list[str]:
+    return [
+        f"{names.text(row['a'])} − {names.text(row['b'])}\n{row['estimate']:+.2f} points"
+        f"{_limits(row['ci_low'], row['ci_high'])}, {names.text(str(row['verdict']))}"
+        for row in rows.to_dict("records")
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from nastransfer_nni.report.best_cells import best_cells
+from nastransfer_nni.report.best_cells import BestCell, best_cells
 from nastransfer_nni.report.brief import brief
 from nastransfer_nni.report.figures import ReportFigure, figures
 from nastransfer_nni.report.headline import headline
@@ -87,7 +87,7 @@ class Section:
         questions: the questions with their answers.
         tables: tables that belong to no question.
         figures: figures that belong to no question.
-        cells: name and kinds of cell (normal and reduction, as inline SVG) of the best cells.
+        cells: the best cell of each strategy.
     """
 
     title: str
@@ -95,7 +95,7 @@ class Section:
     questions: list[AnsweredQuestion]
     tables: list[ShownTable]
     figures: list[ReportFigure]
-    cells: list[tuple[str, list[str]]]
+    cells: list[BestCell]
 
     @property
     def all_tables(self) -> list[ShownTable]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jinja2
 
+from nastransfer_nni.report.plots.inline import dark_colors
 from nastransfer_nni.report.tables.text import markdown_text
 
 HERE = "nastransfer_nni.report"
@@ -29,6 +30,7 @@ def template(name: str, package: str = HERE) -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.globals["dark_colors"] = dark_colors
     return environment.get_template(name)
 
 

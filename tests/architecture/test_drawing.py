@@ -1,4 +1,6 @@
-from nastransfer_nni.architecture.drawing import draw_cell, save_cells
+from dataclasses import replace
+
+from nastransfer_nni.architecture.drawing import draw_cell, new_operations, save_cells
 from search_spaces.zoo import zoo
 from tests.search_spaces.nas_bench_201.cells import CELL
 
@@ -33,3 +35,17 @@ def test_equal_genotypes_give_equal_files(tmp_path):
         "cell_normal.svg",
         "cell_reduce.svg",
     ]
+
+
+def test_operations_that_another_cell_does_not_have_are_marked():
+    """The order of a node's operations does not matter; a cell of another space has none in common."""
+    genotype = zoo()["DARTS_V2"].genotype
+    assert new_operations(genotype, genotype, "normal") == frozenset()
+    first, second, *rest = genotype.normal
+    turned = replace(genotype, normal=(second, first, *rest))
+    assert new_operations(turned, genotype, "normal") == frozenset()
+    changed = replace(genotype, normal=(("max_pool_3x3", first[1]), second, *rest))
+    assert new_operations(changed, genotype, "normal") == {(0, ("max_pool_3x3", first[1]))}
+    patches = draw_cell(changed, "normal", other=genotype).axes[0].patches
+    assert sum(patch.get_linewidth() > 2 for patch in patches) == 1
+    assert len(new_operations(genotype, CELL, "normal")) == len(genotype.edges("normal"))

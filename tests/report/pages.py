@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from nastransfer_nni.report.config import ReportConfig
 from nastransfer_nni.report.run import report
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 
 
 class Page(HTMLParser):

@@ -152,7 +152,7 @@ def test_the_first_screen_has_a_sentence_and_a_picture_with_numbers_for_each_que
     text = (make(tmp_path, study()) / "index.html").read_text()
     screen = text[text.index("<h1") : text.index("<nav")]
     assert screen.count('class="answer"') == 3
-    pictures = re.findall(r'<svg role="img" aria-label="([^"]*)"', screen)
+    pictures = re.findall(r'<svg role="(?:img|group)" aria-label="([^"]*)"', screen)
     assert len(pictures) == 3
     assert all(re.search(r"[+-]?\d+\.\d\d", told) for told in pictures)
 

@@ -2,6 +2,7 @@ import csv
 import html
 import json
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -47,8 +48,32 @@ def test_the_page_is_complete_and_needs_no_other_site(full):
         assert link.startswith("#") or (full / link).exists(), link
     for heading in ("The best cell of each strategy", "Limitations", "Provenance", "checklist"):
         assert heading in found.text
-    assert len(re.findall(r"<figure><svg role=\"img\"", (full / "index.html").read_text())) == len(FIGURES)
+    assert len(
+        re.findall(
+            r"<figure><svg role=\"(?:img|group)\" aria-label=\"[^\"]*\d", (full / "index.html").read_text()
+        )
+    ) == len(FIGURES)
     assert (full / "index.html").stat().st_size < 2_000_000
+
+
+def test_every_dot_tells_the_runs_behind_it(full):
+    """Every cell of the plots of source against target is told with its search; no id is there twice."""
+    text = html.unescape((full / "index.html").read_text())
+    tips = re.findall(r'class="dot"[^>]*><title>([^<]*)</title>', text)
+    results = study()
+    for (source, strategy), rows in results.groupby(["source", "strategy"]):
+        for top1, seed in zip(rows["source_top1"], rows["search_seed"], strict=True):
+            of_cell = f"% on the target, {top1:.2f}% on the source\n"
+            assert any(of_cell in tip and f"search seed {seed}" in tip for tip in tips), (source, strategy)
+    ids = re.findall(r' id="([^"]*)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_headings_go_down_one_level_at_a_time(full):
+    levels = [int(level) for level in re.findall(r"<h(\d)", (full / "index.html").read_text())]
+    assert levels.count(1) == 1
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_every_table_and_figure_has_its_files(full):
@@ -296,11 +321,12 @@ def test_hostile_names_stay_text_in_every_file(tmp_path):
     pd.testing.assert_frame_equal(reading.read(out / "results.csv")[0], rows)
 
 
-def test_the_best_cell_of_random_is_the_last(tmp_path):
+def test_the_best_cell_of_random_is_the_last_and_all_are_compared_with_the_first(tmp_path):
     frame = study(draws=2, searches=1, strategies={"darts": -5.0, "enas": -4.0})
     text = (make(tmp_path, frame) / "index.html").read_text()
-    names = re.findall(r"<summary>([^(< ]*)", text)
-    assert [name for name in names if name in ("enas", "darts", "random")] == ["enas", "darts", "random"]
+    names = re.findall(r'class="best"><h\d>([^(< ]*)', text)
+    assert names == ["enas", "darts", "random"]
+    assert len(re.findall(r"\d of 8 operations are not in that of enas", text)) == 2 * 2 * 2  # caption, alt
 
 
 def test_small_networks_have_sizes_with_digits(tmp_path):

@@ -1,11 +1,14 @@
 from itertools import pairwise
+from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
 
+from nastransfer_nni.report.plots.inline import inline_svg
 from nastransfer_nni.report.plots.intervals import improvement_figure
-from nastransfer_nni.report.plots.scatter import cost_figure
-from nastransfer_nni.report.plots.style import styled, svg
+from nastransfer_nni.report.plots.scatter import correlation_figure, cost_figure
+from nastransfer_nni.report.plots.style import single, styled, svg
 from nastransfer_nni.report.statistics.improvement import Verdict
 from nastransfer_nni.report.statistics.options import AnalysisOptions
 
@@ -97,3 +100,33 @@ def test_long_and_foreign_names_leave_room_for_the_figure(name, recwarn):
     svg(figure)
     assert figure.axes[0].get_position().height > 0.4
     assert not [each for each in recwarn if issubclass(each.category, UserWarning)]
+
+
+def test_every_dot_of_a_figure_tells_its_own_run():
+    """The dots are found by their places on the axes, whatever the order in which they are drawn."""
+    cells = pd.DataFrame(
+        {
+            "strategy": ["b", "a", "random", "a"],
+            "source_top1": [50.0, 60.0, 70.0, 80.0],
+            "top1": [91.0, 92.0, 93.0, 94.0],
+        }
+    )
+    result = SimpleNamespace(source="", cells=cells.assign(tip=[f"<{x:.0f}>" for x in cells["source_top1"]]))
+    figure = styled(correlation_figure, result)
+    page = ElementTree.fromstring(
+        inline_svg(svg(figure), "a text", figure.tips).replace("xlink:href", "href"),
+    )
+    dots = [each for each in page.iter() if each.get("class") == "dot"]
+    told = {float(dot.get("x")): next(iter(dot)).text for dot in dots}
+    assert [told[x] for x in sorted(told)] == ["<50>", "<60>", "<70>", "<80>"]
+    assert page.get("role") == "group"
+    ids = [each.get("id") for each in page.iter() if each.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_group_whose_dots_are_not_all_drawn_tells_nothing():
+    figure, axes = single(2.0)
+    figure.dots(axes, ([1.0, float("nan")], [1.0, 2.0]), "o", ["one", "two"])
+    text = inline_svg(styled(lambda: figure) and svg(figure), "a text", figure.tips)
+    assert "<title>" not in text
+    assert text.startswith('<svg role="img" aria-label="a text"')

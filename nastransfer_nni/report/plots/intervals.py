@@ -58,6 +58,7 @@ class Line:
         low: lower limit of its interval; NaN for none.
         high: upper limit.
         mark: how it is drawn.
+        tip: what its dot tells on the page.
     """
 
     label: str
@@ -66,6 +67,7 @@ class Line:
     low: float
     high: float
     mark: Mark
+    tip: str = ""
 
 
 def improvement_figure(rows: pd.DataFrame, options: AnalysisOptions) -> Figure:
@@ -85,6 +87,7 @@ def improvement_figure(rows: pd.DataFrame, options: AnalysisOptions) -> Figure:
             low=row["ci_low"],
             high=row["ci_high"],
             mark=MARKS.get(row["verdict"], UNDECIDED),
+            tip=str(row.get("tip", "")),
         )
         for row in rows.to_dict("records")
     ]
@@ -112,6 +115,7 @@ def difference_figure(rows: pd.DataFrame, options: AnalysisOptions, margin: floa
             low=row["ci_low"],
             high=row["ci_high"],
             mark=_mark(str(row["verdict"]), row["a"], row["b"]),
+            tip=str(row.get("tip", "")),
         )
         for row in rows.to_dict("records")
     ]
@@ -162,7 +166,8 @@ def intervals_figure(lines: Sequence[Line], name: str, margin: float) -> Figure:
             solid_capstyle="round",
         )
         face = mark.color if mark.is_filled else "none"
-        axes.plot([line.value], [position], mark.shape, ms=5.5, mec=mark.color, mfc=face)
+        at = [line.value], [position]
+        figure.dots(axes, at, mark.shape, [line.tip], ms=5.5, mec=mark.color, mfc=face)
     axes.spines["left"].set_visible(False)
     axes.set_yticks(
         [position for position, _ in placed], ["" if is_stacked else line.label for _, line in placed]

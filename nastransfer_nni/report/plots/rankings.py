@@ -88,8 +88,16 @@ def movement_figure(rankings: Sequence[Ranking]) -> Figure:
             if name in ranking.strategies
         ]
         color = PALETTE[index % len(PALETTE)]
-        axes.plot(
-            *zip(*points, strict=True), f"{shape(index)}-", color=color, lw=1.6, ms=5.5, label=entry(name)
+        ranks, places_of = zip(*points, strict=True)
+        figure.dots(
+            axes,
+            (ranks, places_of),
+            f"{shape(index)}-",
+            [f"{name}\nexpected rank {rank:.2f}" for rank in ranks],
+            color=color,
+            lw=1.6,
+            ms=5.5,
+            label=entry(name),
         )
     axes.set_yticks(middles, places)
     axes.tick_params(axis="y", length=0)

@@ -40,10 +40,11 @@ def correlation_figure(result: Correlation) -> Figure:
         is_random = name == BASELINE
         color = GREY if is_random else PALETTE[index % len(PALETTE)]
         marker = "x" if is_random else shape(index)
-        axes.plot(
-            cells["source_top1"],
-            cells["top1"],
+        figure.dots(
+            axes,
+            (cells["source_top1"], cells["top1"]),
             marker,
+            cells.get("tip", ()),
             ms=4.5 if len(cells) < MAX_DOTS / 10 else 2.5,
             color=color,
             alpha=0.8,
@@ -78,7 +79,8 @@ def cost_figure(rows: pd.DataFrame) -> Figure:
         color = PALETTE[index % len(PALETTE)]
         for is_front, points in part.groupby("on_front"):
             face = color if is_front else "none"
-            axes.plot(points["cost"], points["top1"], shape(index), ms=5.5, mec=color, mfc=face)
+            at = points["cost"], points["top1"]
+            figure.dots(axes, at, shape(index), points.get("tip", ()), ms=5.5, mec=color, mfc=face)
         axes.plot([], [], shape(index), ms=5.5, color=color, label=entry(str(name)))
     scale_cost(axes, searched["cost"].min(), searched["cost"].max())
     axes.set_xlabel(f"search cost, {unit}")
@@ -87,11 +89,14 @@ def cost_figure(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def networks_figure(arms: Sequence[tuple[str, Sequence[float]]]) -> Figure:
+def networks_figure(
+    arms: Sequence[tuple[str, Sequence[float]]], tips: Sequence[Sequence[str]] = ()
+) -> Figure:
     """Plot every network of some arms as a dot, with a line at the mean of each arm.
 
     Args:
         arms: name of each arm, and the top-1 of its networks in percent.
+        tips: what the networks of each arm tell on the page, in the order of their top-1.
     """
     heights = [max(0.34, pitch([name])) for name, _ in arms]
     figure, axes = single(0.6 + sum(heights))
@@ -100,8 +105,15 @@ def networks_figure(arms: Sequence[tuple[str, Sequence[float]]]) -> Figure:
         is_random = name == BASELINE
         color = GREY if is_random else PALETTE[index % len(PALETTE)]
         spread = 0.09 * (np.arange(len(top1)) % 3 - 1)  # so that equal networks stay apart
-        axes.plot(
-            np.sort(top1), middle + spread, "x" if is_random else "o", ms=4, color=color, alpha=0.75, mew=1
+        figure.dots(
+            axes,
+            (np.sort(top1), middle + spread),
+            "x" if is_random else "o",
+            tips[index] if tips else (),
+            ms=4,
+            color=color,
+            alpha=0.75,
+            mew=1,
         )
         axes.plot([np.mean(top1)] * 2, [middle - 0.15, middle + 0.15], color=INK, lw=1.6)
     axes.set_yticks(middles, [folded(name) for name, _ in arms])

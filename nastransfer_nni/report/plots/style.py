@@ -6,7 +6,8 @@ import contextlib
 import io
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -16,9 +17,13 @@ INK = "#24292f"
 """Colour of all text and axes; the page replaces it with its own text colour."""
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7b61c4")
 """Okabe & Ito's palette for colour-blind readers, and two more colours."""
+ON_DARK = ("#4aa8e8", "#ff8a3d", "#2cc79b", "#e39bc4", "#f0b429", "#8fd0f5", "#c9a86f", "#ab97ee")
+"""The same colours where the ground is dark; the page replaces them."""
 SHAPES = "os^DvP*X"
 """Shapes of dots, so that no two strategies differ by their colours alone."""
 GREY = "#8c959f"
+DOTS = "dots-"
+"""Start of the id of a group of dots in the SVG; its number follows."""
 WIDTH = 3.7
 """Width of every plot in inches: that of a phone's screen, on which a point of text is 1.3 pixels high."""
 MAX_LINES = 5
@@ -81,9 +86,34 @@ def _drawing() -> Iterator[None]:
         yield
 
 
-def single(height: float) -> tuple[Figure, Axes]:
+class Plot(Figure):
+    """A figure whose dots tell something on the page.
+
+    Attributes:
+        tips: what the dots of each group tell, in the order in which `dots` has drawn them.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.tips: list[list[str]] = []
+
+    def dots(self, axes: Axes, at: tuple[Any, Any], form: str, tips: Iterable[str], **options: Any) -> None:
+        """Draw a group of dots.
+
+        Args:
+            axes: the axes.
+            at: places of the dots on both axes.
+            form: shape of the dots, as `Axes.plot` has it.
+            tips: what each dot tells; empty for nothing.
+            options: those of `Axes.plot`.
+        """
+        axes.plot(*at, form, gid=f"{DOTS}{len(self.tips)}", **options)
+        self.tips.append(list(tips))
+
+
+def single(height: float) -> tuple[Plot, Axes]:
     """A figure of one plot, with its height in inches."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Plot(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
