@@ -45,6 +45,7 @@ class Setting(NamedTuple):
     batch: int
     order: int
     repeats: int
+    device: str = "cpu"
 
 
 def measure(setting: Setting) -> Sample:
@@ -58,7 +59,11 @@ def _batches(setting: Setting) -> list[tuple[Any, Any]]:
 
     torch.manual_seed(0)
     return [
-        (torch.randn(setting.batch, 3, PIXELS, PIXELS), torch.randint(10, (setting.batch,))) for _ in range(2)
+        (
+            torch.randn(setting.batch, 3, PIXELS, PIXELS).to(setting.device),
+            torch.randint(10, (setting.batch,)).to(setting.device),
+        )
+        for _ in range(2)
     ]
 
 
@@ -76,18 +81,16 @@ def our_step(setting: Setting) -> Callable[[], None]:
     if "without compiler" in details:
         kernels.usable = lambda x: False
     training, validation = _batches(setting)
-    evaluator = SupernetEvaluator([], [], [], Schedule(), None)  # type: ignore[arg-type]
+    evaluator = SupernetEvaluator([], [], [], Schedule(), device=setting.device)  # type: ignore[arg-type]
     strategy: Any = strategies.create(
         "darts", cell=cell, order=setting.order, recompute="recompute" in details
     )
     space = DartsSpace(setting.width, setting.layers, 10)
     strategy._mutated_model_space = RawFormatModelSpace(strategy.mutate_model(space), evaluator)
     strategy.evaluator = evaluator
+    strategy.supernet.to(setting.device)
     strategy.setup()
-    schedule = evaluator.schedule
-    strategy.optimizer = torch.optim.SGD(
-        space.parameters(), schedule.lr, schedule.momentum, weight_decay=schedule.weight_decay
-    )
+    strategy.renew_optimizer(evaluator.schedule.epochs)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in details):
@@ -111,6 +114,7 @@ def nni_step(setting: Setting) -> Callable[[], None]:
 
     training, validation = _batches(setting)
     supernet = DARTS().mutate_model(Hub(width=setting.width, num_cells=setting.layers, dataset="cifar"))
+    supernet.to(setting.device)
     alphas = {
         alpha
         for module in supernet.modules()

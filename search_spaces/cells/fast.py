@@ -2,14 +2,15 @@
 
 What the plain cell computes once per edge is computed once per state where it is the same. The weight of a
 candidate becomes the scale of its last BatchNorm, `none` is never computed, and gradients are computed only
-where they are required. A CPU runs compiled loops (`search_spaces.cells.compiled`); elsewhere, and without
-a compiler, torch's own operations do the same.
+where they are required. A CPU runs compiled loops (`search_spaces.cells.compiled`), or without a compiler
+torch's own operations, candidate by candidate. Other devices compute many edges in one operation
+(`search_spaces.cells.batched`).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, channel_shuffle
 from torch.utils.checkpoint import checkpoint
 
+from search_spaces.cells.batched import READERS, Waves, fan_out, lies_last
 from search_spaces.cells.compiled import cell as compiled_cell
 from search_spaces.cells.compiled import kernels
 from search_spaces.cells.compiled.layout import OUTGOING, Layers, Outgoing
 from search_spaces.cells.mixed import SKIP, MixedCell
 from search_spaces.cells.partial import bypass, partial_edges
+from search_spaces.cells.plan import WAVES, plan_of
 from search_spaces.genotype import CANDIDATES, EDGES, INPUTS
 from search_spaces.geometry import CellGeometry
 from search_spaces.operations import FactorizedReduce
@@ -46,11 +49,16 @@ class FastCell(MixedCell):
         self._sees_batch_again = False
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
-        """The outputs of two cells -> [B, 4 * channels, H / stride, W / stride], channels last in memory."""
-        x0 = self.preprocess0(s0.contiguous(memory_format=torch.channels_last))
-        x1 = self.preprocess1(s1.contiguous(memory_format=torch.channels_last))
+        """The outputs of two cells -> [B, 4 * channels, H / stride, W / stride].
+
+        In memory, channels are last on a CPU; elsewhere maps lie as those of the stem do.
+        """
+        is_batched = self._is_batched(s0)
+        if not is_batched:
+            s0, s1 = (x.contiguous(memory_format=torch.channels_last) for x in (s0, s1))
+        x0, x1 = self.preprocess0(s0), self.preprocess1(s1)
         masks = self.skip_masks(x0)
-        if self._runs_compiled(x0):
+        if not is_batched and self._runs_compiled(x0):
             return compiled_cell.run(
                 self._layers,
                 x0,
@@ -61,16 +69,20 @@ class FastCell(MixedCell):
                 computed=self.computed,
                 masks=masks if self.skip_dropout else None,
             )
+        run = self._run_batched if is_batched else self._run
         if self.recompute and torch.is_grad_enabled():
             contexts = lambda: (contextlib.nullcontext(), self._again())  # noqa: E731
             result: Any = checkpoint(
-                self._run, x0, x1, self.weights, masks, use_reentrant=False, context_fn=contexts
+                run, x0, x1, self.weights, masks, use_reentrant=False, context_fn=contexts
             )
             return result
-        return self._run(x0, x1, self.weights, masks)
+        return run(x0, x1, self.weights, masks)
 
     def _runs_compiled(self, x: Tensor) -> bool:
         return kernels.usable(x)
+
+    def _is_batched(self, x: Tensor) -> bool:
+        return x.device.type != "cpu"
 
     @contextlib.contextmanager
     def _again(self) -> Iterator[None]:
@@ -141,6 +153,33 @@ class FastCell(MixedCell):
             x, norm.running_mean, norm.running_var, factor, None, norm.training, momentum, norm.eps
         )
 
+    def _run_batched(self, s0: Tensor, s1: Tensor, weights: Tensor, masks: list[Tensor | None]) -> Tensor:
+        waves, nodes, kept = self._waves(s0, weights, masks), None, []
+        states: Sequence[Tensor] = fan_out(torch.cat([s0, s1], dim=1), READERS)
+        for wave in range(len(WAVES)):
+            node, nodes = waves.complete(waves.add(wave, states, nodes))
+            *states, own = fan_out(node, READERS + 1)
+            kept.append(own)
+        self._follow(waves)
+        return torch.cat(kept, dim=1)
+
+    def _waves(self, x: Tensor, weights: Tensor, masks: list[Tensor | None]) -> Waves:
+        computed = None if self.computed is None else tuple(map(tuple, self.computed))
+        return Waves(
+            self._layers,
+            plan_of(self.operations()[0].stride, computed),
+            weights,
+            self._computed_channels(),
+            training=self.training,
+            masks=masks,
+            is_last=lies_last(x),
+        )
+
+    def _follow(self, waves: Waves) -> None:
+        """Update the running statistics, unless a forward pass is computed again."""
+        if self.training and not self._sees_batch_again:
+            waves.update()
+
 
 class FastPartialCell(FastCell):
     """`PartialCell` with the same state dict and the same results up to rounding.
@@ -179,4 +218,24 @@ class FastPartialCell(FastCell):
                 mixed = self._node(computed, node, [head])
                 joined = torch.cat([mixed, rests[node]], dim=1)
                 states.append(channel_shuffle(joined, joined.shape[1] // count))
+        return torch.cat(states[INPUTS:], dim=1)
+
+    def _run_batched(self, s0: Tensor, s1: Tensor, weights: Tensor, masks: list[Tensor | None]) -> Tensor:
+        states, count, waves = [s0, s1], self._computed_channels(), self._waves(s0, weights, masks)
+        order = torch.channels_last if lies_last(s0) else torch.contiguous_format
+        nodes: Tensor | None = None
+        rests: dict[int, Tensor] = {}
+        for wave, members in enumerate(WAVES):
+            heads = [states[state][:, :count].contiguous(memory_format=order) for state in members]
+            for state in members:
+                outgoing = OUTGOING[state]
+                rest = bypass(states[state][:, count:], self.operations()[outgoing[0].edge].stride)
+                for node, edge in outgoing:
+                    term = weights[edge].sum() * rest
+                    rests[node] = rests[node].add_(term) if node in rests else term
+            read = fan_out(torch.cat(heads, dim=1), READERS)
+            mixed, nodes = waves.complete(waves.add(wave, read, nodes))
+            joined = torch.cat([mixed, rests[members[-1] + 1]], dim=1)
+            states.append(channel_shuffle(joined, joined.shape[1] // count))
+        self._follow(waves)
         return torch.cat(states[INPUTS:], dim=1)
