@@ -24,7 +24,7 @@ class DrawnCell:
     """A kind of cell on the page.
 
     Attributes:
-        svg: its drawing as inline SVG.
+        svg: the drawing as inline SVG.
         caption: in words, which cell it is, and how much of it differs from the first one.
     """
 
@@ -38,7 +38,7 @@ class BestCell:
 
     Attributes:
         name: strategy and proxy.
-        kinds: its kinds of cell.
+        kinds: the drawings, one for each kind of cell.
     """
 
     name: str

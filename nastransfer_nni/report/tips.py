@@ -29,7 +29,10 @@ def of_arm(name: str, numbers: str, rows: pd.DataFrame) -> str:
         rows: rows of the arm in the results table.
     """
     ordered = rows.sort_values("top1", ascending=False)
-    runs = [f"{row['top1']:.2f}%: {_seeds(row)}" for row in ordered.head(MAX_RUNS).to_dict("records")]
+    runs = [
+        ", ".join(filter(None, [f"{row['top1']:.2f}%", _seeds(row)]))
+        for row in ordered.head(MAX_RUNS).to_dict("records")
+    ]
     more = [f"and {len(rows) - MAX_RUNS} more"] if len(rows) > MAX_RUNS else []
     return "\n".join([name, numbers, *(f"top-1 {run}" for run in runs), *more])
 
@@ -117,5 +120,6 @@ def _runs(rows: pd.DataFrame | None) -> list[str]:
 
 def _seeds(row: Mapping[Any, Any]) -> str:
     """The seeds of a run in words."""
-    known = (("proxy draw", "proxy_seed"), ("search seed", "search_seed"), ("training seed", "train_seed"))
-    return ", ".join(f"{words} {row[name]}" for words, name in known if row[name] != "")
+    known = (("proxy", "proxy_seed"), ("search", "search_seed"), ("training", "train_seed"))
+    seeds = ", ".join(f"{what} {row[name]}" for what, name in known if row[name] != "")
+    return f"seeds: {seeds}" if seeds else ""
