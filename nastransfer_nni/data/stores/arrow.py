@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +28,37 @@ class ArrowStore(Store):
     def __len__(self) -> int:
         return len(self._dataset)
 
-    def _image(self, number: int) -> Any:
-        return self._dataset.data.column(self._column)[number]
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the chunks, which would be copied; the data set itself is pickled as its files' names."""
+        return {name: value for name, value in self.__dict__.items() if name != "_chunks"}
+
+    @cached_property
+    def _chunks(self) -> tuple[list[int], list[dict[str, Any]]]:
+        """Where each chunk of the column ends, and its `bytes` and `path`; to ask the table takes longer."""
+        chunks = self._dataset.data.column(self._column).chunks
+        return list(accumulate(map(len, chunks))), [_fields(chunk) for chunk in chunks]
+
+    def _value(self, number: int, field: str) -> Any:
+        """The `bytes` or the `path` of an image; None where it has none."""
+        ends, chunks = self._chunks
+        index = bisect_right(ends, number)
+        values = chunks[index].get(field)
+        return None if values is None else values[number - ends[index]].as_py()  # counted from the end
 
     def encoded(self, number: int) -> bytes:
-        image = self._image(number).as_py()
-        if isinstance(image, bytes):
-            return image
-        if isinstance(image, dict):
-            if image.get("bytes") is not None:
-                return image["bytes"]
-            image = image.get("path")
-        if image and "://" in image:  # inside an archive
+        content: bytes | None = self._value(number, "bytes")
+        if content is not None:
+            return content
+        path = self._value(number, "path")
+        if path and "://" in path:  # inside an archive
             from datasets.utils.file_utils import xopen
 
-            with xopen(image, "rb") as file:
+            with xopen(path, "rb") as file:
                 return file.read()
-        return (self._root / image).read_bytes() if image else b""
+        return (self._root / path).read_bytes() if path else b""
 
     def file_name(self, number: int) -> str:
-        image = self._image(number)
-        if not image.is_valid:
-            return ""
-        if hasattr(image, "keys"):
-            return image["path"].as_py() or ""
-        return image.as_py() if "string" in str(image.type) else ""
+        return self._value(number, "path") or ""
 
     @property
     def stamp(self) -> str:
@@ -58,3 +67,11 @@ class ArrowStore(Store):
         kinds = [str(kind) for kind in self._dataset.data.schema.types]
         others = sum("binary" in kind or "struct" in kind for kind in kinds) > 1
         return f"{stamp}:{self._column}" if others else stamp
+
+
+def _fields(chunk: Any) -> dict[str, Any]:
+    """The arrays of a chunk by what they hold: `bytes`, `path`, or both."""
+    if str(chunk.type).startswith("struct"):
+        names = [chunk.type.field(index).name for index in range(chunk.type.num_fields)]
+        return dict(zip(names, chunk.flatten(), strict=True))
+    return {"path" if "string" in str(chunk.type) else "bytes": chunk}
