@@ -38,9 +38,9 @@ class Block:
 
     @property
     def commands(self):
-        """The lines of a shell block as words; a backslash continues a line, comments are left out."""
+        """The lines of a shell block, each also as words; a backslash continues a line."""
         lines = self.text.replace("\\\n", " ").splitlines()
-        return [words for line in lines if (words := shlex.split(line, comments=True))]
+        return [(line, words) for line in lines if (words := shlex.split(line, comments=True))]
 
 
 def blocks(path):
@@ -88,9 +88,9 @@ def exit_code(commands, arguments):
 def run_shell(block):
     """Run the commands of a block: those of the package in this process, others by the shell."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for words in block.commands[: block.run_lines]:
+    for line, words in block.commands[: block.run_lines]:
         own = own_command(words) if words[0] != "torchrun" else None
         if own is not None:
-            assert exit_code(*own) == 0, shlex.join(words)
+            assert exit_code(*own) == 0, line
         else:
-            subprocess.run(["bash", "-c", shlex.join(words)], env={**os.environ, "PATH": path}, check=True)
+            subprocess.run(["bash", "-c", line], env={**os.environ, "PATH": path}, check=True)

@@ -18,22 +18,25 @@ SMALL = {"--epochs 5": "--epochs 1", "--width 8 --layers 5": "--width 2 --layers
 RUN = {
     "README.md": {
         **SMALL,
-        "architecture.json --epochs 5": "architecture.json --epochs 1 --width 2 --layers 3",
+        "architecture.json --epochs 5": f"architecture.json --train-images 100 {TINY}",
         "epochs=5, width=8, layers=5": "epochs=1, width=2, layers=3, proxy='images:0.1'",
-        'target="digits", epochs=5': 'target="digits", epochs=1, width=2, layers=3',
+        'target="digits", epochs=5': 'target="digits", train_images=100, epochs=1, width=2, layers=3',
         "runs/a/architecture.json": "runs/digits/architecture.json",
     },
     "docs/data.md": {},
     "docs/proxies.md": {"cifar10": "digits", "classes:10": "classes:5"},
-    "docs/transfer.md": {'"epochs": 5': '"epochs": 1'},
+    "docs/transfer.md": {'"epochs": 5': '"epochs": 1, "width": 2, "layers": 3'},
     "docs/howto/own-images.md": {
         "--proxy images:0.1 --img-size 64 --epochs 25": f"--img-size 32 --batch-size 16 {TINY}",
-        "--out runs/pictures-final\n": f"--out runs/pictures-final --img-size 32 {TINY}\n",
+        "--out runs/pictures-final\n": f"--out runs/pictures-final --img-size 32 --batch-size 16 {TINY}\n",
     },
-    "docs/howto/imagenet.md": {},
+    "docs/howto/imagenet.md": {"--epochs 1": "--epochs 1 --train-images 100"},
     "docs/howto/cluster.md": {},
     "docs/howto/compare.md": {"cifar10": "digits", "25000": "500", "12": "3", "40": "4"},
-    "docs/howto/strategy.md": {},
+    "docs/howto/strategy.md": {
+        "candidates=4 --source digits": "candidates=2 --proxy images:0.1",
+        "--out runs/climb-final": "--out runs/climb-final --train-images 100",
+    },
 }
 """What a page's blocks are run with: smaller than they are printed."""
 ABSENT = re.compile(
@@ -65,7 +68,7 @@ def test_blocks_are_run_or_say_why_not(page):
 def test_commands_have_options_that_exist(page, tmp_path, monkeypatch, capsys):
     prepare(page, tmp_path, monkeypatch)
     for block in blocks(page):
-        for words in block.commands if block.language == "sh" else ():
+        for _, words in block.commands if block.language == "sh" else ():
             own = own_command([word for word in words if word != "..."])
             if own is not None:
                 code, said = exit_code(without_work(own[0]), own[1]), capsys.readouterr().err
