@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import jinja2
 
 from nastransfer_nni.report.plots.inline import dark_colors
@@ -31,7 +34,13 @@ def template(name: str, package: str = HERE) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals["dark_colors"] = dark_colors
+    environment.filters["breakable"] = _breakable
     return environment.get_template(name)
+
+
+def _breakable(text: str) -> str:
+    """The text as HTML, in which a line may end between the steps and options of a proxy."""
+    return re.sub(r"(?<=[,+/])(?=[A-Za-z])", "<wbr>", html.escape(text))
 
 
 def _in_markdown(value: object) -> str:
