@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.earlier import done_elsewhere
 from nastransfer_nni.study.jobs import Job
+from nastransfer_nni.study.status import RUNNING, job_status
 from nastransfer_nni.study.worker import logged, run_job
 from search_spaces.errors import UserError, unknown
+
+IN_USE_SECONDS, LOOK_SECONDS = 600.0, 10.0
+"""Time that another process has to release a job, and from one look at it to the next."""
 
 
 def chain_jobs(study: Study, root: Path, search: str) -> list[Job]:
@@ -45,6 +50,7 @@ def run_logged(study: Study, root: Path, search: str) -> None:
         if job.search in failed:
             continue
         with logged(job.log(root)):
+            _wait_while_in_use(job, root)
             try:
                 run_job(job, root)
                 continue
@@ -55,3 +61,10 @@ def run_logged(study: Study, root: Path, search: str) -> None:
         failed.append(job.name)
     if failed:
         raise UserError(f"{len(failed)} of {len(jobs)} jobs have failed: {', '.join(failed)}")
+
+
+def _wait_while_in_use(job: Job, root: Path) -> None:
+    """Wait for another process that has the job, such as one of a lost node whose lock outlives it."""
+    deadline = time.monotonic() + IN_USE_SECONDS
+    while job_status(job, root).status == RUNNING and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)

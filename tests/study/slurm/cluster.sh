@@ -61,8 +61,16 @@ CONF
 }
 
 stop() {
+    local daemon pid
     for daemon in slurmd slurmctld munged; do
-        [ -s "$folder/$daemon.pid" ] && kill "$(cat "$folder/$daemon.pid")" || true
+        [ -s "$folder/$daemon.pid" ] || continue
+        pid=$(cat "$folder/$daemon.pid")
+        kill "$pid" || continue
+        for _ in $(seq 50); do
+            kill -0 "$pid" 2>/dev/null || continue 2
+            sleep 0.1
+        done
+        kill -9 "$pid" || true
     done
 }
 

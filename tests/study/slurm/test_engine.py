@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import signal
 
 import pytest
 
-from nastransfer_nni.study.engines import EngineSettings
+from nastransfer_nni.study.engines import EngineSettings, chain
 from nastransfer_nni.study.engines import slurm as engine
-from nastransfer_nni.study.engines.chain import run_logged
 from nastransfer_nni.study.slurm_queue import Queue
+from nastransfer_nni.study.status import JobStatus
 from search_spaces.errors import UserError
 
 from ..test_design import study
@@ -243,11 +244,22 @@ def test_jobs_of_a_task_write_their_logs_and_stop_no_other(tmp_path, monkeypatch
         if job.name.endswith("train0"):
             raise RuntimeError("diverged")
 
-    monkeypatch.setattr("nastransfer_nni.study.engines.chain.run_job", run_job)
+    monkeypatch.setattr(chain, "run_job", run_job)
     with pytest.raises(UserError, match=f"1 of 3 jobs have failed: {name}--digits-train0"):
-        run_logged(made, tmp_path, name)
+        chain.run_logged(made, tmp_path, name)
     assert ran == [name, f"{name}--digits-train0", f"{name}--digits-train1"]
     logs = {job.name: job.log(tmp_path).read_text() for job in made.jobs if job.name in ran}
     assert all(text.startswith(f"runs {job}\nsays a library\n") for job, text in logs.items())
     assert logs[f"{name}--digits-train0"].endswith("RuntimeError: diverged\n")
     assert capfd.readouterr() == ("", "")
+
+
+def test_task_waits_for_a_process_that_has_its_job(tmp_path, monkeypatch):
+    """A node that is believed dead may still compute, and the locks of a dead one outlive it for a while."""
+    made, looks, ran = study(**STUDY), iter(["running", "running", "interrupted", "waiting"]), []
+    monkeypatch.setattr(chain, "job_status", lambda job, root: JobStatus(job, next(looks)))
+    monkeypatch.setattr(chain.time, "sleep", lambda seconds: ran.append("waits"))
+    monkeypatch.setattr(chain, "run_job", lambda job, root: ran.append(job.kind))
+    monkeypatch.setattr(signal, "signal", lambda *args: None)
+    chain.run_logged(made, tmp_path, made.jobs[0].name)
+    assert ran == ["waits", "waits", "search", "transfer"]
