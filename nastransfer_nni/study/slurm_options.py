@@ -41,7 +41,7 @@ def seconds(text: str) -> float:
     """The time limit `text` in seconds.
 
     Args:
-        text: as sbatch takes it: minutes, minutes:seconds, hours:minutes:seconds, days-hours,
+        text: a limit that sbatch takes: minutes, minutes:seconds, hours:minutes:seconds, days-hours,
             days-hours:minutes, days-hours:minutes:seconds, or infinite.
 
     Raises:
