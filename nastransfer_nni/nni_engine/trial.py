@@ -20,6 +20,8 @@ MAX_WAIT_SECONDS = 120.0
 """Time that ranks wait for the parameters of their trial."""
 MAIN_METRICS = ("top1", "score")
 """What NNI plots and optimizes: the first of these that a trial reports."""
+DIGITS = 4
+"""Digits after the point of the numbers in the web UI's columns; what NNI optimizes has all."""
 SHOWN_OF_SUMMARY = (
     *MAIN_METRICS,
     "top5",
@@ -99,17 +101,18 @@ class Trial:
             values: metrics by name. NNI plots and optimizes the first of `MAIN_METRICS` among them; the rest,
                 which may be text, are columns of the web UI.
         """
-        known = {
-            name: value if isinstance(value, str) else float(value)
-            for name, value in values.items()
-            if value is not None
+        known = {name: value for name, value in values.items() if value is not None}
+        main = float(next(known[name] for name in MAIN_METRICS if name in known))
+        shown = {
+            name: value if isinstance(value, str) else round(float(value), DIGITS)
+            for name, value in known.items()
         }
         self._channel.send_metric(
             type=kind,
             parameter_id=self._parameters,
             trial_job_id=self._job,
             sequence=sequence,
-            value={"default": next(known[name] for name in MAIN_METRICS if name in known), **known},
+            value={"default": main, **shown},
         )
 
     def offer_tensorboard(self, events: Path) -> None:

@@ -36,7 +36,7 @@ COLUMNS = (
 """Hyper-parameters in the HParams table; TensorBoard shows five of them until told otherwise."""
 SHOWN_FIRST = ("job", "strategy", "proxy", "search_seed", "train_seed")
 """Those that it shows: it sorts them by whether they are said to differ between runs, then by name."""
-METRICS = ("top1", "score", "params", "mult_adds", "skips", "parameter_free_share", "best_top1", "top5")
+METRICS = ("top1", "params", "mult_adds", "skips", "parameter_free_share", "score", "best_top1", "top5")
 """Final metrics in the HParams table, in this order."""
 JOBS = {"search": "Searches", "transfer": "Transfers"}
 """Kinds of run in the dashboard, with their headings."""

@@ -43,3 +43,17 @@ def test_outside_trial_hides_the_trial_for_the_block(inside):
     with trial.outside_trial():
         assert not trial.is_trial()
     assert trial.is_trial() and os.environ["NNI_TRIAL_JOB_ID"] == "job"
+
+
+@pytest.mark.parametrize("platform", ["local", "remote"])
+def test_tensorboard_button_finds_the_events_of_a_local_trial(tmp_path, monkeypatch, platform):
+    """NNI starts TensorBoard on trials/ID/output/tensorboard, and gives a trial another folder."""
+    monkeypatch.setenv("NNI_TRIAL_JOB_ID", "job")
+    monkeypatch.setenv("NNI_PLATFORM", platform)
+    monkeypatch.setenv("NNI_OUTPUT_DIR", str(tmp_path / "exp/environments/local-env/trials/job"))
+    (tmp_path / "run" / "tensorboard").mkdir(parents=True)
+    for _ in range(2):  # a trial that is tried again finds the link of the first try
+        trial.Trial().offer_tensorboard(tmp_path / "run" / "tensorboard")
+    shown = tmp_path / "exp" / "trials" / "job" / "output" / "tensorboard"
+    assert shown.is_symlink() == (platform == "local")
+    assert shown.exists() == (platform == "local")
