@@ -340,11 +340,13 @@ class Darts(StagedStrategy):
             with torch.enable_grad(), frozen(tables):
                 train_grads = self._grads(self._loss(training), weights)
             # w' = w - lr * (dL_train/dw + weight_decay * w + momentum * buffer): the step that SGD would take
-            for weight, grad in zip(weights, train_grads, strict=True):
-                grad.add_(weight, alpha=group["weight_decay"])
-                buffer = self.optimizer.state.get(weight, {}).get("momentum_buffer")
-                if buffer is not None:
-                    grad.add_(buffer, alpha=group["momentum"])
+            torch._foreach_add_(train_grads, weights, alpha=group["weight_decay"])
+            states = [self.optimizer.state.get(weight, {}) for weight in weights]
+            buffers = [state.get("momentum_buffer") for state in states]
+            moving = [pair for pair in zip(train_grads, buffers, strict=True) if pair[1] is not None]
+            if moving:
+                grads_of_moving, present = zip(*moving, strict=True)
+                torch._foreach_add_(grads_of_moving, present, alpha=group["momentum"])
             torch._foreach_add_(weights, train_grads, alpha=-group["lr"])
             with torch.enable_grad():
                 grads = self._grads(self._loss(validation), [*tables, *weights])
@@ -353,8 +355,8 @@ class Darts(StagedStrategy):
             epsilon = 0.01 / norm.clamp_min(torch.finfo(norm.dtype).tiny)
             perturbed_grads = []  # dL_train/da at w + epsilon * v and at w - epsilon * v
             for sign in (1, -1):
-                for weight, saved_weight, direction in zip(weights, saved_weights, v, strict=True):
-                    weight.copy_(saved_weight + sign * epsilon * direction)
+                steps = torch._foreach_mul(v, sign * epsilon)
+                torch._foreach_copy_(weights, torch._foreach_add(saved_weights, steps))
                 with torch.enable_grad():
                     perturbed_grads.append(self._mixture_grads(training, mixture))
         finally:

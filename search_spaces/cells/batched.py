@@ -77,9 +77,9 @@ class Waves:
         if not all(factors):
             taken = taken * _constant(factors, taken.dtype, device)
         sizes = [len(units_of(wave, 0)) * len(maps) for wave, maps in matrices.items()]
-        of_units, *of_matrices = taken.split([sum(scales.values()), *sizes])
+        of_units, *of_matrices = torch.split(taken, [sum(scales.values()), *sizes])
         wide = of_units[:, None].expand(-1, self._channels).flatten()
-        parts = wide.split([count * self._channels for count in scales.values()]) if scales else ()
+        parts = torch.split(wide, [count * self._channels for count in scales.values()]) if scales else ()
         shaped = [
             part.view(-1, len(maps) * len(WAVES[wave]))
             for part, (wave, maps) in zip(of_matrices, matrices.items(), strict=True)
@@ -92,7 +92,7 @@ class Waves:
         if not stacks:
             return {}
         every = torch.cat([weight.flatten() for weights in stacks.values() for weight in weights])
-        parts = every.split([sum(weight.numel() for weight in weights) for weights in stacks.values()])
+        parts = torch.split(every, [sum(weight.numel() for weight in weights) for weights in stacks.values()])
         return {
             name: part.view(-1, *weights[0].shape[1:])
             for (name, weights), part in zip(stacks.items(), parts, strict=True)
@@ -126,15 +126,15 @@ class Waves:
         for units, maps in self._scaled(wave, torch.relu(active), pools):
             ordered = self._in_memory(maps)
             if self._plan.is_whole(wave, units):
-                parts = ordered.unflatten(self._axis, (-1, len(nodes), self._channels))
+                parts = torch.unflatten(ordered, self._axis, (-1, len(nodes), self._channels))
                 nodes = nodes + parts.sum(self._axis).movedim(self._axis, 0)
             else:
-                terms = ordered.split(self._channels, dim=self._axis)
+                terms = torch.split(ordered, self._channels, dim=self._axis)
                 alone += [(unit.node, term) for unit, term in zip(units, terms, strict=True)]
         for _, position, node, edge in edges:
             if (mask := self._masks[edge]) is not None:
                 scale = self._weights[edge, CANDIDATE_OF_MAP[SKIP]]
-                state = skipped.split(self._channels, dim=1)[position]
+                state = torch.split(skipped, self._channels, dim=1)[position]
                 alone.append((node, self._in_memory(scale * (state * mask))))
         if alone:
             rows = list(nodes.unbind(0))
@@ -147,7 +147,7 @@ class Waves:
         """The first node, which no later wave enters, [B, C, H, W], and the others if there are any."""
         if len(nodes) == 1:
             return in_channels(nodes.squeeze(0), self._is_last), None
-        first, others = nodes.split([1, len(nodes) - 1])
+        first, others = torch.split(nodes, [1, len(nodes) - 1])
         return in_channels(first.squeeze(0), self._is_last), others
 
     def _in_memory(self, x: Tensor) -> Tensor:
@@ -169,12 +169,12 @@ class Waves:
         """The nodes and, by their weights, poolings and identity skips."""
         rows = [self._in_memory(maps[index]) for index in self._taken.matrices[wave]]
         if len(WAVES[wave]) > 1:
-            split = [row.split(self._channels, dim=self._axis) for row in rows]
+            split = [torch.split(row, self._channels, dim=self._axis) for row in rows]
             rows = [row for state in zip(*split, strict=True) for row in state]
         stacked, matrix = torch.stack(rows), self._matrices[wave]
         flat = stacked.flatten(1)
         mixed = matrix @ flat if nodes is None else torch.addmm(nodes.flatten(1), matrix, flat)
-        return mixed.unflatten(1, stacked.shape[1:])
+        return torch.unflatten(mixed, 1, stacked.shape[1:])
 
     def _scaled(
         self, wave: int, active: Tensor, pools: dict[int, Tensor]
@@ -182,7 +182,7 @@ class Waves:
         """Maps [B, units * C, H, W] that go into nodes, times the weights of their candidates."""
         units, stride = self._plan.units, self._plan.stride(wave)
         of_map = {
-            index: [unit for unit in units[wave, block] if unit.index == index]
+            index: [unit for unit in units[wave, block] if unit.map == index]
             for block in ("first", "last", "skip")
             for index in BLOCKS[block]
         }
@@ -191,7 +191,7 @@ class Waves:
         last = []
         if first:
             maps = self._norm((wave, "first"), self._pointwise((wave, "first"), first))
-            halves = iter(maps.split([part.shape[1] for part in first], dim=1))
+            halves = iter(torch.split(maps, [part.shape[1] for part in first], dim=1))
             last = [
                 self._depthwise(wave, index, torch.relu(next(halves)), 1) for index in SECOND if of_map[index]
             ]
@@ -219,7 +219,7 @@ class Waves:
 
     def _gather(self, x: Tensor, units: list[Unit]) -> Tensor:
         """The states that units read, side by side: [B, states * C, H, W] -> [B, units * C, H, W]."""
-        states = x.split(self._channels, dim=1)
+        states = torch.split(x, self._channels, dim=1)
         return torch.cat([states[unit.position] for unit in units], dim=1)
 
     def _depthwise(self, wave: int, index: int, x: Tensor, stride: int) -> Tensor:
@@ -236,7 +236,7 @@ class Waves:
         count, halves = x.shape[1] // self._channels, []
         for name, pixels in zip((("half 0", SKIP), ("half 1", -1)), pixels_by_parity(x), strict=True):
             half = conv2d(pixels, self._stacks[(wave, *name)], groups=count)
-            halves.append(half.unflatten(1, (count, -1)))
+            halves.append(torch.unflatten(half, 1, (count, -1)))
         return torch.cat(halves, dim=2).flatten(1, 2)
 
     def _norm(self, key: Key, x: Tensor) -> Tensor:
@@ -246,7 +246,7 @@ class Waves:
             start = self._plan.starts[key]
             mean, variance = self._batch[:, start : start + x.shape[1] // self._channels].flatten(1)
             return batch_norm(x, mean, variance, scale, None, True, 1.0, epsilon)
-        norms: list[Any] = [self._layers[unit.edge].norms[unit.index] for unit in self._plan.units[key]]
+        norms: list[Any] = [self._layers[unit.edge].norms[unit.map] for unit in self._plan.units[key]]
         mean, variance = (
             torch.cat([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var")
         )
@@ -276,7 +276,7 @@ class _FanOut(torch.autograd.Function):
         if copies > 1:
             parts = in_memory(x, ctx.is_last)
             axis = 3 if ctx.is_last else 1
-            parts = parts.unflatten(axis, (states, 1, -1))
+            parts = torch.unflatten(parts, axis, (states, 1, -1))
             sizes = [*parts.shape[: axis + 1], copies, *parts.shape[axis + 2 :]]
             x = in_channels(parts.expand(sizes).flatten(axis, axis + 2), ctx.is_last)
         return tuple(x.view_as(x) for _ in range(aliases))
@@ -288,7 +288,8 @@ class _FanOut(torch.autograd.Function):
             return (given[0] if given else None), None, None, None
         axis = 3 if ctx.is_last else 1
         joined = in_memory(given[0] if len(given) == 1 else torch.cat(given), ctx.is_last)
-        parts = joined.unflatten(axis, (ctx.states, ctx.copies, -1)).unflatten(0, (len(given), -1))
+        parts = torch.unflatten(joined, axis, (ctx.states, ctx.copies, -1))
+        parts = torch.unflatten(parts, 0, (len(given), -1))
         added = parts.sum((0, axis + 2)).flatten(axis, axis + 1)
         return in_channels(added, ctx.is_last), None, None, None
 

@@ -16,13 +16,13 @@ class Unit(NamedTuple):
     """A map of an edge of a wave.
 
     Attributes:
-        index: number of the map, as in `compiled.layout`.
+        map: number of the map, as in `compiled.layout`.
         position: position of the edge's state in the wave.
         node: the node that the edge enters.
         edge: row of the edge in the weights.
     """
 
-    index: int
+    map: int
     position: int
     node: int
     edge: int
@@ -30,7 +30,7 @@ class Unit(NamedTuple):
     @property
     def taken(self) -> int:
         """Position of its weight in the flattened weights."""
-        return self.edge * len(CANDIDATES) + CANDIDATE_OF_MAP[self.index]
+        return self.edge * len(CANDIDATES) + CANDIDATE_OF_MAP[self.map]
 
 
 BLOCKS = {"first": FIRST, "last": (*SECOND, 4, 5), "max": (MAX,), "mean": (MEAN,), "skip": (SKIP,)}
@@ -106,28 +106,28 @@ class Plan:
 
     def computes(self, unit: Unit) -> bool:
         """Whether a map is computed."""
-        return self._computed is None or self._computed[unit.edge][CANDIDATE_OF_MAP[unit.index]]
+        return self._computed is None or self._computed[unit.edge][CANDIDATE_OF_MAP[unit.map]]
 
     def is_whole(self, wave: int, units: list[Unit]) -> bool:
         """Whether each of the maps is there for every edge of the wave."""
-        return len(units) == len({unit.index for unit in units}) * len(units_of(wave, 0))
+        return len(units) == len({unit.map for unit in units}) * len(units_of(wave, 0))
 
     def _add_pool(self, wave: int, block: str) -> None:
         units = self.units[wave, block]
         self.starts[wave, block] = self.rows
-        self.followers += [(unit.edge, unit.index, self.rows + unit.position) for unit in units]
+        self.followers += [(unit.edge, unit.map, self.rows + unit.position) for unit in units]
         self.rows += len(WAVES[wave]) if units else 0
 
     def _add_convolutions(self, wave: int, block: str) -> None:
         units = self.units[wave, block]
         self.starts[wave, block] = self.rows
-        self.followers += [(unit.edge, unit.index, row) for row, unit in enumerate(units, self.rows)]
+        self.followers += [(unit.edge, unit.map, row) for row, unit in enumerate(units, self.rows)]
         self.rows += len(units)
         for unit in units:
             depthwise = "half 0" if block == "skip" else "depthwise"
             pointwise = "half 1" if block == "skip" else block
-            self.stacks.setdefault((wave, depthwise, unit.index), []).append((unit.edge, unit.index, 0))
-            self.stacks.setdefault((wave, pointwise, -1), []).append((unit.edge, unit.index, 1))
+            self.stacks.setdefault((wave, depthwise, unit.map), []).append((unit.edge, unit.map, 0))
+            self.stacks.setdefault((wave, pointwise, -1), []).append((unit.edge, unit.map, 1))
 
     @functools.cache  # noqa: B019 - plans are never thrown away
     def taken(self, is_training: bool, has_masks: bool) -> Taken:

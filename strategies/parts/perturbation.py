@@ -71,4 +71,5 @@ def adversarial(
         steps = {kind: found[kind] + 2 * size / ATTACK_STEPS * slopes[kind].sign() for kind in rows}
         inside = {kind: rows[kind] + (steps[kind] - rows[kind]).clamp(-size, size) for kind in rows}
         found = _clipped(inside, kept)
-    return rows if loss(rows) > loss(found) else found
+    is_worse = loss(rows) > loss(found)  # stays on the device, for which no step should wait
+    return {kind: torch.where(is_worse, row, found[kind]) for kind, row in rows.items()}

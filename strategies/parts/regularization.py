@@ -35,12 +35,17 @@ def _beta(tables: Tensor, kept: Tensor, options: DartsOptions, epoch: int) -> Te
 
 def _zero_one(tables: Tensor, kept: Tensor, options: DartsOptions, epoch: int) -> Tensor:
     """The negative mean square of sigmoids around 1/2 (Chu et al., ECCV 2020, equation 5)."""
-    return -(tables.sigmoid() - 0.5).square()[kept].mean()
+    return -_sum((tables.sigmoid() - 0.5).square(), kept) / kept.sum()
 
 
 def _l2(tables: Tensor, kept: Tensor, options: DartsOptions, epoch: int) -> Tensor:
     """Half the sum of squares around the target, whose gradient is that of a weight decay towards it."""
-    return (tables - options.regularization_target).square()[kept].sum() / 2
+    return _sum((tables - options.regularization_target).square(), kept) / 2
+
+
+def _sum(values: Tensor, kept: Tensor) -> Tensor:
+    """The sum of those that are kept; to select them, the step would wait for their number."""
+    return torch.where(kept, values, 0.0).sum()
 
 
 TERMS: dict[str, Callable[[Tensor, Tensor, DartsOptions, int], Tensor]] = {

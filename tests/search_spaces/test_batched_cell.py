@@ -9,6 +9,7 @@ from search_spaces.cells.fast import FastCell, FastPartialCell
 from search_spaces.cells.mixed import MixedCell
 from search_spaces.cells.partial import PartialCell
 from search_spaces.geometry import CellGeometry
+from tests.strategies.test_darts import assert_same_search, search
 
 LAUNCHES = 4000
 """Most operations of a first-order step at width 16, 8 layers: the plain cell's step has some 30,000."""
@@ -117,3 +118,16 @@ def test_a_step_has_few_launches(record_property):
     launches = count(our_step(Setting("fast", 16, 8, 64, 1, 1, "meta")))
     record_property("by kind", dict(launches.by_kind()))
     assert launches.total <= LAUNCHES
+
+
+@pytest.mark.slow
+def test_a_search_ends_in_the_same_cell():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        labels = torch.arange(16) % 10
+        generator = torch.Generator().manual_seed(1)
+        images = torch.randn(16, 3, 8, 8, generator=generator) + labels[:, None, None, None] / 5
+        assert_same_search(*(search(images, labels, width=2, cell=cell) for cell in ("fast", "plain")))
+    finally:
+        torch.set_default_dtype(before)
