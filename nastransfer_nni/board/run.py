@@ -12,6 +12,7 @@ from pathlib import Path
 from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.board.config import BoardConfig
 from nastransfer_nni.board.names import short_names
+from nastransfer_nni.tracking.interruption import Interruption
 from search_spaces.errors import UserError
 
 SECONDS_BETWEEN_LOOKS = 20.0
@@ -32,16 +33,19 @@ def show(config: BoardConfig) -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", config.port)) == 0:
             raise UserError(f"--port {config.port} is in use; name another one")
-    with tempfile.TemporaryDirectory(prefix="nastransfer-tensorboard-") as links:
+    with (
+        Interruption().installed(),  # so that SIGTERM, too, ends TensorBoard and removes the links
+        contextlib.suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory(prefix="nastransfer-tensorboard-") as links,
+    ):
         link(folder, Path(links))
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", links, "--host", "127.0.0.1"]
         command += [f"--port={config.port}", f"--samples_per_plugin=images={IMAGES}"]
         process = subprocess.Popen([*command, f"--window_title={folder.name}"])
         try:
-            while True:
+            while process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(SECONDS_BETWEEN_LOOKS)
-                    return
                 link(folder, Path(links))
         finally:
             process.terminate()

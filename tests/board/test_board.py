@@ -1,6 +1,13 @@
-"""Short names say what tells runs apart, and nothing else."""
+"""TensorBoard over runs: short names say what tells them apart, and nothing is left behind."""
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -67,3 +74,27 @@ def test_links_keep_their_names_when_runs_are_added(study, tmp_path):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(UserError, match="has no runs"):
         show(BoardConfig(folder=os.fspath(tmp_path)))
+
+
+def test_sigterm_ends_tensorboard_and_removes_the_links(study, tmp_path, monkeypatch):
+    """A stand-in for TensorBoard: it signals the command that has started it, and would run on."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    started = []
+
+    def start(command):
+        links = Path(command[command.index("--logdir") + 1])
+        started.append(len(list(links.iterdir())))
+        code = "import os, signal, time; os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)"
+        started.append(Popen([sys.executable, "-c", code]))
+        return started[1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    show(BoardConfig(folder=str(study[0]), port=free_port()))
+    assert started[0] == len(study[1]) and started[1].returncode == -signal.SIGTERM
+    assert not list(tmp_path.glob("nastransfer-tensorboard-*"))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
