@@ -41,7 +41,7 @@ CASES: dict[str, str] = {
     "search cifar10": "--source cifar10 --proxy images:0.05 --epochs 2 --width 8 --layers 5",
     "search photographs": "--source imagenet_sample --img-size 128 --epochs 1 --width 4 --layers 3 "
     "--workers 0",
-    "search labels": "--source {labels} --img-size 128 --width 1 --layers 3 --workers 0 --batch-size 8",
+    "search labels": "--source {labels} --img-size 128 --width 2 --layers 3 --workers 0 --batch-size 8",
     "transfer digits": "DARTS_V2 --epochs 5 --width 8 --layers 5",
     "transfer cifar10": "DARTS_V2 --target cifar10 --train-images 10000 --epochs 1 --width 8 --layers 5",
 }
@@ -87,14 +87,16 @@ def run(name: str, code: Path, scratch: Path) -> dict[str, Any]:
         DECODED if is_decoded else IN_MEMORY,
     ]
     out = ["--out", str(scratch / "run"), "--overwrite", "--device", "cpu"]
-    subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "divided.py"), *fixed, command, *arguments, *out],
+    program = str(ROOT / "benchmarks" / "divided.py")
+    ran = subprocess.run(
+        [sys.executable, program, *fixed, command, *arguments, *out],
         env=environment,
         cwd=scratch,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
+    if ran.returncode:
+        sys.exit(f"{name}: {ran.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(result.read_text())
     return found
 
@@ -123,6 +125,12 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Add the figures of a case to those of others."""
+    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    write_json(RESULTS, earlier | {"machine": machine(), name: found})
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -131,12 +139,10 @@ def main() -> None:
     parser.add_argument("--beside", type=Path, help="folder of another checkout")
     options = parser.parse_args()
     codes = {"here": ROOT} | ({"beside": options.beside.resolve()} if options.beside else {})
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = machine()
     if "floor" in options.only:
-        results["floor"] = floor(options.rounds)
-        write_json(RESULTS, results)
-        print(f"imports: {json.dumps(results['floor'])}", flush=True)
+        imports = floor(options.rounds)
+        keep("floor", imports)
+        print(f"imports: {json.dumps(imports)}", flush=True)
     for name in (name for name in CASES if name in options.only):
         with tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
@@ -157,8 +163,7 @@ def main() -> None:
                     ("without_steps", lambda run: run["cpu"] - run["parts"]["steps"]),
                 )
             }
-        results[name] = found
-        write_json(RESULTS, results)
+        keep(name, found)
         shown = ", ".join(f"{part} {found['here']['percent'][part]['median']:.1f}%" for part in PARTS)
         print(f"{name}: {found['here']['cpu_seconds']['median']:.1f} s of the processor; {shown}")
         print(f"  {json.dumps(found['here']['cpu_seconds_to_first_step'])} s to the first step")
