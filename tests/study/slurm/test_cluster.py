@@ -53,22 +53,30 @@ def until(seen, seconds: float = 300.0):
     raise AssertionError(f"not seen within {seconds:.0f} seconds")
 
 
+def squeue(*arguments: str) -> str:
+    """What squeue shows, without its header."""
+    command = ["squeue", "--noheader", "--array", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def running(index: int) -> str | None:
     """The task with this index, once it runs."""
-    shown = subprocess.run(
-        ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%F %K"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    tasks = (line.split() for line in shown.stdout.splitlines())
-    return next((f"{job}_{number}" for job, number in tasks if number == str(index)), None)
+    tasks = squeue("--states=RUNNING", "--format=%i").split()
+    return next((task for task in tasks if task.endswith(f"_{index}")), None)
 
 
 def requeue(task: str) -> None:
-    """Requeue a task, and have it start again at once, not after Slurm's two minutes."""
+    """Requeue a task, and have it start again as soon as it has ended, not after Slurm's two minutes."""
     subprocess.run(["scontrol", "requeue", task], check=True)
-    subprocess.run(["scontrol", "update", f"JobId={task}", "StartTime=now"], check=True)
+    until(lambda: runs_again(task))
+
+
+def runs_again(task: str) -> bool:
+    """Let a requeued task start now; Slurm delays it once more when the old one has ended."""
+    if squeue(f"--jobs={task}", "--format=%T") == "RUNNING":
+        return True
+    subprocess.run(["scontrol", "update", f"JobId={task}", "StartTime=now"], capture_output=True, check=False)
+    return False
 
 
 def limit(task: str) -> None:
