@@ -334,8 +334,13 @@ class Darts(StagedStrategy):
         """
         supernet, group = self.supernet, self.optimizer.param_groups[0]
         weights, tables = self.shared_weights, list(mixture.values())
-        saved = [tensor.clone() for tensor in (*weights, *supernet.buffers())]
-        saved_weights = saved[: len(weights)]
+        floats = [*weights, *(buffer for buffer in supernet.buffers() if buffer.is_floating_point())]
+        counts = [buffer for buffer in supernet.buffers() if not buffer.is_floating_point()]
+        lists = [tensors for tensors in (floats, counts) if tensors]  # one kernel copies one type
+        saved = [[torch.empty_like(tensor) for tensor in tensors] for tensors in lists]
+        for copies, tensors in zip(saved, lists, strict=True):
+            torch._foreach_copy_(copies, tensors)
+        saved_weights = saved[0][: len(weights)]
         try:
             with torch.enable_grad(), frozen(tables):
                 train_grads = self._grads(self._loss(training), weights)
@@ -360,7 +365,8 @@ class Darts(StagedStrategy):
                 with torch.enable_grad():
                     perturbed_grads.append(self._mixture_grads(training, mixture))
         finally:
-            torch._foreach_copy_([*weights, *supernet.buffers()], saved)
+            for copies, tensors in zip(saved, lists, strict=True):
+                torch._foreach_copy_(tensors, copies)
         factor = group["lr"] / (2 * epsilon)
         return [
             grad - factor * (plus - minus)
