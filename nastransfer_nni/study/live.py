@@ -98,6 +98,7 @@ class StatusPage:
             "progress": progress(statuses, self._root, now),
             "describe": lambda job: describe(job, self._searches),
             "results": self._results,
+            "results_of": len(self._results_of),
             "every": 0 if is_completed else every,
             "is_completed": is_completed,
             "clock": _clock,
