@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,8 @@ from nastransfer_nni.report.statistics.table import BASELINE, is_baseline, place
 
 MAX_LENGTH = 26
 """Letters that a short name may have with an option in it."""
+_SCORES = re.compile(r",scores=[^,+]*|(?<=:)scores=[^,+]*,?")
+"""The option of a proxy that names the file of its scores."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +26,24 @@ class Names:
         strategies: short name of each strategy by its full name, which has its options.
         places: short name of each proxy by its full name, which has its source.
         source: the source of all proxies, where their short names lack it; else empty.
+        sources: full name of each source whose name in `places` lacks options.
     """
 
     strategies: Mapping[str, str]
     places: Mapping[str, str]
     source: str
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def legend(self) -> list[tuple[str, str]]:
-        """Short name and options of each strategy whose short name lacks some."""
+        """What short names lack: options of strategies, and the full names of sources."""
         options = {name: name.partition(" (")[2].removesuffix(")") for name in self.strategies}
-        return [
+        strategies = [
             (short, options[name])
             for name, short in self.strategies.items()
             if short != name and not short.endswith(f" {options[name]}")
         ]
+        return [*strategies, *self.sources.items()]
 
     def text(self, text: str) -> str:
         """The text with all full names replaced by the short ones."""
@@ -81,16 +86,28 @@ def names_of(findings: Findings) -> Names:
     """The short names of a report.
 
     A strategy loses its options where no other strategy has its name, and keeps one that tells it apart where
-    that is short; others are numbered. A proxy loses its source where all proxies have the same.
+    that is short; others are numbered. A proxy loses its source where all proxies have the same, the options
+    of its source where no other source is of the same images, and files of scores.
     """
     full = list(dict.fromkeys(comparison.strategy for comparison in findings.comparisons))
     searched = findings.table[~is_baseline(findings.table)]
     sources = {source for source in searched["source"] if source}
     has_proxies = bool((searched["proxy"] != "").all()) and len(searched) > 0
     source = sources.pop() if len(sources) == 1 and has_proxies else ""
-    pairs = searched[["source", "proxy"]].drop_duplicates().itertuples(index=False)
-    places = {place_name(*pair): pair[1] if source else place_name(*pair) for pair in pairs}
-    return Names(strategies=_short(dict.fromkeys([*full, BASELINE])), places=places, source=source)
+    images = {name: name.partition("@")[0] for name in sorted(sources)}
+    if len({*images.values()}) < len(images):
+        images = {}
+    pairs = list(searched[["source", "proxy"]].drop_duplicates().itertuples(index=False, name=None))
+    shown = {name: "" if source else images.get(name, name) for name, _ in pairs}
+    places = {place_name(*pair): place_name(shown[pair[0]], _SCORES.sub("", pair[1])) for pair in pairs}
+    if len({*places.values()}) < len(places):
+        places = {place_name(*pair): place_name(shown[pair[0]], pair[1]) for pair in pairs}
+    return Names(
+        strategies=_short(dict.fromkeys([*full, BASELINE])),
+        places=places,
+        source=source,
+        sources={short: name for name, short in images.items() if short != name},
+    )
 
 
 def _short(full: Iterable[str]) -> dict[str, str]:

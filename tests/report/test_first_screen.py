@@ -109,6 +109,31 @@ def test_strategies_are_short_and_their_options_are_in_the_legend():
     assert names.text("darts (order=2) on c10 / all") == "darts on all"
 
 
+@pytest.mark.parametrize(
+    ("other", "places", "legend"),
+    [
+        (
+            "mnist@split=train",
+            ["c10 / entropy:9", "mnist / all"],
+            [("c10", "c10@split=test"), ("mnist", "mnist@split=train")],
+        ),
+        ("c10@split=train", ["c10@split=test / entropy:9", "c10@split=train / all"], []),
+    ],
+)
+def test_proxies_lose_what_does_not_tell_them_apart(other, places, legend):
+    frame = pd.DataFrame(
+        {
+            "target": "t",
+            "strategy": ["darts", "darts", "random"],
+            "source": ["c10@split=test", other, ""],
+            "proxy": ["entropy:9,scores=a/b.parquet", "all", ""],
+            "top1": 90.0,
+        }
+    )
+    names = names_of(findings(frame))
+    assert (list(names.places.values()), names.legend) == (places, legend)
+
+
 @pytest.fixture(scope="module")
 def full():
     return findings(study())
