@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from nastransfer_nni.report.tables.text import markdown
 
 ROW, WIDTH = 0.16, 6.6
 """Height of a line and width of a picture, in inches."""
+LABEL = 44
+"""Letters in a line of a label."""
 COLORS = {
     "better": PALETTE[0],
     "worse": PALETTE[1],
@@ -333,7 +336,7 @@ def gain_picture(bodies: Sequence[dict[str, Any]]) -> Figure:
 def _lines(groups: Sequence[tuple[str, Sequence[Line]]], name: str) -> tuple[Figure, Axes]:
     """Intervals below each other, under the headings of their groups."""
     shown = [(heading, lines) for heading, lines in groups if lines]
-    height = ROW * sum(len(lines) + 1.4 for _, lines in shown)
+    height = ROW * sum(sum(_rows(line.label) for line in lines) + 1.4 for _, lines in shown)
     figure = Figure(figsize=(WIDTH, height + 0.9), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(0, color=GREY, lw=0.8)
@@ -350,14 +353,15 @@ def _lines(groups: Sequence[tuple[str, Sequence[Line]]], name: str) -> tuple[Fig
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
         for line in lines:
-            place += 1
-            labels[place] = line.label
+            place += (_rows(line.label) + 1) / 2
+            labels[place] = textwrap.fill(line.label, LABEL)
             value, low, high = line.interval
             if low is not None and high is not None:
                 axes.plot([low, high], [place, place], color=line.color, lw=1.4)
             axes.plot([value], [place], "o", ms=4.5, color=line.color)
             for marker, other in line.marks.items():
                 axes.plot([other], [place], marker, **_mark(marker))
+            place += (_rows(line.label) - 1) / 2
         place += 1.4
     axes.set_yticks(list(labels), list(labels.values()), fontsize=7)
     axes.tick_params(axis="y", length=0)
@@ -365,6 +369,11 @@ def _lines(groups: Sequence[tuple[str, Sequence[Line]]], name: str) -> tuple[Fig
     axes.set_ylim(place, -1)
     axes.set_xlabel(name)
     return figure, axes
+
+
+def _rows(label: str) -> float:
+    """Height of a label, in rows of one line."""
+    return 1 + 0.6 * (len(textwrap.wrap(label, LABEL)) - 1)
 
 
 def _mark(marker: str) -> dict[str, Any]:
