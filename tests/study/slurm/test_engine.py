@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -206,7 +207,7 @@ def test_daemon_that_does_not_answer_is_waited_for(drill, slurm, monkeypatch, ca
             drill.complete(DARTS)
 
     drill.shows(darts=(1, "RUNNING"))
-    monkeypatch.setattr(engine.time, "sleep", sleep)
+    monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=sleep))
     drill.controller.run()
     assert len(looks) == 3
     assert capsys.readouterr().err.count("Unable to contact") == 1
@@ -220,7 +221,7 @@ def test_engine_of_a_second_process_is_refused(slurm, tmp_path, monkeypatch):
             engine.SlurmEngine().run(made, tmp_path, EngineSettings())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine.time, "sleep", second)
+    monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=second))
     with pytest.raises(KeyboardInterrupt):
         engine.SlurmEngine().run(made, tmp_path, EngineSettings())
 
