@@ -7,9 +7,10 @@ A part cannot be faster than its multiply-adds at the core's peak, nor than its 
 bandwidth; the later of the two is its bound. The peak is that of torch's matrix product, the bandwidth that
 of a sum of two large arrays, both measured between the steps. Bytes are those of every map that a part
 reads or writes, once each. A map that still lies in a cache is read faster than from memory, so a part can
-be faster than its bound. Seconds are CPU seconds, which other programs disturb less. Parts are the compiled
-loops of the fast cell; torch's own larger operators by what they do; and the rest, which is elementwise
-operations, copies and Python. Writes benchmarks/results/roofline.json and roofline.md.
+be faster than its bound. Seconds are CPU seconds (of torch's own operators wall seconds), which other
+programs disturb less. Parts are the compiled loops of the fast cell; torch's own larger operators by what
+they do; and the rest, which is elementwise operations, copies and Python. Writes
+benchmarks/results/roofline.json and roofline.md.
 """
 
 from __future__ import annotations
