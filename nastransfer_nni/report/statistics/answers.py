@@ -182,9 +182,9 @@ def _proxy_rankings(effects: pd.DataFrame, moved: pd.DataFrame, options: Analysi
     swaps = [swap for row in known["swaps"] for swap in row]
     lowest = known.sort_values("tau").iloc[0]
     agreement = (
-        f"the lowest Kendall's tau between proxies is {lowest['tau']:.2f}, for {lowest['proxy_a']} and "
-        f"{lowest['proxy_b']}, where noise alone leaves {lowest['ceiling']:.2f} on average and "
-        f"{lowest['ceiling_low']:.2f} at the 5% quantile"
+        f"the lowest Kendall's tau between proxies is {lowest['tau']:z.2f}, for {lowest['proxy_a']} and "
+        f"{lowest['proxy_b']}, where noise alone leaves {lowest['ceiling']:z.2f} on average and "
+        f"{lowest['ceiling_low']:z.2f} at the 5% quantile"
     )
     if swaps:
         parts.append(f"{_count(len(swaps), 'significant swap')}, such as {swaps[0]}, and {agreement}")
