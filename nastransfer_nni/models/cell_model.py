@@ -3,7 +3,7 @@
 # Without `from __future__ import annotations`: torch.jit.script of a graph that torch.fx has traced evaluates
 # the annotations of `forward`, and does not evaluate those that are strings.
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,7 +35,7 @@ def eager(method: Method) -> Method:
     return ignored
 
 
-class CellModel(nn.Module):
+class CellModel(nn.Module, ABC):
     """A network of cells with the interface of timm's models, on top of the plain network of its space.
 
     A subclass is `class DartsModel(CellModel, DartsNetwork)`; its weights are those of the plain network. The
@@ -148,10 +148,10 @@ class CellModel(nn.Module):
     def end_early(self) -> None:
         """Remove what stands between the last cell and the pooling."""
 
+    @abstractmethod
     @eager
     def maps(self, x: Tensor, end: int) -> Iterator[tuple[str, Tensor]]:
         """The outputs of the stem and of the first `end` cells with the names of their modules, in order."""
-        raise NotImplementedError
 
     @eager
     def run_cell(self, cell: nn.Module, *states: Tensor) -> Tensor:
@@ -187,9 +187,9 @@ class CellModel(nn.Module):
             raise UserError(f"{cls.__name__} builds networks of another search space than that of {found}")
         return found
 
+    @abstractmethod
     def forward_features(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> the features that are pooled, [B, num_features, h, w]."""
-        raise NotImplementedError
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The last cell's output [B, num_features, h, w] -> logits [B, num_classes].
