@@ -239,8 +239,8 @@ def _searched(device: str) -> Any:
         torch.manual_seed(0)
         labels = torch.arange(32) % 4
         images = torch.randn(32, 3, 8, 8) + labels[:, None, None, None]
-        halves = [TensorDataset(images[part], labels[part]) for part in (slice(16), slice(16, 32))]
-        weights, alphas = (DataLoader(half, batch_size=8) for half in halves)
+        splits = [TensorDataset(images[part], labels[part]) for part in (slice(16), slice(16, 32))]
+        weights, alphas = (DataLoader(split, batch_size=8) for split in splits)
         processes = DistributedContext(device=torch.device(device))
         evaluator = SupernetEvaluator(
             weights, alphas, schedule=Schedule(epochs=2), device=device, processes=processes
