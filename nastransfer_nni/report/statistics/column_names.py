@@ -128,6 +128,19 @@ def is_percent(name: str) -> bool:
     return PERCENT_SIGN.search(name) is not None
 
 
+def require_distinct(header: Iterable[str]) -> None:
+    """Refuse a table in which two columns have one name.
+
+    Raises:
+        UserError: names the first of them.
+    """
+    seen: set[str] = set()
+    for name in header:
+        if name in seen:
+            raise UserError(f"column {name!r} occurs more than once")
+        seen.add(name)
+
+
 def parse(text: str) -> dict[str, str]:
     """The meanings in a text such as `strategy=algo,top1=test acc`, as columns by meaning.
 

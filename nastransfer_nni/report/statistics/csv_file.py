@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from nastransfer_nni.report.statistics.column_names import require_distinct
 from nastransfer_nni.report.statistics.fields import clean, guarded, unguarded
 from search_spaces.errors import UserError
 
@@ -66,6 +67,7 @@ def read(
         dtype=object,
     )
     frame, notes = _without_unnamed(frame)
+    require_distinct(frame.columns)
     has_commas = _read_decimal_commas(
         frame,
         [name for name in frame.columns if known.get(name) in numbers],
@@ -195,8 +197,6 @@ def _read_decimal_commas(frame: pd.DataFrame, columns: Sequence[str], percent: C
     Raises:
         UserError: some numbers have a point and others a comma, or the commas could part thousands.
     """
-    if frame.columns.has_duplicates:
-        return False  # refused by the caller, which knows what is required
     points, commas, sure = (next(found, None) for found in _signs(frame, columns, percent))
     if commas is None:
         return False

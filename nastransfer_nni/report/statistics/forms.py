@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from nastransfer_nni.report.statistics.checks import row_name
-from nastransfer_nni.report.statistics.column_names import ARM, ERROR, METRIC, VALUE, meanings, require
+from nastransfer_nni.report.statistics.column_names import (
+    ARM,
+    ERROR,
+    METRIC,
+    VALUE,
+    meanings,
+    require,
+    require_distinct,
+)
 from nastransfer_nni.report.statistics.fields import clean
 from nastransfer_nni.report.statistics.percent import Unit
 from nastransfer_nni.report.statistics.table import BASELINE
@@ -84,6 +92,7 @@ def full_form(raw: pd.DataFrame, options: ReadOptions) -> FullForm:
     found = {name: "top1" if meaning == ERROR else meaning for name, meaning in found.items()}
     names = {meaning: name for name, meaning in found.items()}
     rows = raw.rename(columns=found)
+    require_distinct(rows.columns)
     if "target" not in names and options.target:
         rows = rows.assign(target=options.target)
     if ARM in names:

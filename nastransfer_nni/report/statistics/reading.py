@@ -18,7 +18,13 @@ import pandas as pd
 
 from nastransfer_nni.report.statistics import checks, csv_file, percent
 from nastransfer_nni.report.statistics.checks import row_name
-from nastransfer_nni.report.statistics.column_names import ERROR, VALUE, is_percent, meanings
+from nastransfer_nni.report.statistics.column_names import (
+    ERROR,
+    VALUE,
+    is_percent,
+    meanings,
+    require_distinct,
+)
 from nastransfer_nni.report.statistics.fields import MISSING, clean, number, writable
 from nastransfer_nni.report.statistics.forms import FullForm, ReadOptions, full_form
 from nastransfer_nni.report.statistics.table import (
@@ -211,8 +217,7 @@ def problems(
 
 
 def _require_columns(raw: pd.DataFrame, names: Mapping[str, str]) -> None:
-    if repeated := raw.columns[raw.columns.duplicated()].tolist():
-        raise UserError(f"column {repeated[0]!r} occurs more than once")
+    require_distinct(raw.columns)
     for column in ("target", "strategy", "top1"):
         if column not in raw.columns:
             header = ", ".join(names.get(str(name), clean(str(name))) for name in raw.columns)

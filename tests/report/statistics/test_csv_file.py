@@ -275,6 +275,9 @@ def read_or_refuse(path, content):
 @example(b"target,strategy,strategy_options,top1\na,b," + b"[" * 5000 + b",97")
 @example(b'target,strategy,strategy_options,top1\na,b,"{""a"": ' + b"9" * 5000 + b'}",97')
 @example(b'target,strategy,top1\n"' + b"a" * 200_000 + b'",b,97')
+@example(b"method,method,arm")
+@example(b"metric,metric,value\na,b,1")
+@example(b"target,top1,top1\na,97,97,0")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_file_is_read_whole_or_refused(tmp_path, content):
     read_or_refuse(tmp_path / "table.csv", content)
