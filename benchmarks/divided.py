@@ -28,8 +28,8 @@ MEASURED = {
         f"{SEARCH}.recorder:SearchRecorder.log": "writing",
         f"{SEARCH}.recorder:SearchRecorder.record": "writing",
         "nastransfer_nni.base.torch_io:save": "writing",
-        "strategies.darts:Darts.train_epoch": "steps",
-        "strategies.darts:Darts.derive": "evaluation",
+        "strategies.darts.search:Darts.train_epoch": "steps",
+        "strategies.darts.search:Darts.derive": "evaluation",
     },
     "transfer": {
         "nastransfer_nni.transfer.training:run_training": "rest",

@@ -186,7 +186,7 @@ def costs(names: list[str]) -> dict[str, dict[str, float]]:
     """Costs of the methods on shared weights, and how many times those of `darts`."""
     shared = [name for name in names if strategies.parse(METHODS[name].searched).options.shares_weights]
     shared = ["darts", *(name for name in shared if name != "darts")]
-    preload = ["torch", "strategies.darts", "nastransfer_nni.search.experiment"]
+    preload = ["torch", "strategies.darts.search", "nastransfer_nni.search.experiment"]
     samples = alternate(cost_of, shared, COSTS["rounds"], preload)
     found = {name: figures(taken) for name, taken in samples.items()}
     keys = ("cpu_median", "megabytes")

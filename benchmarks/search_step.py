@@ -226,7 +226,7 @@ def main() -> None:
             for variant in options.variants
             if order == 1 or variant in SECOND_ORDER
         ]
-        preload = ["torch", "strategies.darts"]
+        preload = ["torch", "strategies.darts.search"]
         samples = alternate(measure, settings, options.rounds, preload)
         by_variant = {setting.variant: taken for setting, taken in samples.items()}
         for setting, taken in samples.items():

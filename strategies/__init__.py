@@ -39,7 +39,9 @@ __all__ = [
 ]
 
 register(
-    "darts", "strategies.composition:DartsOptions", "softmax-weighted operations, alphas and weights in turn"
+    "darts",
+    "strategies.darts.options:DartsOptions",
+    "softmax-weighted operations, alphas and weights in turn",
 )
 for _name, _location, _summary in PRESETS:
     register(_name, f"strategies.presets.{_location}", _summary)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from search_spaces.model_space import SearchTimeCell
-from strategies.parts.derivation import derive
+from strategies.derivation import derive
 from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
 
 Batch = tuple[Tensor, Tensor]

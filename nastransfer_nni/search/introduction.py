@@ -8,7 +8,7 @@ from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.data import image_size, split_images
 from nastransfer_nni.tracking.run import Run
 from search_spaces.registry import DEFAULT
-from strategies.composition import DartsOptions
+from strategies.darts.options import DartsOptions
 
 
 def introduction(

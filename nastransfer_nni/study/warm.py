@@ -19,7 +19,7 @@ from nastransfer_nni.data.sources import SOURCES
 MODULES = (
     "nastransfer_nni.search.experiment",
     "nastransfer_nni.transfer.training",
-    "strategies.darts",
+    "strategies.darts.search",
     "strategies.random",
     "strategies.scores.search",
     "tensorboard.plugins.hparams.metadata",  # the recorders' last step imports it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from strategies.composition import DartsOptions
+from strategies.darts.options import DartsOptions
 
 
 class PDarts(DartsOptions):

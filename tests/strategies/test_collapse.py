@@ -7,7 +7,7 @@ from torch.nn.functional import max_pool2d
 from search_spaces.cells.partial import PartialEdge
 from search_spaces.errors import UserError
 from search_spaces.genotype import CONCAT, KINDS
-from strategies.darts import Darts
+from strategies.darts.search import Darts
 from strategies.interfaces import SearchContext
 
 

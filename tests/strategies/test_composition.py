@@ -9,7 +9,7 @@ import strategies
 from search_spaces import DartsSpace
 from search_spaces.errors import UserError
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
-from strategies.composition import DartsOptions
+from strategies.darts.options import DartsOptions
 from strategies.interfaces import SearchContext
 from strategies.supernet import Schedule, SupernetEvaluator
 from tests.strategies.test_darts import Images, Silent, assert_same_search
@@ -145,7 +145,7 @@ def test_both_cells_agree_on_all_pairs_of_parts(composition):
 @pytest.mark.parametrize("composition", PROJECTED, ids=str)
 def test_both_cells_agree_on_projections_with_other_parts(composition, monkeypatch):
     """The first two choices of 17 in each kind of cell."""
-    monkeypatch.setattr("strategies.composition.PROJECTIONS", 2)
+    monkeypatch.setattr("strategies.darts.options.PROJECTIONS", 2)
     assert_cells_agree(composition)
 
 

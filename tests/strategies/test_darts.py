@@ -13,8 +13,9 @@ from search_spaces import DartsSpace
 from search_spaces.errors import UserError
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from search_spaces.registry import default
-from strategies.composition import DartsOptions
-from strategies.darts import Darts
+from strategies.darts import gradients
+from strategies.darts.options import DartsOptions
+from strategies.darts.search import Darts
 from strategies.distributed import DistributedContext
 from strategies.interfaces import SearchContext
 from strategies.supernet import Schedule, SupernetEvaluator
@@ -74,7 +75,7 @@ def test_second_order_against_differentiation_through_the_step():
     strategy.optimizer.step()  # from here on there is a momentum
     before = [weight.detach().clone() for weight in network.parameters()]
 
-    ours = strategy._second_order_grads(batches[0], batches[1], mixture)
+    ours = gradients.second_order(strategy, batches[0], batches[1], mixture)
 
     assert all(torch.equal(*pair) for pair in zip(before, network.parameters(), strict=True))
     names = [name for name, _ in network.named_parameters()]

@@ -1,4 +1,4 @@
-"""The strategies that docs/extending.md and strategies/supernet.py show, run as they are printed there."""
+"""The strategies that docs/extending.md and strategies/supernet/ show, run as they are printed there."""
 
 import inspect
 import re

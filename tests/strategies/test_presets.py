@@ -52,7 +52,7 @@ def darts():
 
 @pytest.mark.parametrize("name", [name for name, _, _ in PRESETS if name != "beta-darts"])
 def test_a_preset_leaves_the_path_of_darts(darts, name, monkeypatch):
-    monkeypatch.setattr("strategies.composition.PROJECTIONS", 1)  # of darts-pt, which has 17
+    monkeypatch.setattr("strategies.darts.options.PROJECTIONS", 1)  # of darts-pt, which has 17
     epochs = 3 if name in ("p-darts", "drnas") else 1
     strategy = two_steps(small(name), epochs=epochs)
     if name in OWN_PATH:

@@ -68,7 +68,7 @@ def test_names_and_options_need_neither_torch_nor_nni():
         ("strategies.nowhere:Class", "no module 'strategies.nowhere'"),
         ("json:Class", "not a class of options .* in json; there are: none"),
         ("strategies.builtin:Ena", "there are: .*EnasOptions"),
-        ("strategies.darts:Darts", "not a class of options"),
+        ("strategies.darts.search:Darts", "not a class of options"),
         ("strategies.options:Options", "not a class of options"),
         ("a b:Class", "neither a name nor package.module:Class"),
         (":", "neither a name nor package.module:Class"),

@@ -5,8 +5,8 @@ import pytest
 
 from search_spaces.genotype import CONCAT
 from search_spaces.registry import default
+from strategies.darts.parts.selection import Selection
 from strategies.interfaces import SearchContext
-from strategies.parts.selection import Selection
 
 
 @pytest.fixture

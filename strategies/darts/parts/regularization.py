@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from strategies.composition import DartsOptions
+from strategies.darts.options import DartsOptions
 
 
 def penalty(

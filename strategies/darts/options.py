@@ -1,4 +1,4 @@
-"""The options of differentiable search: one for each part that `strategies.darts` is composed of.
+"""The options of differentiable search: one for each part that the strategy is composed of.
 
 Importing them imports neither torch nor NNI.
 """
@@ -6,15 +6,14 @@ Importing them imports neither torch nor NNI.
 from __future__ import annotations
 
 import importlib
-import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
-from search_spaces import Space, registry
-from search_spaces.errors import UserError
-from search_spaces.geometry import MIN_LAYERS
+from search_spaces import Space
+from strategies.darts import checks
+from strategies.darts.sizes import CANDIDATES, EDGES_OF_NODES, PROJECTIONS
 from strategies.options import Options
 
 if TYPE_CHECKING:
@@ -34,16 +33,6 @@ def _text(values: tuple[float, ...]) -> Any:
 
 
 _PER_STAGE = (BeforeValidator(_values), PlainSerializer(_text))
-
-CANDIDATES = 8
-"""Candidates of an edge, with `none`."""
-
-EDGES_OF_NODES = (2, 3, 4, 5)
-"""Edges that enter each node."""
-
-PROJECTIONS = sum(EDGES_OF_NODES) + sum(edges > 2 for edges in EDGES_OF_NODES)
-"""Choices that a projection makes in each kind of cell: an operation for every edge, then the inputs of the
-nodes that have more than two edges."""
 
 
 class DartsOptions(Options):
@@ -163,108 +152,19 @@ class DartsOptions(Options):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for refused, reason in self._conflicts():
-            if refused:
-                raise UserError(reason)
+        checks.check_options(self)
         return self
 
-    def _conflicts(self) -> list[tuple[bool, str]]:
-        """What does not go together, and whether the options have it."""
-        one_hot, sigmoid = self.relaxation == "gumbel-hard", self.relaxation == "sigmoid"
-        lengths = {len(values) for values in self._stage_values().values()} - {1}
-        parts, kept = self.partial_channels, self.operations
-        offered = CANDIDATES if self.none else CANDIDATES - 1
-        return [
-            (self.recompute and self.cell == "plain", "recompute is not supported with cell=plain"),
-            (self.recompute and self.drop_path > 0, "recompute is not supported with drop_path"),
-            (
-                self.drop_path > 0 and self.order == 2,
-                "drop_path draws anew in every pass, whose differences order=2 takes: it needs order=1",
-            ),
-            (
-                one_hot and self.order == 2,
-                "order=2 differentiates through the weights, which relaxation=gumbel-hard cannot; use gumbel",
-            ),
-            (not self.bilevel and self.order == 2, "order=2 needs bilevel=true: it looks at the alpha split"),
-            (
-                self.temperature_min > self.temperature,
-                f"temperature_min={self.temperature_min:g} is above temperature={self.temperature:g}",
-            ),
-            (
-                self.regularization == "zero-one" and not sigmoid,
-                "regularization=zero-one is about sigmoids: it needs relaxation=sigmoid",
-            ),
-            (
-                self.regularization == "beta" and sigmoid,
-                "regularization=beta is about competing candidates, which relaxation=sigmoid has not",
-            ),
-            (
-                self.perturbation != "none" and (one_hot or sigmoid),
-                f"perturbation={self.perturbation} needs weights that add up to 1, and not of one candidate "
-                f"alone: relaxation={self.relaxation} has none",
-            ),
-            (
-                self.perturbation != "none" and not self.bilevel,
-                f"perturbation={self.perturbation} concerns the step of the weights: it needs bilevel=true",
-            ),
-            (
-                self.freeze_below > 0 and (self.order == 2 or not self.bilevel),
-                "freeze_below compares the weights' gradients on both splits: it needs order=1, bilevel=true",
-            ),
-            (len(lengths) > 1, f"{' and '.join(self._long())} give different numbers of stages"),
-            (
-                any(later > earlier for earlier, later in itertools.pairwise(kept)),
-                f"operations={_text(kept)}: a stage cannot keep more than the one before",
-            ),
-            (
-                kept[0] != offered and (len(kept) > 1 or kept[0] != CANDIDATES),
-                f"operations={_text(kept)}: the first stage has all {offered} candidates of an edge",
-            ),
-            (
-                max(self.skip_dropout) > 0 and self.order == 2,
-                "skip_dropout draws anew in every pass, whose differences order=2 takes: it needs order=1",
-            ),
-            (
-                self.freeze_below > 0 and self.stages > 1,
-                "freeze_below is not supported with several stages, whose operations are not the same",
-            ),
-            (
-                not self.restart and any(later != self.add_layers[0] for later in self.add_layers),
-                "add_layers of several stages needs restart=true: other cells have other weights",
-            ),
-            (
-                not self.restart and any(later > earlier for earlier, later in itertools.pairwise(parts)),
-                f"partial_channels={_text(parts)}: without restart=true a stage computes no fewer channels "
-                "than the one before",
-            ),
-            *self._conflicts_of_projection(),
-        ]
-
-    def _conflicts_of_projection(self) -> list[tuple[bool, str]]:
-        projects = self.derivation == "projection"
-        return [
-            (
-                projects and (self.stages > 1 or self.operations[0] < CANDIDATES - 1),
-                "derivation=projection chooses among all candidates: it needs one stage that keeps them",
-            ),
-            (
-                projects and self.max_skips is not None,
-                "max_skips is not supported with derivation=projection, which makes its own choice",
-            ),
-            (
-                projects and self.stop_skips > 0,
-                "stop_skips is not supported with derivation=projection, which comes after the search",
-            ),
-        ]
-
-    def _stage_values(self) -> dict[str, tuple[float, ...]]:
+    def stage_values(self) -> dict[str, tuple[float, ...]]:
+        """Values of the options that may differ between stages: one value, or one for each stage."""
         return {
             name: getattr(self, name)
             for name in ("operations", "add_layers", "partial_channels", "skip_dropout")
         }
 
-    def _long(self) -> list[str]:
-        return [f"{name}={_text(values)}" for name, values in self._stage_values().items() if len(values) > 1]
+    def shown(self, name: str) -> str:
+        """One of those options as it is given: `operations=7/4`."""
+        return f"{name}={_text(getattr(self, name))}"
 
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults: they tell two uses of one strategy apart."""
@@ -274,7 +174,7 @@ class DartsOptions(Options):
     @property
     def stages(self) -> int:
         """Number of stages."""
-        return max(len(values) for values in self._stage_values().values())
+        return max(len(values) for values in self.stage_values().values())
 
     def in_stage(self, name: str, stage: int) -> Any:
         """Value of an option in a stage, from 0."""
@@ -312,35 +212,8 @@ class DartsOptions(Options):
         return self.projection_epochs * (PROJECTIONS - 1) + 1 if self.derivation == "projection" else 0
 
     def check_search(self, epochs: int, width: int, layers: int) -> None:
-        """Refuse a search that the stages do not fit into.
-
-        Args:
-            epochs: number of epochs, without those of a projection.
-            width: channels of the first cell's nodes.
-            layers: number of cells.
-
-        Raises:
-            UserError: says which option does not fit.
-        """
-        if (fewest := layers + min(self.add_layers)) < MIN_LAYERS:
-            raise UserError(
-                f"add_layers={_text(self.add_layers)} leaves {fewest} of {layers} cells; a supernet needs "
-                f"{MIN_LAYERS}"
-            )
-        for parts in self.partial_channels:
-            if width % parts:
-                raise UserError(f"partial_channels = {parts} does not divide the {width} channels of a cell")
-        shortest = epochs // self.stages
-        if self.stages > 1 and shortest <= self.frozen_epochs:
-            raise UserError(
-                f"{self.stages} stages have {shortest} of {epochs} epochs each, which frozen_epochs="
-                f"{self.frozen_epochs} leaves without a step of the alphas; train longer or freeze less"
-            )
-        if self.derivation == "projection" and self.frozen_epochs >= epochs:
-            raise UserError(
-                f"derivation=projection needs alphas, which frozen_epochs={self.frozen_epochs} of {epochs} "
-                "epochs leaves untrained"
-            )
+        """Refuse a search that the stages do not fit into; arguments as in `Options`."""
+        checks.check_search(self, epochs, width, layers)
 
     def has_fast_cell(self, space: Space) -> bool:
         """Whether the supernet has the fast search-time cell rather than the plain one."""
@@ -353,38 +226,12 @@ class DartsOptions(Options):
         return "the fast ones do not drop edges, as drop_path does" if self.drop_path else ""
 
     def check_space(self, space: Space) -> None:
-        """Refuse a search space that a part of the method was not made for.
-
-        Raises:
-            UserError: says which option does not fit.
-        """
-        is_full = space.is_complete and len(space.candidates) == CANDIDATES
-        for refused, reason in (
-            (
-                self.recompute and not space.has_fast_cell,
-                f"recompute needs the fast search-time cell, which {space.text} does not have",
-            ),
-            (
-                max(self.partial_channels) > 1 and not space.has_partial_cell,
-                f"partial_channels={_text(self.partial_channels)} is not supported in {space.text}",
-            ),
-            (
-                len(self.operations) > 1 and not is_full,
-                f"operations={_text(self.operations)} prunes the candidates of darts stage by stage; "
-                f"{space.text} has others",
-            ),
-            (
-                self.derivation == "projection" and space.node_inputs != registry.default().node_inputs,
-                f"derivation=projection needs {len(EDGES_OF_NODES)} nodes of two inputs, which {space.text} "
-                "does not have",
-            ),
-        ):
-            if refused:
-                raise UserError(reason)
+        """Refuse a search space that a part of the method was not made for."""
+        checks.check_space(self, space)
 
     def create(self) -> Strategy:
         """Make the NNI strategy with these options."""
-        strategy: Strategy = importlib.import_module("strategies.darts").Darts(self)
+        strategy: Strategy = importlib.import_module("strategies.darts.search").Darts(self)
         return strategy
 
     def training_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
@@ -419,5 +266,5 @@ class DartsOptions(Options):
     def speed_probe(self) -> Options:
         """The same steps from the first epoch to the last."""
         rest = {"frozen_epochs": 0, "stop_skips": 0, "derivation": "argmax", "max_skips": None}
-        first = {name: values[:1] for name, values in self._stage_values().items()}
+        first = {name: values[:1] for name, values in self.stage_values().items()}
         return self.model_copy(update=rest | first)

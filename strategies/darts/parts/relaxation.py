@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Dirichlet
 from torch.nn.functional import elu, one_hot, pad
 
-from strategies.composition import DartsOptions
+from strategies.darts.options import DartsOptions
 
 
 class Relaxation:

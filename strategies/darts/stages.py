@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from search_spaces.cells.widening import same_name, widen
 from search_spaces.model_space import SearchTimeCell
 from search_spaces.nni_api import RawFormatModelSpace
-from strategies.composition import CANDIDATES, DartsOptions
+from strategies.darts.options import DartsOptions
+from strategies.darts.sizes import CANDIDATES
 from strategies.mixture import MixtureStrategy
 
 DROPOUT_DECAY = 0.2

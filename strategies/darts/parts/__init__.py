@@ -1,0 +1,1 @@
+"""Parts of differentiable search that an option chooses: one file for each option, or method."""

@@ -1,1 +1,0 @@
-"""Parts of differentiable search, from which `strategies.darts` is composed."""
