@@ -83,7 +83,7 @@ def read_status(path: Path) -> str:
         raise DamagedError("status.json")
     try:
         return directory.read_status(path) or "interrupted"
-    except OSError:  # a folder that this process may not write to, where no lock can be tried
+    except OSError:  # a lock that this process may not read
         return "running"
 
 

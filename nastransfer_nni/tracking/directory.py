@@ -8,6 +8,7 @@ folder that no run has written is never changed and never removed. A folder coun
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import shutil
@@ -33,6 +34,7 @@ ENTRIES = (
     "architecture.json",
     "architectures.jsonl",
     "candidates.jsonl",
+    "cell.svg",
     "cell_normal.svg",
     "cell_reduce.svg",
     "proxy.json",
@@ -41,8 +43,15 @@ ENTRIES = (
     "checkpoints/best.pt",
     "checkpoints/epoch-*.pt",
     "checkpoints/search.pt",
+    "checkpoints/supernet:[0-9]*.pt",
     "front/[0-9][0-9]*.json",
     "tensorboard/events.out.tfevents.*",
+    "values.jsonl",
+    "rank.md",
+    "rank.csv",
+    "cells.csv",
+    "pareto.svg",
+    "pareto.png",
     TRACKERS,
     "wandb",
     "nni",
@@ -57,6 +66,8 @@ REMOVING = ".nastransfer-removing"
 
 ORPHAN_SECONDS = 15.0
 """Time that the data workers of a killed run have to notice and to release its lock; they take up to five."""
+LOOK_SECONDS = 0.2
+"""Time for others to end a look at the lock, which takes them far less."""
 
 Status = Literal["running", "completed", "failed", "interrupted"]
 
@@ -148,7 +159,7 @@ def locked(path: Path) -> Iterator[None]:
     host, pid = holder.get("host"), holder.get("pid")
     is_dead = host == socket.gethostname() and isinstance(pid, int) and not _is_alive(pid)
     try:
-        with FileLock(path / LOCK).acquire(timeout=ORPHAN_SECONDS if is_dead else 0):
+        with FileLock(path / LOCK).acquire(timeout=ORPHAN_SECONDS if is_dead else LOOK_SECONDS):
             yield
     except Timeout:
         raise UserError(f"{path} is in use by another run (process {pid} on {host})") from None
@@ -164,12 +175,20 @@ def read_status(path: Path) -> Status | None:
         return None
     status = _status(path).get("status")
     if status == "running":
-        try:
-            with FileLock(path / LOCK, timeout=0):
-                return "interrupted"
-        except Timeout:
-            return "running"
+        return "running" if _is_held(path / LOCK) else "interrupted"
     return status if status in ("completed", "failed") else "interrupted"
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether a run holds its lock; who looks needs no right to write, and is in the way of no other look."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def read_summary(path: Path) -> dict[str, Any] | None:

@@ -88,6 +88,16 @@ def test_a_killed_ranking_resumes_and_a_complete_one_grows(ranked, cells):
     assert len(journal.read_text().splitlines()) == done + 6
 
 
+def test_an_overwritten_ranking_starts_anew(cells, tmp_path):
+    options = TINY | {"by": "params", "out": str(tmp_path / "run")}
+    params = []
+    for changes in ({}, {"width": 2, "overwrite": True}):
+        nt.rank(cells, **options | changes)
+        params.append(pd.read_csv(tmp_path / "run" / "cells.csv")["params"])
+    assert (params[1] > params[0]).all()
+    assert len((tmp_path / "run" / "values.jsonl").read_text().splitlines()) == len(params[1])
+
+
 def test_cells_of_another_space_are_ranked_with_its_networks(tmp_path):
     space = registry.parse("nas_bench_201")
     cells = [space.random(np.random.default_rng(seed)) for seed in range(5)]

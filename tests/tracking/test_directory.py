@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import yaml
 
 from nastransfer_nni.base import files
 from nastransfer_nni.base.config import Config
-from nastransfer_nni.tracking.directory import read_status
+from nastransfer_nni.tracking.directory import LOCK, read_status
 from nastransfer_nni.tracking.run import Run
 from search_spaces.errors import UserError
 
@@ -263,3 +264,13 @@ def test_killed_before_any_change_to_a_file_the_same_command_goes_on(tmp_path, s
     )
     assert ran.returncode == 0, ran.stderr
     assert int(ran.stdout) > 10, "the changes were not seen"
+
+
+def test_a_look_writes_nothing_and_is_in_the_way_of_no_other(tmp_path):
+    (tmp_path / "status.json").write_text('{"status": "running"}')
+    assert read_status(tmp_path) == "interrupted"
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+    (tmp_path / LOCK).touch()
+    with (tmp_path / LOCK).open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert read_status(tmp_path) == "interrupted"
