@@ -21,7 +21,7 @@ from nastransfer_nni.report.statistics.column_names import ERROR
 from nastransfer_nni.report.statistics.estimate import Floats
 from nastransfer_nni.report.statistics.reliability import mean_squares
 from nastransfer_nni.report.statistics.table import label, settings
-from search_spaces import AbstractGenotype, Genotype, Space, registry
+from search_spaces import AbstractGenotype, Space, registry
 from search_spaces.errors import UserError, unknown
 
 MIN_CELLS = 5
@@ -98,7 +98,7 @@ def _of_folder(folder: Path) -> pd.DataFrame:
     names = [label(*pair) for pair in zip(rows["strategy"], rows["strategy_options"], strict=True)]
     return pd.DataFrame(
         {
-            "genotype": [Genotype.from_dict(parse_json(text)) for text in rows["genotype"]],
+            "genotype": [registry.genotype_of_dict(parse_json(text)) for text in rows["genotype"]],
             "top1": rows["top1"].astype(float),
             "strategy": names,
             "target": rows["target"],
@@ -143,10 +143,22 @@ _NUMBERS = ("top1", ERROR)
 
 
 def _meanings(header: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """The columns that are used, with their meanings: those of a results table, and `epoch N`."""
+    """The columns that are used, with their meanings: those of a results table, and `epoch N`.
+
+    Raises:
+        UserError: two columns are accuracies after the same epoch.
+    """
     known = {name: means for name, means in column_names.meanings(header, given).items() if means in MEANINGS}
-    curves = {name: _CURVE.fullmatch(name.strip()) for name in header if name not in known}
-    return known | {name: f"epoch {int(match[1])}" for name, match in curves.items() if match}
+    curves: dict[str, str] = {}
+    for name in header:
+        if name not in known and (match := _CURVE.fullmatch(name.strip())):
+            epoch = f"epoch {int(match[1])}"
+            if epoch in curves:
+                raise UserError(
+                    f"both {curves[epoch]} and {name} are of {epoch}; keep one of the two columns"
+                )
+            curves[epoch] = name
+    return known | {name: epoch for epoch, name in curves.items()}
 
 
 def _of_json(path: Path) -> pd.DataFrame:
@@ -176,7 +188,7 @@ def _genotype(text: str, row: Any) -> AbstractGenotype:
     try:
         value = parse_json(text) if text.lstrip().startswith("{") else None
         if isinstance(value, dict) and "genotype" not in value:
-            return Genotype.from_dict(value)
+            return registry.genotype_of_dict(value)
         return (file.read(text.strip()) if value is None else file.from_dict(value, name="")).genotype
     except UserError as error:
         raise UserError(f"row {int(row) + 2}: {error}") from None

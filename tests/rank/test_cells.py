@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nastransfer_nni.rank.cells import read
-from search_spaces import Genotype
+from search_spaces import Genotype, registry
 from search_spaces.errors import UserError
 
 CELLS = [Genotype.random(np.random.default_rng(seed)) for seed in range(6)]
@@ -50,6 +50,13 @@ def test_json_with_texts_objects_and_names(tmp_path):
         assert list(found.top1) == [90, 91, 92, 93, 94]
 
 
+def test_objects_of_any_space_are_cells(tmp_path):
+    cells = [registry.parse("nas_bench_201").random(np.random.default_rng(seed)) for seed in range(5)]
+    entries = [{"genotype": cell.to_dict(), "top1": 90 + row} for row, cell in enumerate(cells)]
+    (tmp_path / "cells.json").write_text(json.dumps(entries))
+    assert read(str(tmp_path / "cells.json")).genotypes == tuple(cells)
+
+
 def test_repeated_cells_tell_the_noise_and_curves_stand_beside(tmp_path):
     rows = [
         f"{quoted(cell)},{top1 + gap},{gap}"
@@ -71,6 +78,10 @@ def test_repeated_cells_tell_the_noise_and_curves_stand_beside(tmp_path):
         (table("genotype,size"), "has no column top1; name it"),
         (table().replace("92.0", "good"), "row 3: top1 is 'good', which is no number"),
         (table().replace("max_pool_3x3", "max_pool_9x9"), "row .: .*max_pool_9x9"),
+        (
+            "genotype,top1,train_epoch_1,valid_epoch_1\n",
+            "both train_epoch_1 and valid_epoch_1 are of epoch 1",
+        ),
         ("\n".join(table().splitlines()[:4]), "has 3 distinct cells of known accuracy; a ranking needs 5"),
     ],
 )
