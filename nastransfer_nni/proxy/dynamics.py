@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from nastransfer_nni.base.files import replacing
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.proxy import networks
 from nastransfer_nni.proxy.scorer_cost import EL2N_NETWORKS, Clock, network_cost, with_cost
+
+_log = logging.getLogger(__name__)
 
 
 class Forgetting:
@@ -93,6 +96,7 @@ def compute(images: ImageSet, column: str, epochs: int, final: Path) -> None:
     import pyarrow  # slow to import
     import pyarrow.parquet
 
+    _log.info("scoring %d images of %s by %s", len(images), images.name, column)
     folder = final.with_suffix("")
     folder.mkdir(exist_ok=True)
     clock = Clock(folder / "clock.json")

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.base.files import replacing
+from nastransfer_nni.base.paths import located
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.image_set import ImageSet
@@ -199,7 +200,7 @@ def timm_model(name: str) -> Any:
         similar = difflib.get_close_matches(name, timm.list_models())
         known = f"it has {', '.join(similar)}" if similar else "timm.list_models() lists them"
         raise UserError(f"timm has no model {name!r}; {known}")
-    overlay = {"file": file} if file else None
+    overlay = {"file": str(located(file))} if file else None
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # logs every retry of a download
     try:
         model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)

@@ -11,6 +11,7 @@ from typing import Any
 
 from nastransfer_nni.base.files import write_json
 from nastransfer_nni.base.reading import read_object
+from search_spaces.errors import UserError
 from strategies.budget import Cost
 
 TRAINING_BATCH = 128
@@ -59,10 +60,18 @@ def with_cost(table: Any, cost: Cost) -> Any:
 
 
 def cost_of(path: Path) -> Cost | None:
-    """What a score file says that it cost; None: it says nothing."""
-    import pyarrow.parquet  # slow to import
+    """What a score file says that it cost; None: it says nothing.
 
-    entry = (pyarrow.parquet.read_schema(path).metadata or {}).get(_ENTRY)
+    Raises:
+        UserError: it is no Parquet file.
+    """
+    import pyarrow  # slow to import
+    import pyarrow.parquet
+
+    try:
+        entry = (pyarrow.parquet.read_schema(path).metadata or {}).get(_ENTRY)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise UserError(f"{path} is no Parquet file ({error})") from None
     return None if entry is None else Cost(**json.loads(entry))
 
 

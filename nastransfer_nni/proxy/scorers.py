@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from nastransfer_nni.base.files import digest, replacing
+from nastransfer_nni.base.paths import located
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.proxy.scorer_cost import Clock, cost_of, network_cost, with_cost
@@ -53,6 +55,13 @@ class ScoreSource:
         if self.file is not None:
             return self.file.name
         return f"{self.scorer}, {self.epochs} epochs" if self.scorer == "network" else self.scorer
+
+    @property
+    def identity(self) -> list[str | int]:
+        """What tells the scorer from others, by the content of its file of weights."""
+        file = self.scorer.partition("@")[2]
+        weights = [hashlib.sha256(located(file).read_bytes()).hexdigest()] if file else []
+        return [self.scorer, self.epochs if self.scorer == "network" else 0, *weights]
 
     def cost(self, column: str, images: int) -> Cost | None:
         """Images that a column of scores takes, or what its file says that it took; None: it says nothing.
@@ -128,6 +137,7 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.N
         UserError: the file is no Parquet file, lacks the column, or has keys or values that are not allowed.
     """
     import pyarrow  # slow to import
+    import pyarrow.compute
     import pyarrow.parquet
 
     try:
@@ -149,6 +159,8 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.N
         raise UserError(
             f"{path} has {len(table)} rows and no column 'key'; {images.name} has {len(images)} images"
         )
+    if len(table) == 0:
+        raise UserError(f"{path} has no rows")
     values = table[column].combine_chunks()
     if column != "features":
         try:
@@ -158,8 +170,13 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.N
         if not np.isfinite(numbers).all() or (column == "entropy" and numbers.min() < 0):
             raise UserError(f"{path}: {column} has values that are negative, missing or infinite")
         return keys, numbers
-    flat = values.flatten().to_numpy(zero_copy_only=False)
-    if len(table) == 0 or len(flat) % len(table) or not np.isfinite(flat).all():
+    try:
+        lengths = pyarrow.compute.list_value_length(values).unique()
+        flat = values.flatten().to_numpy(zero_copy_only=False)
+        is_good = len(lengths) == 1 and bool(lengths[0].as_py()) and bool(np.isfinite(flat).all())
+    except (TypeError, pyarrow.ArrowException):  # what is in the user's file is no lists, or not of numbers
+        is_good = False
+    if not is_good:
         raise UserError(f"{path}: features must be lists of finite numbers, equally long in every row")
     return keys, flat.reshape(len(table), -1)
 
@@ -179,12 +196,22 @@ def compute(images: ImageSet, source: ScoreSource) -> Path:
     Raises:
         UserError: the scorer is not available, or the set is too large for `network`.
     """
-    epochs = source.epochs if source.scorer == "network" else 0
-    folder = cache_folder("scores") / digest([images.name, images.fingerprint, source.scorer, epochs])
+    folder = cache_folder("scores") / digest([images.name, images.fingerprint, *source.identity])
     final = folder.with_suffix(".parquet")
-    if final.is_file():
-        return final
-    images = images.canonical()
+    return _once(final, lambda: _compute(images.canonical(), source, folder, final))
+
+
+def _once(final: Path, work: Callable[[], None]) -> Path:
+    """Do the work that writes a file, unless it is there; of several searches that need it, one does it."""
+    if not final.is_file():
+        with FileLock(final.with_suffix(".lock")):
+            if not final.is_file():
+                work()
+    return final
+
+
+def _compute(images: ImageSet, source: ScoreSource, folder: Path, final: Path) -> None:
+    """Compute the score file `final` of a set in canonical order, with its parts in `folder` on the way."""
     _log.info("scoring %d images of %s with %s", len(images), images.name, source.scorer)
     number, clock = len(list(folder.glob("part-*.npz"))), Clock(folder / "clock.json")
     begin = number * _PART
@@ -199,7 +226,6 @@ def compute(images: ImageSet, source: ScoreSource) -> Path:
             number += 1
     _write(folder, images, final, clock, source)
     shutil.rmtree(folder)
-    return final
 
 
 def compute_dynamics(images: ImageSet, source: ScoreSource, column: str) -> Path:
@@ -220,10 +246,7 @@ def compute_dynamics(images: ImageSet, source: ScoreSource, column: str) -> Path
 
     name = digest([images.name, images.fingerprint, column, source.epochs])
     final = cache_folder("scores") / f"{name}.parquet"
-    if not final.is_file():
-        _log.info("scoring %d images of %s by %s", len(images), images.name, column)
-        dynamics.compute(images.canonical(), column, source.epochs, final)
-    return final
+    return _once(final, lambda: dynamics.compute(images.canonical(), column, source.epochs, final))
 
 
 def _outputs(

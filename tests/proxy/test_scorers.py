@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pandas
 import pyarrow.parquet
@@ -149,6 +151,10 @@ def test_a_users_file_with_and_without_keys(digits, tmp_path):
         ("features", {"features": [[1.0], [1.0, 2.0]] * 718 + [[1.0]]}, "equally long in every row"),
         ("loss", {"loss": [1.0], "key": ["zz"]}, "keys must be 16 hexadecimal digits"),
         ("loss", {"loss": ["much"] * 1437}, "loss must be numbers"),
+        ("loss", {"loss": [], "key": []}, "has no rows"),
+        ("features", {"features": [1.0] * 1437}, "features must be lists of finite numbers"),
+        ("features", {"features": [["a"]] * 1437}, "features must be lists of finite numbers"),
+        ("features", {"features": [[1.0], [1.0] * 3] + [[1.0] * 2] * 1435}, "equally long in every row"),
     ],
 )
 def test_bad_files_are_refused(digits, tmp_path, column, table, message):
@@ -156,6 +162,36 @@ def test_bad_files_are_refused(digits, tmp_path, column, table, message):
     with pytest.raises(UserError) as error:
         scorers.scores(digits, source_of(f"hard:0.5,scores={tmp_path / 's.parquet'}"), column)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_what_is_no_score_file_is_refused_before_a_search(tmp_path):
+    (tmp_path / "s.parquet").write_text("no parquet")
+    with pytest.raises(UserError, match=r"s\.parquet is no Parquet file"):
+        spec.parse(f"hard:0.5,scores={tmp_path / 's.parquet'}").scorer_cost(100)
+
+
+def test_other_weights_in_the_same_file_are_another_scorer(tmp_path):
+    weights = tmp_path / "w.pth"
+    identities = []
+    for content in (b"one", b"other", b"one"):
+        weights.write_bytes(content)
+        identities.append(source_of(f"hard:0.5,scorer=timm:test_resnet@{weights}").identity)
+    assert identities[0] == identities[2] != identities[1]
+    assert source_of("hard:0.5,epochs=7").identity == ["network", 7]
+
+
+def test_of_searches_that_need_the_same_scores_one_computes_them(tmp_path):
+    final, computed = tmp_path / "s.parquet", []
+    other = threading.Thread(target=lambda: scorers._once(final, lambda: computed.append("other")))
+
+    def compute():
+        other.start()
+        computed.append("first")
+        final.touch()
+
+    assert scorers._once(final, compute) == final
+    other.join()
+    assert computed == ["first"]
 
 
 def test_a_model_that_knows_the_classes_needs_no_probe(digits, tmp_path, monkeypatch):
