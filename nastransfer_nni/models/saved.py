@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from nastransfer_nni.architecture.file import Architecture, from_dict
 from nastransfer_nni.base import hub, torch_io
+from nastransfer_nni.base.reading import read_json, read_text
 from nastransfer_nni.models.weights import (
     ARGUMENTS,
     mismatch,
@@ -178,10 +178,7 @@ def _exported(path: Path) -> Trained:
     from safetensors.torch import load_file
 
     file = path.parent / CARD
-    try:
-        card = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
-        raise UserError(f"{file}, the model card, is missing or not JSON") from None
+    card = read_json(file, "model card")
     if not isinstance(card, dict) or (card.get("format"), card.get("version")) != (FORMAT, VERSION):
         raise UserError(f"{file} is not a model card of version {VERSION}")
     entries = ("architecture", "name", "model", "input", "classes", "training", "result")
@@ -273,9 +270,9 @@ def class_names(file: Path) -> tuple[str, ...]:
         UserError: the file cannot be read, is empty or has a name twice.
     """
     try:
-        names = [line.strip() for line in file.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--class-map {file} cannot be read as text ({error})") from None
+        names = [line.strip() for line in read_text(file).splitlines()]
+    except UserError as error:
+        raise UserError(f"--class-map {file} {error}") from None
     names = [name for name in names if name]
     if not names or len(set(names)) < len(names):
         raise UserError(f"--class-map {file} must name every class once, one per line")

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch import Tensor, nn
 
+from nastransfer_nni.base.reading import exists, read_yaml
 from search_spaces.errors import UserError
 
 ARGUMENTS = "args.yaml"
@@ -75,18 +75,15 @@ def timm_arguments(path: Path, state: Mapping[str, Any]) -> tuple[dict[str, Any]
     same folder. Without any, both are empty.
 
     Raises:
-        UserError: `args.yaml` is no mapping.
+        UserError: `args.yaml` cannot be read or is no mapping.
     """
     inside = state.get("args")
     if isinstance(inside, argparse.Namespace):
         return vars(inside), f"the arguments in {path}"
     file = path.parent / ARGUMENTS
-    try:
-        arguments = yaml.safe_load(file.read_text("utf-8"))
-    except FileNotFoundError:
+    if not exists(file):
         return {}, ""
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{file} cannot be read: {' '.join(str(error).split())[:200]}") from None
+    arguments = read_yaml(file, "timm's arguments")
     if not isinstance(arguments, dict):
         raise UserError(f"{file} is no list of arguments of timm's train.py")
     return arguments, str(file)

@@ -26,3 +26,8 @@ def test_entry_points_are_those_that_models_name():
     for genotype in (CELL, zoo()["PDARTS"].genotype):
         space = Architecture(genotype, "found").space
         assert timm.is_model(space.build(genotype, width=4, layers=5).model_name)
+
+
+def test_a_list_of_classes_may_come_from_a_windows_editor(tmp_path):
+    (tmp_path / "classes.txt").write_bytes("cat\r\ndog\r\n".encode("utf-8-sig"))
+    assert saved.class_names(tmp_path / "classes.txt") == ("cat", "dog")

@@ -64,8 +64,13 @@ def test_files_that_are_no_text_are_refused(option, tmp_path):
     file = tmp_path / "file.txt"
     file.write_bytes(b"\xff\xfe\x80")
     options = f"under=a,hierarchy={file}" if option == "hierarchy" else f"names={file}"
-    with pytest.raises(UserError, match="cannot read"):
+    with pytest.raises(UserError, match=r"file\.txt is not a text file"):
         spec.parse(f"classes:{options}").choose(pool_of([3, 3]), seed=0)
+
+
+def test_a_list_of_classes_may_come_from_a_windows_editor(tmp_path):
+    (tmp_path / "names.txt").write_bytes("cat\r\ndog\r\n".encode("utf-8-sig"))
+    assert spec.parse(f"classes:names={tmp_path / 'names.txt'}").steps[0].names == ("cat", "dog")
 
 
 def test_manifests_have_their_size_and_no_seed(tmp_path):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
 from nastransfer_nni.base.paths import located
+from nastransfer_nni.base.reading import read_text
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.proxy.pool import Pool
@@ -173,6 +174,6 @@ def _labels(classes: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int6
 def _lines(path: Path) -> list[str]:
     """The lines of a text file that an option names."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path} ({error})") from None
+        return read_text(path).splitlines()
+    except UserError as error:
+        raise UserError(f"{path} {error}") from None
