@@ -1,12 +1,15 @@
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
 from nastransfer_nni.study import run
 from nastransfer_nni.study.config import RunConfig
-from nastransfer_nni.study.engines import ENGINES, EngineSettings, base, nni_trials
+from nastransfer_nni.study.engines import ENGINES, EngineSettings, base, local, nni_trials
+from nastransfer_nni.study.schedule import Schedule
 from nastransfer_nni.study.status import JobStatus
 from search_spaces.errors import UserError
 
@@ -72,6 +75,23 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "taken").write_text("in the way")
     with pytest.raises(UserError, match=r"--out .*taken: File exists"):
         run.run(RunConfig.create({"file": str(file), "out": str(tmp_path / "taken")}))
+
+
+def test_jobs_end_where_the_study_cannot_go_on(tmp_path, monkeypatch):
+    """As when the terminal or the pipe that it writes to is closed."""
+    calls = []
+    process = SimpleNamespace(
+        sentinel=1,
+        terminate=lambda: calls.append("terminate"),
+        join=lambda seconds: calls.append("join"),
+        kill=lambda: calls.append("kill"),
+    )
+    display = MagicMock()
+    display.show.side_effect = BrokenPipeError
+    monkeypatch.setattr(local, "start", lambda context, job, *_: local.Worker(job, process, None))
+    with pytest.raises(BrokenPipeError):
+        local._run_all(None, Schedule(study(), tmp_path), display, tmp_path, 1, {})
+    assert calls == ["terminate", "join", "kill"]
 
 
 def test_cores_are_shared_unless_the_user_has_decided(monkeypatch):

@@ -73,9 +73,8 @@ def _run_all(
                 status = job_status(ended.job, root)
                 schedule.finish(status)
                 display.finish(status, time.monotonic() - ended.start_time)
-    except KeyboardInterrupt:
-        _stop(list(workers.values()))
-        raise
+    finally:
+        _stop(list(workers.values()))  # none is left, unless something else has ended the loop
 
 
 def fork_server() -> Any:
