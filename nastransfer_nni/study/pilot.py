@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from nastransfer_nni.base.reading import read_object
+from nastransfer_nni.base.reading import parse_yaml, read_object
 from nastransfer_nni.study.config import PilotConfig
 from nastransfer_nni.study.design import MAX_JOBS, Study
 from nastransfer_nni.study.engines import EngineSettings
@@ -82,7 +80,10 @@ def _change(text: str, setting: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise UserError(f"--settings: {setting!r} is no list of changes such as epochs=5,width=8")
-    return name.strip(), yaml.safe_load(value)
+    try:
+        return name.strip(), parse_yaml(value)
+    except UserError as error:
+        raise UserError(f"--settings: {value!r} in {setting!r} {error}") from None
 
 
 def pilot(config: PilotConfig) -> str:
@@ -96,7 +97,10 @@ def pilot(config: PilotConfig) -> str:
     """
     study = open_study(config.file)
     jobs, root = pilot_jobs(config, study), config.folder(study)
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {root}: {error.strerror}") from None
     statuses = LocalEngine().run(jobs, root, EngineSettings(concurrency=config.concurrency))
     text = table(jobs, root)
     if missing := sum(not item.is_completed for item in statuses):

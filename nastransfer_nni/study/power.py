@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.report import collect
 from nastransfer_nni.report.statistics import reading, reliability
 from nastransfer_nni.report.statistics.looks import Looks
@@ -50,7 +50,7 @@ class Pilot:
         Raises:
             UserError: there is neither, or nothing was repeated in it.
         """
-        place = Path(path).expanduser()
+        place = expanded(path)
         if not place.exists():
             raise UserError(f"--pilot {path}: no such file or folder")
         rows = collect.collect(place).rows if place.is_dir() else reading.read(place)[0]

@@ -263,7 +263,8 @@ def _answer(command: str, *arguments: str, script: str | None = None) -> str:
             input=script,
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=ANSWER_SECONDS,
             check=False,
         )

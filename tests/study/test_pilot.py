@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from nastransfer_nni.study import pilot as study_pilot
 from nastransfer_nni.study.config import PilotConfig
 from nastransfer_nni.study.design import MAX_JOBS
 from nastransfer_nni.study.pilot import pilot_jobs, table
@@ -46,11 +47,19 @@ def test_cells_of_a_pilot_are_in_no_study():
         ("epochs=3; epochs=3", "'epochs=3' is there twice"),
         ("epoch=3", "did you mean 'epochs'"),
         ("target=nowhere", "nowhere"),
+        ("epochs=[", r"'\[' in 'epochs=\[' is not YAML"),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(settings, message):
     with pytest.raises(UserError, match=message):
         pilot_jobs(config(settings=settings), MADE)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_pilot, "open_study", lambda file: MADE)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--out .*file: File exists"):
+        study_pilot.pilot(config(out=str(tmp_path / "file")))
 
 
 def test_the_table_is_that_of_an_analysis_of_variance(tmp_path):

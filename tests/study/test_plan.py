@@ -308,6 +308,11 @@ def test_pilot_gives_the_deviations(tmp_path):
         Pilot.read("nowhere", study())
 
 
+def test_a_pilot_of_nobody_is_refused():
+    with pytest.raises(UserError, match="there is no such home folder"):
+        Pilot.read("~no-such-user/runs", study())
+
+
 def test_of_a_pilot_in_several_settings_the_planned_one_counts(tmp_path):
     """Ten cells each trained twice by the study's protocol, and ten by another whose networks vary more."""
     made, rng = study(), np.random.default_rng(0)
