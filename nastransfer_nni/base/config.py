@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Gt
@@ -37,6 +38,17 @@ def _device(name: str) -> str:
 
 DeviceName = Annotated[str, AfterValidator(_device)]
 """What `--device` takes; whether the machine has it shows when it is used."""
+
+
+def _in_a_folder(name: str) -> str:
+    folder = Path(name).parent
+    if not folder.is_dir():
+        raise UserError(f"no folder {str(folder)!r}")
+    return name
+
+
+OutputFile = Annotated[str, AfterValidator(_in_a_folder)]
+"""A file to write, whose folder is there: what is refused before the work need not be done again."""
 
 
 @dataclass(frozen=True)

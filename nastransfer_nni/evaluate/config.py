@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic import Field, InstanceOf
 
 from nastransfer_nni.architecture.file import Architecture, read
-from nastransfer_nni.base.config import Config, DeviceName, FromText
+from nastransfer_nni.base.config import Config, DeviceName, FromText, OutputFile
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.training.recipes import Channels, Interpolation
@@ -63,4 +63,6 @@ class EvaluateConfig(Config):
         4, description="data workers: processes that decode images above 64 px, at most one per core; 0: none"
     )
     amp: bool = Field(False, description="compute in bfloat16 instead of float32")
-    out: str | None = Field(None, description="JSON file to write the result to; None: it is printed only")
+    out: OutputFile | None = Field(
+        None, description="JSON file to write the result to; None: it is printed only"
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, InstanceOf, model_validator
 
-from nastransfer_nni.base.config import Config, DeviceName, FromText
+from nastransfer_nni.base.config import Config, DeviceName, FromText, OutputFile
 from search_spaces import SPACES, Space, registry
 from search_spaces.errors import UserError
 from search_spaces.geometry import default_stem
@@ -37,7 +37,7 @@ class LatencyConfig(Config):
     check: int = Field(
         0, ge=0, description="number of random cells whose whole networks are compared with the sums"
     )
-    out: str = Field("latency.json", description="file to write")
+    out: OutputFile = Field("latency.json", description="file to write")
 
     @property
     def chosen_stem(self) -> str:

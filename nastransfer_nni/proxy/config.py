@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, InstanceOf, create_model, model_validator
 from pydantic.fields import FieldInfo
 
-from nastransfer_nni.base.config import Config, FromText
+from nastransfer_nni.base.config import Config, FromText, OutputFile
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import spec
@@ -49,7 +49,7 @@ class MakeConfig(Config):
         "classes:10+images:0.5, which has its options inside",
     )
     seed: int = Field(0, description="random seed of every choice")
-    out: str = Field(description="path of the manifest to write, a .json file")
+    out: OutputFile = Field(description="path of the manifest to write, a .json file")
     on_bad_image: Literal["stop", "skip"] = Field(
         "stop",
         description="what to do with selected images that cannot be decoded: stop with an error, or exclude "
@@ -82,11 +82,8 @@ class MakeConfig(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _ = self.proxy  # refuses what does not fit together
-        path = Path(self.out)
-        if path.suffix != ".json":
+        if Path(self.out).suffix != ".json":
             raise UserError(f"--out must be a .json file (got {self.out!r})")
-        if not path.parent.is_dir():
-            raise UserError(f"--out: no folder {str(path.parent)!r}")
         return self
 
 
@@ -142,7 +139,7 @@ class ExportConfig(Config):
     proxy: Annotated[InstanceOf[ProxySpec], FromText(spec.parse)] = Field(
         description="proxy set to export: a manifest, or a short form like classes:5 together with --source"
     )
-    out: str = Field(description="file to write: .npy for a NumPy array, any other name for text")
+    out: OutputFile = Field(description="file to write: .npy for a NumPy array, any other name for text")
     content: Literal["positions", "keys"] = Field(
         "positions",
         description="what to write of every selected image: its position in the order in which the set is "
@@ -160,8 +157,6 @@ class ExportConfig(Config):
             raise UserError("a short form needs --source")
         if Path(self.out).exists() and not self.overwrite:
             raise UserError(f"{self.out} exists; --overwrite replaces it")
-        if not Path(self.out).parent.is_dir():
-            raise UserError(f"--out: no folder {str(Path(self.out).parent)!r}")
         return self
 
 

@@ -78,6 +78,11 @@ def test_class_names_decide_and_what_does_not_match_is_refused(digits, tmp_path)
         figures(digits / "run", target=str(tmp_path / "some"), class_map=str(names))
 
 
+def test_a_file_in_no_folder_is_refused_before_the_evaluation():
+    with pytest.raises(UserError, match="--out: no folder 'nowhere'"):
+        EvaluateConfig.create({"checkpoint": "run", "out": "nowhere/result.json"})
+
+
 @pytest.fixture(scope="module")
 def of_timm(tmp_path_factory):
     """Class folders 1 to 11 and a checkpoint as timm's train.py leaves them, with arguments of its own."""

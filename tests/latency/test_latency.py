@@ -84,6 +84,11 @@ def test_what_is_no_table_is_refused(tmp_path, changes, message):
         LatencyTable.read(made_up(tmp_path, **changes))
 
 
+def test_a_file_in_no_folder_is_refused_before_the_measurement():
+    with pytest.raises(UserError, match="--out: no folder 'nowhere'"):
+        LatencyConfig.create({"out": "nowhere/latency.json"})
+
+
 def test_a_table_without_a_part_is_refused(tmp_path):
     table = LatencyTable.read(made_up(tmp_path, milliseconds={"head": 1.0}))
     with pytest.raises(UserError, match="lacks 'stem cifar 3x8x8 -> 2': nastransfer measure-latency"):
