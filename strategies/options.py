@@ -32,6 +32,7 @@ class Options(BaseModel, ABC):
         search: options of the search that belong to a published method, such as `batch_size`: the search's
             defaults with this strategy.
         metric: name of what the strategy maximises, in metrics and summaries.
+        named_by: options that name a use of the strategy even at their defaults; reports show them first.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +40,7 @@ class Options(BaseModel, ABC):
     renamed: ClassVar[Mapping[str, str]] = {}
     search: ClassVar[Mapping[str, Any]] = {}
     metric: ClassVar[str] = "top1"
+    named_by: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="after")
     def _numbers_are_computable(self) -> Self:
@@ -100,6 +102,31 @@ class Options(BaseModel, ABC):
         """
         return epochs * alpha_images
 
+    def total_epochs(self, epochs: int) -> int:
+        """Epochs of a search of `epochs`, with those that its choice of a genotype takes besides."""
+        return epochs
+
+    def validation_images(self, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that validate after one epoch, those of all candidates together.
+
+        Args:
+            alpha_images: images of the alpha split.
+            batch_size: images per batch, over all processes.
+        """
+        return alpha_images
+
+    def skipped_images(self, epochs: int, alpha_images: int, batch_size: int, val_interval: int) -> int:
+        """Number of images that `forward_images` counts and that `val_interval` leaves out.
+
+        Args:
+            epochs: epochs of the search: over the weight split, or of each candidate.
+            alpha_images: images of the alpha split.
+            batch_size: images per batch, over all processes.
+            val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
+        """
+        total = self.total_epochs(epochs)
+        return (total - -(-total // val_interval)) * self.validation_images(alpha_images, batch_size)
+
     def speed_probe(self) -> Options:
         """Options of a search that trains as many images per second, and does little else."""
         return self
@@ -132,6 +159,10 @@ class CandidateOptions(Options):
     def training_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
         """Number of images that a search backpropagates, for all candidates."""
         return self.total * self.candidate_cost(epochs, weight_images, alpha_images, batch_size).images
+
+    def validation_images(self, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that validate all candidates after one epoch of each."""
+        return self.total * alpha_images
 
     def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
         """Number of images that pass without a gradient, for all candidates."""

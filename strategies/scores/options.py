@@ -20,6 +20,7 @@ class ScoreOptions(CandidateOptions):
     """Search without training: the best of many cells by scores of their untrained networks."""
 
     metric: ClassVar[str] = "score"
+    named_by: ClassVar[tuple[str, ...]] = ("by",)
 
     by: str = Field(
         "nwot", description="score, or several whose ranks are combined (AZ-NAS), as in nwot+synflow"
@@ -70,6 +71,10 @@ class ScoreOptions(CandidateOptions):
         trained = sum(score.backpropagates for score in self.scores)
         passed = sum(score.sees is not Sees.NOTHING and not score.backpropagates for score in self.scores)
         return Cost(trained * images, passed * images)
+
+    def validation_images(self, alpha_images: int, batch_size: int = 1) -> int:
+        """No images: cells are not trained, hence not validated."""
+        return 0
 
     def speed_probe(self) -> Options:
         """The same scores of a few cells."""

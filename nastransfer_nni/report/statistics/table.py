@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
 from nastransfer_nni.report.statistics.fields import clean
+from strategies import STRATEGIES
 
 TEXT = ("target", "protocol", "protocol_hash", "strategy", "strategy_options", "source", "proxy")
 SEEDS = ("proxy_seed", "search_seed", "train_seed")
@@ -105,6 +107,8 @@ def place_name(source: str, proxy: str) -> str:
 def label(strategy: str, options: str) -> str:
     """A strategy's name with its non-default options, such as `darts (order=2)`.
 
+    Options by which the strategy says that it is named stand before them, such as the score of `score`.
+
     Args:
         strategy: name of the strategy.
         options: non-default options of the strategy as a JSON object; other text is shown as it is.
@@ -114,7 +118,17 @@ def label(strategy: str, options: str) -> str:
     values = parse_options(options)
     if values is None:
         return f"{strategy} ({options})"
-    return clean(f"{strategy} ({', '.join(f'{name}={_plain(value)}' for name, value in values.items())})")
+    shown = {**_named_by(strategy), **values}
+    return clean(f"{strategy} ({', '.join(f'{name}={_plain(value)}' for name, value in shown.items())})")
+
+
+@cache
+def _named_by(strategy: str) -> Mapping[str, Any]:
+    """The options that name a strategy's uses, with their defaults; none for strategies not known here."""
+    if strategy not in STRATEGIES:
+        return {}
+    options = STRATEGIES[strategy].options
+    return {name: options.model_fields[name].default for name in options.named_by}
 
 
 def space_of(options: str) -> str | None:

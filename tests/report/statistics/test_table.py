@@ -28,6 +28,20 @@ def test_a_full_table_comes_back_from_its_csv(tmp_path):
     assert notes == notes_again == []
 
 
+@pytest.mark.parametrize(
+    ("strategy", "options", "name"),
+    [
+        ("darts", '{"order":2}', "darts (order=2)"),
+        ("score", '{"batches":1}', "score (by=nwot, batches=1)"),
+        ("score", '{"batches":1,"by":"swap"}', "score (by=swap, batches=1)"),
+        ("score", "", "score"),
+        ("my.own:Strategy", '{"by":"a"}', "my.own:Strategy (by=a)"),
+    ],
+)
+def test_a_label_names_the_score_by_which_a_search_chooses(strategy, options, name):
+    assert table.label(strategy, options) == name
+
+
 def test_a_short_table_becomes_a_full_one_that_keeps_each_methods_own_random_cells(tmp_path):
     rows, _ = read(tmp_path, SHORT)
     assert rows["strategy"].tolist() == ["darts", "random", "random"]
