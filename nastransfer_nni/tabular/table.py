@@ -67,6 +67,8 @@ def load(study: TableStudy, path: Path) -> Networks:
     """
     try:
         raw = _filtered(_wide(_file(path, study.levels), study), study.where)
+        if raw.empty:
+            raise UserError("has no rows")
         _require_columns(raw, study)
         frame = pd.DataFrame({CELL: _cells(raw, study), GROUP: raw[study.group] if study.group else ""})
         _require_distinct(frame[CELL])
@@ -90,7 +92,7 @@ def _file(path: Path, levels: Sequence[Sequence[str]]) -> pd.DataFrame:
         content = read_json(path, "table") if ending == ".json" else read_yaml(path, "table")
         if levels:
             return pd.DataFrame(_flat(content, levels, {}))
-        if not isinstance(content, list):
+        if not isinstance(content, list) or not all(isinstance(row, Mapping) for row in content):
             raise UserError("is no list of rows; say what its nested keys are by levels")
         return pd.DataFrame(content)
     if levels:

@@ -60,6 +60,7 @@ def with_row(place, **values):
         (None, {"sizes": {"flops": "params"}}, "unknown size 'flops'"),
         (None, {"seeds": 3}, "unknown option 'seeds'"),
         (None, {"levels": ["a"]}, "levels are for JSON and YAML"),
+        (networks().head(0), {}, "table.csv: has no rows"),
     ],
 )
 def test_bad_input_ends_in_one_line(written, frame, options, message):
@@ -81,6 +82,13 @@ def test_a_damaged_file_is_refused(written, tmp_path):
     path = written(table="table.parquet")
     (tmp_path / "table.parquet").write_bytes(b"no parquet")
     with pytest.raises(UserError, match=r"table.parquet: cannot be read"):
+        Opened.read(path)
+
+
+def test_a_list_of_other_things_is_no_table(written, tmp_path):
+    path = written(table="table.json")
+    (tmp_path / "table.json").write_text('[{"network": "a"}, 3]')
+    with pytest.raises(UserError, match=r"table.json: is no list of rows"):
         Opened.read(path)
 
 
