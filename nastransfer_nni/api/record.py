@@ -107,13 +107,9 @@ class RunRecord:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the summary, and the drawn cells once the run is complete."""
-        cells = [self.path / f"cell_{kind}.svg" for kind in ("normal", "reduce")]
-        drawn = [
-            file.read_text("utf-8")[file.read_text("utf-8").index("<svg") :]
-            for file in cells
-            if file.is_file()
-        ]
-        pictures = "".join(f'<div style="max-width:720px">{svg}</div>' for svg in drawn)
+        drawn = [file.read_text("utf-8") for file in sorted(self.path.glob("cell*.svg"))]
+        svgs = ["".join(text.partition("<svg")[1:]) for text in drawn]  # without XML's declaration
+        pictures = "".join(f'<div style="max-width:720px">{svg}</div>' for svg in svgs)
         text = html.escape(pretty(self.summary)) if self.summary else ""
         return (
             f"<b>{html.escape(repr(self).strip('<>'))}</b><details><summary>summary</summary><pre>{text}</pre>"

@@ -57,7 +57,11 @@ class DrawConfig(Config):
     """Options of `architecture draw`."""
 
     arch: ArchitectureOption = Field(description=ARCH)
-    out: str = Field(".", description="folder in which cell_normal.svg and cell_reduce.svg are written")
+    out: str = Field(
+        ".",
+        description="folder in which cell_normal.svg and cell_reduce.svg are written, or cell.svg in a space "
+        "of one kind of cell",
+    )
 
 
 class ConvertConfig(Config):

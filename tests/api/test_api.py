@@ -201,3 +201,9 @@ def test_the_import_is_light():
         assert modules.strip() == "[]"
         times.append(float(took))
     assert min(times) < 0.1
+
+
+def test_a_notebook_shows_the_cell_of_a_space_with_one_kind(tmp_path):
+    (tmp_path / "config.yaml").write_text("{format: nastransfer-run, command: search, options: {}}")
+    (tmp_path / "cell.svg").write_text('<?xml version="1.0"?>\n<svg id="a"/>')
+    assert '><svg id="a"/></div>' in nt.load_run(tmp_path)._repr_html_()
