@@ -23,14 +23,12 @@ class ReportConfig(Config):
     baseline: str = Field(
         "",
         description="strategy that the others are compared with, or none to compare all pairs (default: "
-        "random "
-        "cells, or all pairs without any)",
+        "random cells, or all pairs without any)",
     )
     columns: str = Field(
         "",
         description="columns of a CSV file by what they mean, such as strategy=algo,top1=test_acc; others "
-        "are "
-        "found by their names",
+        "are found by their names",
     )
     metric: str = Field("", description="metric to report, where each row of a CSV file names one")
     target: str = Field("", description="target of a CSV file without a column for it")

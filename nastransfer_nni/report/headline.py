@@ -66,8 +66,7 @@ def _of_pairs(best: dict[Any, Any], names: Names) -> str:
     known = f" ({_interval(low, high)})" if pd.notna(best["ci_low"]) else ""
     return (
         f"No random cells. The largest difference: {names.text(better)} is {abs(best['difference']):.2f} "
-        "points above "
-        f"{names.text(worse)}{where}{known}, {is_decided}."
+        f"points above {names.text(worse)}{where}{known}, {is_decided}."
     )
 
 

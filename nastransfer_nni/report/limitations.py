@@ -51,8 +51,7 @@ def limitations(findings: Findings, names: Names, *, is_unfinished: bool = False
         whose = ", ".join(dict.fromkeys(names.text(name) for name in tails["strategy"]))
         yield (
             f"Heavy tails beside {whose}: a finding about the mean depends on rare failures there, so that "
-            "it is "
-            "shown with every network as a dot."
+            "it is shown with every network as a dot."
         )
     if findings.table["search_score"].notna().any():
         yield "Search scores are not comparable between strategies, so this report does not use them."

@@ -69,8 +69,7 @@ def _design(findings: Findings, rows: pd.DataFrame) -> str:
 def _numbers(rows: pd.DataFrame, searches: str, trainings: str, cells: str) -> str:
     return (
         f"{_range(rows[searches])} independent searches, {_range(rows[trainings])} separately trained "
-        "networks "
-        f"and {_range(rows[cells])} distinct cells"
+        f"networks and {_range(rows[cells])} distinct cells"
     )
 
 
@@ -106,8 +105,7 @@ def _random(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names
         methods += ["looks", "looks_holm"]
         sentences.append(
             "The looks were planned, and the level was spent over them by the function of Lan and DeMets "
-            "of the "
-            "O'Brien-Fleming type."
+            "of the O'Brien-Fleming type."
         )
     return [*sentences, _cannot(compared)], methods
 
@@ -121,12 +119,10 @@ def _pairs(findings: Findings, answer: Answer) -> Written:
     best = known.iloc[int(known["difference"].abs().argmax())]
     return [
         "There are no random cells, so that the strategies were compared with each other. The largest "
-        "difference "
-        f"in mean top-1 is {best['difference']:+.2f} points, of {best['a']} against {best['b']} "
+        f"difference in mean top-1 is {best['difference']:+.2f} points, of {best['a']} against {best['b']} "
         f"({findings.options.confidence:.0%} interval {best['ci_low']:.2f} to {best['ci_high']:.2f}; "
-        f"{'paired ' if best['is_paired'] else ''}t test, p {_p(best['p_value'])}, and "
-        f"{_p(best['p_holm'])} after "
-        f"Holm's correction over {_count(len(known), 'pair')}).",
+        f"{'paired ' if best['is_paired'] else ''}t test, p {_p(best['p_value'])}, and {_p(best['p_holm'])} "
+        f"after Holm's correction over {_count(len(known), 'pair')}).",
         "Without random cells it remains open whether any of them gains anything by its search.",
     ], ["welch", "holm"]
 
@@ -156,9 +152,8 @@ def _proxy(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names)
     if len(ranked):
         methods += ["kendall", "swap"]
         sentences.append(
-            "Kendall's tau between two proxies stands beside its mean and 5% quantile over simulated "
-            "pairs of "
-            "replications that share one true ranking."
+            "Kendall's tau between two proxies stands beside its mean and 5% quantile over simulated pairs "
+            "of replications that share one true ranking."
         )
         if (ranked["strategies"] < MIN_RANKED).all():
             sentences.append(
@@ -172,10 +167,9 @@ def _alike(findings: Findings, answer: Answer, rows: pd.DataFrame, names: Names)
     if not numbers:
         return [answer.sentence], []
     sentences = [
-        f"Two strategies are alike on the source if two one-sided tests show their mean accuracies there to "
+        "Two strategies are alike on the source if two one-sided tests show their mean accuracies there to "
         f"differ by less than {findings.options.margin}; whether they differ on the target is then tested "
-        "with "
-        "Holm's correction over these pairs.",
+        "with Holm's correction over these pairs.",
         answer.sentence,
         "Pairs that were not shown to be alike on the source are no part of the answer.",
     ]

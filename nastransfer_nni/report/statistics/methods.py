@@ -55,8 +55,7 @@ METHODS: Mapping[str, Method] = {
     "nastransfer": Method(
         "panda2021nastransfer",
         "Panda, Rameswar and Merler, Michele and Jaiswal, Mayoore S. and Wu, Hui and Ramakrishnan, Kandan "
-        "and "
-        "Finkler, Ulrich and Chen, Chun-Fu and Cho, Minsik and Feris, Rogerio and Kung, David and "
+        "and Finkler, Ulrich and Chen, Chun-Fu and Cho, Minsik and Feris, Rogerio and Kung, David and "
         "Bhattacharjee, Bishwaranjan",
         "NASTransfer: Analyzing Architecture Transferability in Large Scale Neural Architecture Search",
         2021,
@@ -114,8 +113,7 @@ METHODS: Mapping[str, Method] = {
         "schuirmann1987comparison",
         "Schuirmann, Donald J.",
         "A comparison of the two one-sided tests procedure and the power approach for assessing the "
-        "equivalence "
-        "of average bioavailability",
+        "equivalence of average bioavailability",
         1987,
         "Journal of Pharmacokinetics and Biopharmaceutics",
         _pages(15, "6", "657--680"),

@@ -141,14 +141,12 @@ def _evidence_note(columns: Collection[str], options: AnalysisOptions) -> str:
     ]
     if "Beats a random network" in columns:
         sentences.append(
-            "The probability that a searched network beats a random one is the secondary estimate, with its "
-            "own correction by Holm's method; it decides nothing. Smallest p is the smallest that the "
-            "numbers "
-            "of networks allow."
+            "The probability that a searched network beats a random one is the secondary estimate, with "
+            "its own correction by Holm's method; it decides nothing. Smallest p is the smallest that the "
+            "numbers of networks allow."
             if options.primary == "mean"
             else "The probability that a searched network beats a random one is the study's primary "
-            "estimate: "
-            "it decides, after Holm's correction."
+            "estimate: it decides, after Holm's correction."
         )
     return " ".join(sentences)
 

@@ -68,10 +68,9 @@ def _note(columns: Collection[str], options: AnalysisOptions) -> str:
 
 def _effects_note(columns: Collection[str], options: AnalysisOptions) -> str:
     return (
-        "Differences are in points of top-1, over the strategies that were run on every proxy; p-values are "
-        "corrected by Holm's method within each effect. An interaction is by how much more a strategy "
-        "differs "
-        "between two proxies than the other strategies do."
+        "Differences are in points of top-1, over the strategies that were run on every proxy; p-values "
+        "are corrected by Holm's method within each effect. An interaction is by how much more a strategy "
+        "differs between two proxies than the other strategies do."
     )
 
 
