@@ -69,9 +69,8 @@ def _proxy(findings: Findings, answer: Answer) -> Iterator[str]:
             )
         else:
             yield (
-                f"No two strategies swap their order significantly (lowest tau {lowest['tau']:.2f}; noise "
-                "alone "
-                f"leaves {lowest['ceiling']:.2f})."
+                f"No two strategies swap their order significantly (lowest tau {lowest['tau']:z.2f}; noise "
+                f"alone leaves {lowest['ceiling']:z.2f})."
             )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,26 +25,31 @@ class Names:
 
     Attributes:
         strategies: short name of each strategy by its full name, which has its options.
-        places: short name of each proxy by its full name, which has its source.
+        places: short name of each proxy with its source, by the full name of both.
         source: the source of all proxies, where their short names lack it; else empty.
         sources: full name of each source whose name in `places` lacks options.
+        proxies: short name of each proxy by its full name, both without the source.
+        usual: parts that most proxies have and no short name has.
     """
 
     strategies: Mapping[str, str]
     places: Mapping[str, str]
     source: str
     sources: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    usual: Collection[str] = ()
 
     @property
     def legend(self) -> list[tuple[str, str]]:
-        """What short names lack: options of strategies, and the full names of sources."""
+        """What short names lack: options of strategies, full names of sources, what most proxies have."""
         options = {name: name.partition(" (")[2].removesuffix(")") for name in self.strategies}
         strategies = [
             (short, options[name])
             for name, short in self.strategies.items()
             if short != name and not short.endswith(f" {options[name]}")
         ]
-        return [*strategies, *self.sources.items()]
+        usual = [(part, f"every proxy without another {_kind(part)}") for part in self.usual]
+        return [*strategies, *self.sources.items(), *usual]
 
     def text(self, text: str) -> str:
         """The text with all full names replaced by the short ones."""
@@ -75,8 +81,10 @@ class Names:
                 shown[column] = [known.get(value, value) for value in shown[column]]
         if "source" not in shown.columns and "proxy" in shown.columns:  # the source is part of the name
             shown["proxy"] = [self.places.get(value, value) for value in shown["proxy"]]
-        elif self.source and "proxy" in shown.columns:
-            shown["source"] = ""
+        elif "proxy" in shown.columns:
+            short = {full: name for name, full in self.sources.items()} | {self.source: ""}
+            shown["source"] = [short.get(value, value) for value in shown["source"]]
+            shown["proxy"] = [self.proxies.get(value, value) for value in shown["proxy"]]
         if "swaps" in shown.columns:
             shown["swaps"] = [[self.text(swap) for swap in swaps] for swaps in shown["swaps"]]
         return shown
@@ -98,16 +106,38 @@ def names_of(findings: Findings) -> Names:
     if len({*images.values()}) < len(images):
         images = {}
     pairs = list(searched[["source", "proxy"]].drop_duplicates().itertuples(index=False, name=None))
+    proxies = list(dict.fromkeys(proxy for _, proxy in pairs))
+    usual = _usual(proxies)
+    short = {
+        proxy: "+".join(part for part in _SCORES.sub("", proxy).split("+") if part not in usual)
+        for proxy in proxies
+    }
+    if len({*short.values()}) < len(short):
+        usual, short = [], {proxy: proxy for proxy in proxies}
     shown = {name: "" if source else images.get(name, name) for name, _ in pairs}
-    places = {place_name(*pair): place_name(shown[pair[0]], _SCORES.sub("", pair[1])) for pair in pairs}
-    if len({*places.values()}) < len(places):
-        places = {place_name(*pair): place_name(shown[pair[0]], pair[1]) for pair in pairs}
     return Names(
         strategies=_short(dict.fromkeys([*full, BASELINE])),
-        places=places,
+        places={place_name(*pair): place_name(shown[pair[0]], short[pair[1]]) for pair in pairs},
         source=source,
-        sources={short: name for name, short in images.items() if short != name},
+        sources={base: name for name, base in images.items() if base != name},
+        proxies=short,
+        usual=usual,
     )
+
+
+def _usual(proxies: Sequence[str]) -> list[str]:
+    """The parts that most proxies have where all have one of their kind, such as a resolution.
+
+    What a proxy's name starts with is none of them: it says how its images are chosen.
+    """
+    later = [{_kind(part): part for part in proxy.split("+")[1:]} for proxy in proxies]
+    kinds = [kind for kind in next(iter(later), {}) if all(kind in each for each in later)]
+    counts = [Counter(each[kind] for each in later).most_common(1)[0] for kind in kinds]
+    return [part for part, count in counts if 2 * count > len(proxies) > 1]
+
+
+def _kind(part: str) -> str:
+    return part.partition(":")[0]
 
 
 def _short(full: Iterable[str]) -> dict[str, str]:

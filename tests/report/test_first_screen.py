@@ -134,6 +134,32 @@ def test_proxies_lose_what_does_not_tell_them_apart(other, places, legend):
     assert (list(names.places.values()), names.legend) == (places, legend)
 
 
+def test_a_part_that_most_proxies_have_is_named_once():
+    proxies = ["images:9+resolution:16", "classes:5+resolution:16", "images:9+resolution:8"]
+    frame = pd.DataFrame(
+        {
+            "target": "t",
+            "strategy": ["darts", "darts", "darts", "random"],
+            "source": ["c10@split=test", "c10@split=test", "mnist", ""],
+            "proxy": [*proxies, ""],
+            "top1": 90.0,
+        }
+    )
+    names = names_of(findings(frame))
+    assert list(names.places.values()) == [
+        "c10 / images:9",
+        "c10 / classes:5",
+        "mnist / images:9+resolution:8",
+    ]
+    assert names.legend == [
+        ("c10", "c10@split=test"),
+        ("resolution:16", "every proxy without another resolution"),
+    ]
+    shown = names.frame(frame)
+    assert shown["source"].tolist() == ["c10", "c10", "mnist", ""]
+    assert shown["proxy"].tolist() == ["images:9", "classes:5", "images:9+resolution:8", ""]
+
+
 @pytest.fixture(scope="module")
 def full():
     return findings(study())

@@ -142,9 +142,10 @@ def intervals_figure(lines: Sequence[Line], name: str, margin: float) -> Figure:
     is_stacked = any(len(line.label) > LETTERS for line in lines)  # long labels stand above their lines
     for group in dict.fromkeys(line.group for line in lines):
         if group:
-            height += 0.05
-            heads.append((height + 0.1, group, "bold"))
-            height += 0.2
+            text = textwrap.fill(group, 2 * LETTERS + 4)
+            high = 0.16 * (text.count("\n") + 1)
+            heads.append((height + 0.05 + high / 2, text, "bold"))
+            height += 0.05 + high
         for line in (line for line in lines if line.group == group):
             if is_stacked:
                 text = _above(line.label)

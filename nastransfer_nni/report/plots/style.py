@@ -118,8 +118,9 @@ def single(height: float) -> tuple[Plot, Axes]:
 
 
 def wrapped(place: str) -> str:
-    """The name of a source and proxy on several lines."""
-    return "\n".join(line for part in place.split(" / ") for line in textwrap.wrap(part, LETTERS))
+    """The name of a source and proxy on several lines, which start with its parts where they can."""
+    parts = place.replace("+", " +").replace(",", ", ").split(" / ")
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, LETTERS))
 
 
 def folded(name: str) -> str:
