@@ -176,8 +176,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--studies", type=int, default=4000, help="studies drawn per setting")
     parser.add_argument("--seed", type=int, default=0)
+    groups = list(dict.fromkeys(group for group, *_ in settings()))
     parser.add_argument(
-        "--only", default="", help="group of settings to run; the others are kept as they are in the file"
+        "--only", choices=groups, help="group of settings to run; the others stay as they are in the file"
     )
     parser.add_argument("--out", type=Path, default=RESULTS / "coverage.json")
     asked = parser.parse_args(argv)
@@ -185,7 +186,7 @@ def main(argv: list[str] | None = None) -> None:
     known = json.loads(asked.out.read_text("utf-8"))["settings"] if asked.only else []
     rows = []
     for setting in settings():
-        if asked.only not in ("", setting[0]):
+        if asked.only not in (None, setting[0]):
             rows += [row for row in known if (row["group"], row["setting"], row["estimand"]) == setting[:3]]
         else:
             rows.append(run(setting, asked.studies, asked.seed))

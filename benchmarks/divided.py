@@ -137,7 +137,7 @@ def divide(argv: list[str]) -> None:
             parts = {part: round(clock.seconds[part], 3) for part in PARTS}
         wall = time.time() - float(started)
         figures = {"parts": parts, "cpu": time.process_time(), "wall": wall, "first_step": first_step}
-        Path(result).write_text(json.dumps(figures))
+        Path(result).write_text(json.dumps(figures), "utf-8")
 
     from nastransfer_nni.base import cli
     from nastransfer_nni.commands import COMMANDS

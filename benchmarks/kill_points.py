@@ -88,16 +88,16 @@ RUNS: dict[str, Callable[[Path], None]] = {
 def outcome(out: Path) -> dict[str, Any]:
     """The whole result of a finished run, without times."""
     files = {path.relative_to(out) for path in out.rglob("*")}
-    lines = (out / "metrics.jsonl").read_text().splitlines()
+    lines = (out / "metrics.jsonl").read_text("utf-8").splitlines()
     every_epoch = out / recorder.GENOTYPES_FILE
     last, searched = (torch_io.load(out / "checkpoints" / name) for name in ("last.pt", "search.pt"))
     weights = {} if last is None else {name: last[name] for name in ("state_dict", "state_dict_ema")}
     return {
         "files": sorted(map(str, filter(_is_ours, files))),
-        "status": json.loads((out / "status.json").read_text())["status"],
-        "summary": _timeless(json.loads((out / "summary.json").read_text())),
+        "status": json.loads((out / "status.json").read_text("utf-8"))["status"],
+        "summary": _timeless(json.loads((out / "summary.json").read_text("utf-8"))),
         "metrics": [_timeless(json.loads(line)) for line in lines],
-        "architectures": every_epoch.read_text() if every_epoch.exists() else "",
+        "architectures": every_epoch.read_text("utf-8") if every_epoch.exists() else "",
         "weights": weights if searched is None else weights | {name: searched[name] for name in SEARCHED},
     }
 
@@ -132,7 +132,7 @@ def kill_everywhere(run: Callable[[Path], None], folder: Path) -> dict[str, Any]
     log = folder / "log.txt"
     began = time.perf_counter()
     if in_a_fork(lambda: run(folder / "alone"), log):
-        raise SystemExit(log.read_text())
+        raise SystemExit(log.read_text("utf-8"))
     alone = outcome(folder / "alone")
     changes, wrong = 0, list[str]()
     while True:
@@ -145,7 +145,7 @@ def kill_everywhere(run: Callable[[Path], None], folder: Path) -> dict[str, Any]
         if in_a_fork(killed, log) == 0:
             return {"changes": changes, "wrong": wrong, "seconds": round(time.perf_counter() - began, 1)}
         if in_a_fork(lambda out=out: run(out), log):
-            wrong.append(f"before change {changes}: {log.read_text().splitlines()[-1]}")
+            wrong.append(f"before change {changes}: {log.read_text('utf-8').splitlines()[-1]}")
         elif differing := differences(alone, outcome(out)):
             wrong.append(f"before change {changes}: other {', '.join(differing)}")
         changes += 1

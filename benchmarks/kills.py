@@ -44,7 +44,7 @@ def command(name: str, out: Path) -> list[str]:
 
 def outcome(out: Path) -> dict[str, Any]:
     """The result of a finished search, without times."""
-    summary = json.loads((out / "summary.json").read_text())
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
     kept = ("top1", "genotype", "search_samples", "candidates", "epochs")
     front = [(member["top1"], member["mult_adds"]) for member in summary.get("front", [])]
     return {name: summary[name] for name in kept} | {"front": front}

@@ -223,7 +223,7 @@ def kills_of(name: str, folder: Path) -> dict[str, Any]:
 
 def _finish(work: Callable[[], object], log: Path) -> None:
     if in_a_fork(work, log):
-        raise SystemExit(log.read_text())
+        raise SystemExit(log.read_text("utf-8"))
 
 
 # Searches
@@ -243,7 +243,8 @@ def search_of(name: str, folder: Path) -> dict[str, Any]:
     architecture, out = folder / "search" / "architecture.json", folder / "transfer"
     training = {**TRANSFERS, "arch": str(architecture), "out": str(out)}
     _finish(lambda: transfer(TransferConfig.create(training)), log)
-    found, trained = (json.loads((run / "summary.json").read_text()) for run in (architecture.parent, out))
+    summaries = (run / "summary.json" for run in (architecture.parent, out))
+    found, trained = (json.loads(summary.read_text("utf-8")) for summary in summaries)
     kept = ("genotype", "epochs", "candidates", "search_samples", "parameter_free_share", "mult_adds")
     return {"strategy": text, "cpu_seconds": cpu, "top1": trained["top1"]} | {key: found[key] for key in kept}
 
@@ -306,14 +307,14 @@ ONE_BY_ONE: dict[str, Callable[[str, Path], dict[str, Any]]] = {"kills": kills_o
 def main() -> None:
     """Measure what is missing, and write the table after each method."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", choices=PARTS, help="none: all")
     parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--again", action="store_true", help="measure what has been measured, too")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     kept = RESULTS / "methods.json"
-    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    for part in asked.parts:
+    found: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    for part in asked.parts or PARTS:
         if found.get(f"{part}_setting") != json.loads(json.dumps(PARTS[part])):
             found[part], found[f"{part}_setting"] = {}, PARTS[part]
         missing = [name for name in asked.only if asked.again or name not in found[part]]

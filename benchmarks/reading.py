@@ -59,6 +59,7 @@ FOLDERS, FILES, SHARDS = 300, 200, 4
 PIXELS, BATCH, PHOTO_CLASSES = 224, 50, 100
 MEAN_PIXELS = 469 * 387
 FORMS = ("Parquet", "shards", "folders")
+PARTS = ("opening", "pixels", "photographs")
 
 
 def table(kind: str) -> datasets.Dataset:
@@ -273,20 +274,21 @@ def photographs(count: int, workers: int, rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="PART", help="opening, pixels, photographs; none: all")
+    parser.add_argument("parts", nargs="*", choices=PARTS, help="none: all")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    parts = options.parts or PARTS
     results: dict[str, Any] = {"machine": machine()}
-    if "opening" in (options.parts or ["opening"]):
+    if "opening" in parts:
         results["opening"] = opening()
-    if "pixels" in (options.parts or ["pixels"]):
+    if "pixels" in parts:
         results["pixels"] = pixels()
-    if "photographs" in (options.parts or ["photographs"]):
+    if "photographs" in parts:
         name = f"photographs, {options.workers} workers"
         results[name] = photographs(options.images, options.workers, options.rounds)
-    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    earlier = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     write_json(RESULTS, earlier | results)
 
 

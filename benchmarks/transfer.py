@@ -22,6 +22,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from nastransfer_nni.base.files import write_json
+from nastransfer_nni.base.reading import read_records
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.sources import data_folder
@@ -78,8 +79,8 @@ def run(command: list[str], folder: Path) -> tuple[str, float]:
         process = subprocess.Popen(command, stdout=said, stderr=said, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(path.read_text())
-    return path.read_text(), round(usage.ru_utime + usage.ru_stime, 1)
+        sys.exit(path.read_text("utf-8"))
+    return path.read_text("utf-8"), round(usage.ru_utime + usage.ru_stime, 1)
 
 
 def shares(pixels: int, batch: int, stem: str) -> dict[str, float]:
@@ -124,7 +125,7 @@ def main() -> None:
                     seconds[who].append(spent)
                 found = re.findall(r"Train: (\d+) .*\(.*?([\d.]+)/s\)", said["timm"])
                 rates["timm"].append(float([rate for epoch, rate in found if int(epoch) == EPOCHS - 1][-1]))
-                lines = [json.loads(line) for line in (ours / "metrics.jsonl").read_text().splitlines()]
+                lines = read_records(ours / "metrics.jsonl")
                 rates["ours"].append(round(lines[-2]["images_per_second"], 2))
         ratios = [a / b for a, b in zip(rates["ours"], rates["timm"], strict=True)]
         results[name] = {**setting, "images_per_second": rates, "cpu_seconds": seconds}

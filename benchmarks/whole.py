@@ -97,7 +97,7 @@ def run(name: str, code: Path, scratch: Path) -> dict[str, Any]:
     )
     if ran.returncode:
         sys.exit(f"{name}: {ran.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(result.read_text())
+    found: dict[str, Any] = json.loads(result.read_text("utf-8"))
     return found
 
 
@@ -127,7 +127,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def keep(name: str, found: dict[str, Any]) -> None:
     """Add the figures of a case to those of others."""
-    earlier = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    earlier = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     write_json(RESULTS, earlier | {"machine": machine(), name: found})
 
 
