@@ -46,8 +46,8 @@ RESULTS = ROOT / "results"
 SHUFFLES = 100
 """Shuffles of each comparison."""
 ALPHA = 0.05
-NULL = "parameters"
-"""Name of the proxy that sees no image: the size of the network."""
+NULL = ("parameters", "labels:random", "pixels:noise")
+"""What the names of null proxies have: the size of the network, random labels, or noise for images."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ def _target(found: Findings, setting: str) -> dict[str, Any]:
     members = [each for each in found.comparisons if str(each.setting) == setting]
     pool, names = members[0].pool, names_of(found)
     arms = [arm for each in members for arm in (each.searched,) if arm]
+    places = dict.fromkeys(each.place for each in members)
     return {
         "target": setting,
         "random": {
@@ -131,7 +132,7 @@ def _target(found: Findings, setting: str) -> dict[str, Any]:
             "sd": _number(deviation(pool, "top1").mean),
             "cells": members[0].random.cells if members[0].random else 0,
         },
-        "null": [NULL] if any(each.place == NULL for each in members) else [],
+        "null": [names.text(place) for place in places if any(part in place for part in NULL)],
         "searches": sum(arm.searches for arm in arms),
         "cells": _distinct(pd.concat([each.rows for each in members])),
         "answers": {

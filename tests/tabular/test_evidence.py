@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import evidence, evidence_page
+from benchmarks import evidence, evidence_page, evidence_tables
 from nastransfer_nni.base.reading import read_object
 from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.correlation import correlations, kendall
@@ -43,11 +43,11 @@ def test_a_shuffle_keeps_the_trainings_of_a_search_together():
 @pytest.mark.parametrize(
     ("page", "name", "table"),
     [
-        ("results/README.md", "proxy", evidence_page.proxies),
-        ("results/README.md", "alike", evidence_page.agreements),
-        ("results/README.md", "random", evidence_page.gains),
-        ("results/README.md", "checks", evidence_page.checked),
-        ("docs/tables.md", "taus", evidence_page.taus),
+        ("results/README.md", "proxy", evidence_tables.proxies),
+        ("results/README.md", "alike", evidence_tables.agreements),
+        ("results/README.md", "random", evidence_tables.gains),
+        ("results/README.md", "checks", evidence_tables.checked),
+        ("docs/tables.md", "taus", evidence_tables.taus),
     ],
 )
 def test_the_pages_show_the_stored_figures(page, name, table):
