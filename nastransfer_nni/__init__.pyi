@@ -235,6 +235,7 @@ def search(
     clip_grad: float = 5.0,
     weights_share: float = 0.5,
     alphas_share: float = 0.5,
+    val_interval: int = 1,
     color_jitter: tuple[float, ...] | None = None,
     scale: tuple[float, float] = (0.08, 1.0),
     on_bad_image: Literal['skip', 'stop'] = 'skip',

@@ -137,23 +137,24 @@ class Budget:
                 limits[kind] = limit - taken
         return Budget(**limits)
 
-    def most(self, cost: Callable[[int], Cost], unit: str) -> int | None:
+    def most(self, cost: Callable[[int], Cost], unit: str, more: int = 2) -> int | None:
         """Largest number of units whose images are within the limits; None where no limit concerns them.
 
         Args:
             cost: images of so many units, which grow with their number.
             unit: name of a unit in the message, such as `epoch`.
+            more: number of units that takes more images than one, of every kind that grows at all.
 
         Raises:
             UserError: not even one unit is within the limits.
         """
-        one, two = self._limited(cost(1)), self._limited(cost(2))
+        one = self._limited(cost(1))
         for kind, images in one.items():
             limit = getattr(self, kind)
             if images > limit:
                 what = "images" if kind == "images" else KINDS[kind]
                 raise UserError(f"a budget of {limit:,} {what} is less than one {unit} ({images:,} images)")
-        if one == two:
+        if one == self._limited(cost(more)):
             return None
 
         def is_beyond(number: int) -> bool:

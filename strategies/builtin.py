@@ -46,6 +46,10 @@ class SampledCellOptions(Options):
         """Number of images without a gradient before the choice of a cell: the monitored cells."""
         return monitored_images(epochs, batch_size, alpha_images)
 
+    def validation_images(self, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that the monitored cells of one epoch are scored on."""
+        return monitored_images(1, batch_size, alpha_images)
+
     def speed_probe(self) -> Options:
         """Random search with weight sharing: all such strategies train the shared weights alike."""
         return RandomWsOptions(candidates=1, batches=1, finalists=1)
@@ -86,6 +90,10 @@ class RandomOptions(CandidateOptions):
         """Number of images without a gradient; none for a single cell, which is not trained."""
         is_trained = self.candidates > 1
         return super().forward_images(epochs, weight_images, alpha_images) if is_trained else 0
+
+    def validation_images(self, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that validate after one epoch; none for a single cell, which is not trained."""
+        return super().validation_images(alpha_images, batch_size) if self.candidates > 1 else 0
 
 
 class SharedStreamRandomOptions(RandomOptions):
@@ -148,7 +156,22 @@ class EnasOptions(SampledCellOptions):
         return monitored + epochs * rewards + self.candidates * alpha_images
 
 
-class EvolutionOptions(CandidateOptions):
+class TrainedOrSharedOptions(CandidateOptions):
+    """Base of the options of strategies that train candidates, or score them under shared weights."""
+
+    def validation_images(self, alpha_images: int, batch_size: int = 1) -> int:
+        """Number of images that validate after one epoch: all candidates, or the monitored cells."""
+        if not self.shares_weights:
+            return super().validation_images(alpha_images, batch_size)
+        return monitored_images(1, batch_size, alpha_images)
+
+    def speed_probe(self) -> Options:
+        """A search with the same training and few candidates."""
+        few = RandomWsOptions(candidates=1, batches=1, finalists=1)
+        return few if self.shares_weights else RandomOptions(candidates=2)
+
+
+class EvolutionOptions(TrainedOrSharedOptions):
     """Regularized evolution (Real et al., AAAI 2019) and NSGA-Net (Lu et al., GECCO 2019)."""
 
     selection: Literal["regularized", "nsga2"] = Field(
@@ -222,11 +245,6 @@ class EvolutionOptions(CandidateOptions):
         if not self.shares_weights:
             return super().forward_images(epochs, weight_images, alpha_images)
         return monitored_images(epochs, batch_size, alpha_images) + self.total * alpha_images
-
-    def speed_probe(self) -> Options:
-        """A search with the same training and few candidates."""
-        few = RandomWsOptions(candidates=1, batches=1, finalists=1)
-        return few if self.shares_weights else RandomOptions(candidates=2)
 
 
 class LocalSearchOptions(CandidateOptions):

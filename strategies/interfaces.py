@@ -74,7 +74,7 @@ class Recorder(Protocol):
             epoch: number of the epoch, or of the candidate, from 0.
             genotype: the architecture that would be exported now.
             mixture: weights of the candidate operations; empty for a strategy that has none.
-            top1: validation accuracy in percent.
+            top1: validation accuracy in percent; NaN after an epoch that was not validated.
         """
 
     def advance(self, epoch: int, done: int, total: int) -> None:

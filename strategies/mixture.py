@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from search_spaces.model_space import SearchTimeCell
 from strategies.derivation import derive
+from strategies.meters import Meter
 from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
 
 Batch = tuple[Tensor, Tensor]
@@ -55,10 +56,11 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
         return weights.samples + passes * alphas.samples + rest * alphas.batch_size
 
     def derive(self, epoch: int) -> Snapshot:
-        """Validate the mixture and derive the genotype within the limit from it."""
-        mixture = self.mixture()
-        self.set_mixture(self.validation_mixture(mixture))
-        metrics = self.validate()
+        """Validate the mixture, if it is time, and derive the genotype within the limit from it."""
+        mixture, metrics = self.mixture(), {}
+        if self.validates:
+            self.set_mixture(self.validation_mixture(mixture))
+            metrics = self.validate()
         tables = {kind: weights.cpu().numpy() for kind, weights in mixture.items()}
         genotype = derive(tables, self.space, self.evaluator.context, self.max_skips)
         return Snapshot(genotype, metrics, {kind: weights.tolist() for kind, weights in mixture.items()})
@@ -79,9 +81,13 @@ class MixtureStrategy(SupernetStrategy[OptionsT]):
     def validate(self) -> dict[str, float]:
         """Loss and top-1 in percent of the supernet on the validation batches, under the current mixture."""
         self.supernet.eval()
+        return self.pass_validation().loss_and_top1()
+
+    def pass_validation(self) -> Meter:
+        """Pass the validation batches through the supernet, in its mode, under the current mixture."""
         meter = self.meter()
         for images, labels in self.evaluator.validation:
             logits = self.supernet(images)
             self.count_forward(labels)
             meter.add(cross_entropy(logits, labels), logits, labels)
-        return meter.loss_and_top1()
+        return meter

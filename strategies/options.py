@@ -127,6 +127,19 @@ class Options(BaseModel, ABC):
         total = self.total_epochs(epochs)
         return (total - -(-total // val_interval)) * self.validation_images(alpha_images, batch_size)
 
+    def cost(
+        self,
+        epochs: int,
+        weight_images: int,
+        alpha_images: int,
+        batch_size: int = 1,
+        val_interval: int = 1,
+    ) -> Cost:
+        """Images of a search without a budget, over all processes; arguments as above."""
+        sizes = (epochs, weight_images, alpha_images, batch_size)
+        skipped = self.skipped_images(epochs, alpha_images, batch_size, val_interval)
+        return Cost(self.training_images(*sizes), self.forward_images(*sizes) - skipped)
+
     def speed_probe(self) -> Options:
         """Options of a search that trains as many images per second, and does little else."""
         return self

@@ -89,7 +89,12 @@ class PathStrategy(SupernetStrategy[OptionsT]):
         return meter.loss_and_top1()
 
     def derive(self, epoch: int) -> Snapshot:
-        """Score a few cells on one batch each; the best is the genotype, their means are the metrics."""
+        """Score a few cells on one batch each; the best is the genotype, their means are the metrics.
+
+        Without a validation the genotype stays what it was: at first a cell that none was compared with.
+        """
+        if not self.validates:
+            return Snapshot(self.result.genotype or self.draw(1, epoch, 1)[0], {}, {})
         cells = self.draw(MONITORED_CELLS, epoch, 1)
         overall, best_top1, best = self.meter(), -1.0, cells[0]
         batches = itertools.cycle(self.evaluator.validation)

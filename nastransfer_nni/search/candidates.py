@@ -68,8 +68,9 @@ class ScratchEvaluator(CandidateEvaluator):
 
     @property
     def forward_images(self) -> int:  # type: ignore[override]
-        """Images that validate one candidate, after each of its epochs."""
-        return self.config.epochs * len(split_images(self._images, self.config)[1])
+        """Images that validate one candidate, after each of its epochs that is evaluated."""
+        evaluations = -(-self.config.epochs // self.config.val_interval)
+        return evaluations * len(split_images(self._images, self.config)[1])
 
     def evaluate(self, model: Any) -> None:
         """Train NNI's current candidate and report its accuracy; one whose training diverges scores 0.
@@ -108,6 +109,7 @@ class ScratchEvaluator(CandidateEvaluator):
             self.config.candidate_recipe(image_size(self._images, self.config)),
             seed=self.config.seed,
             processes=self._processes,
+            val_interval=self.config.val_interval,
             observer=observer,
         )
 
@@ -144,4 +146,5 @@ class _Reporter(Observer):
     def epoch_done(
         self, epoch: int, step: int, train: dict[str, float], validation: dict[str, float]
     ) -> None:
-        nni.report_intermediate_result(validation["top1"])
+        if validation:
+            nni.report_intermediate_result(validation["top1"])

@@ -95,6 +95,9 @@ class SearchConfig(Config):
     alphas_share: float = Field(
         0.5, gt=0, lt=1, description="fraction of each class that trains and validates the architecture"
     )
+    val_interval: int = Field(
+        1, ge=1, description="epochs from one evaluation to the next; the last epoch is always evaluated"
+    )
     color_jitter: ColorJitter | None = Field(
         None,
         description="brightness, contrast, saturation and, if given, hue; None: 0.4,0.4,0.4,0.2 above 64 px, "

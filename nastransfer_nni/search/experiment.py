@@ -28,7 +28,7 @@ from nastransfer_nni.proxy.choose import SPLIT, resolve
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.manifest import write as write_manifest
 from nastransfer_nni.search.config import SearchConfig
-from nastransfer_nni.search.data import image_size, make_batches
+from nastransfer_nni.search.data import image_size, make_batches, split_images
 from nastransfer_nni.search.final_sizes import FinalSizes
 from nastransfer_nni.search.introduction import introduction
 from nastransfer_nni.search.recorder import SearchRecorder
@@ -37,6 +37,7 @@ from nastransfer_nni.tracking.journal import FileJournal
 from nastransfer_nni.tracking.progress_bar import EpochProgress
 from nastransfer_nni.tracking.run import Run
 from nastransfer_nni.tracking.tracker import Tracker
+from search_spaces.errors import UserError
 from search_spaces.model_space import CellSpace
 from search_spaces.nni_api import Strategy
 from strategies import with_options
@@ -51,6 +52,8 @@ from strategies.supernet import Schedule, SupernetEvaluator
 STATE_FILE = "search.pt"
 JOURNAL_FILE = "candidates.jsonl"
 PARETO_FOLDER = "front"
+CERTAIN_SHARE = 0.9
+"""Share of a proxy's estimated size that it surely has: the estimate counts classes as equally large."""
 
 
 def run_search(config: SearchConfig, run: Run) -> dict[str, Any]:
@@ -76,14 +79,16 @@ def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> di
     space = config.space.model_space(config.width, config.layers, len(images.classes), config.stem_for(size))
     strategy = config.strategy.create()
     sizes = FinalSizes.of(config, images.source, size, len(images.classes))
-    budget, scorers = config.budget, manifest.scorer_cost
+    scorers = manifest.scorer_cost
+    budget = config.budget and config.budget.after(scorers or Cost())
     if budget and budget.counts_scorers and scorers is None and run.is_main:
         print("note: the scores of the proxy do not say what they took; it does not count", file=sys.stderr)
     context = replace(
         _context(config, sizes),
-        budget=budget and budget.after(scorers or Cost()),
+        budget=budget,
         journal=FileJournal(run.path / JOURNAL_FILE, is_written=run.is_main),
     )
+    _refuse_too_few_epochs(config, budget, *map(len, split_images(images, config)))
     shares_weights = config.strategy.options.shares_weights
     prepare = _supernet_evaluator if shares_weights else _candidate_evaluator
     with prepare(config, run, images, context, processes) as (evaluator, recorder):
@@ -99,15 +104,46 @@ def _refuse_before_scoring(config: SearchConfig) -> None:
     """Refuse what a search cannot keep, before scorers are trained for its proxy.
 
     Raises:
-        UserError: the proxy's scorers alone use up the budget, or no final network keeps the limits.
+        UserError: the proxy's scorers alone use up the budget, or leave too few epochs of it, or no final
+            network keeps the limits.
     """
     proxy = config.proxy
     if proxy.manifest is not None or not proxy.columns:
         return
     source = load(config.source, SPLIT)
-    (config.budget or Budget()).after(proxy.scorer_cost(len(source)) or Cost())
-    classes = proxy.size(len(source), len(source.classes)).classes
-    _context(config, FinalSizes.of(config, source.source, image_size(source, config), classes))
+    budget = (config.budget or Budget()).after(proxy.scorer_cost(len(source)) or Cost())
+    size = proxy.size(len(source), len(source.classes))
+    shares = (config.weights_share, config.alphas_share)
+    _refuse_too_few_epochs(config, budget, *(int(CERTAIN_SHARE * share * size.images) for share in shares))
+    _context(config, FinalSizes.of(config, source.source, image_size(source, config), size.classes))
+
+
+def _refuse_too_few_epochs(config: SearchConfig, budget: Budget | None, weights: int, alphas: int) -> None:
+    """Refuse a budget whose epochs are too few for the strategy, before any image is decoded.
+
+    Args:
+        config: options of the search.
+        budget: what the proxy's scorers have left of the budget.
+        weights: images of the weight split.
+        alphas: images of the alpha split.
+
+    Raises:
+        UserError: the budget is smaller than one epoch, or than the stages of the strategy.
+    """
+    options = config.strategy.options
+    if budget is None or not options.shares_weights:
+        return
+
+    def cost(epochs: int) -> Cost:
+        return options.cost(epochs, weights, alphas, config.batch_size, config.val_interval)
+
+    epochs = budget.most(cost, "epoch", more=1 + config.val_interval)
+    if epochs is None:
+        return
+    try:
+        options.check_search(epochs, config.width, config.layers)
+    except UserError as error:
+        raise UserError(f"a budget of {config.budget} is enough for {epochs} epochs: {error}") from None
 
 
 def _context(config: SearchConfig, sizes: FinalSizes) -> SearchContext:
@@ -167,6 +203,7 @@ def _supernet_evaluator(
             save=save,
             context=context,
             processes=processes,
+            val_interval=config.val_interval,
         )
         yield evaluator, recorder
 

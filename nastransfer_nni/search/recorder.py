@@ -60,6 +60,8 @@ class SearchRecorder:
     def log(self, split: str, step: int, epoch: int, **values: float) -> None:
         """Write the metrics of a split at the end of `epoch`, after `step` steps in all."""
         self.tracker.log(split, step, epoch, **values)
+        if split == "train":  # the first of an epoch, which may go without a validation
+            self._shown = {}
         shown = [name for name in ("loss", "top1", "best_top1", "score", "best_score") if name in values]
         self._shown |= {f"{split}_{name}": values[name] for name in shown}
 

@@ -157,18 +157,19 @@ def _within_budget(
     options, budget = config.strategy.options, (config.budget or Budget()).after(scorers)
 
     def cost(epochs: int) -> Cost:
-        sizes = (epochs, weights, alphas, config.batch_size)
-        return Cost(options.training_images(*sizes), options.forward_images(*sizes))
+        return options.cost(epochs, weights, alphas, config.batch_size, config.val_interval)
 
     if isinstance(options, CandidateOptions) and not options.shares_weights:
         each = options.candidate_cost(config.epochs, weights, alphas, config.batch_size)
+        skipped = options.skipped_images(config.epochs, alphas, config.batch_size, config.val_interval)
+        each = replace(each, forward_images=each.forward_images - skipped // options.total)
         fitting = budget.most(each.times, "candidate")
         in_time = _units_in_time(each, speed, budget)
         if fitting is None and in_time is None:
             return options.total, cost(config.epochs)
         units = min(number for number in (fitting, in_time) if number is not None)
         return units, each.times(units)
-    fitting = budget.most(cost, "epoch") or config.epochs
+    fitting = budget.most(cost, "epoch", more=1 + config.val_interval) or config.epochs
     in_time = _units_in_time(cost(fitting), speed, budget, fitting)
     epochs = fitting if in_time is None else min(fitting, in_time)
     return epochs, cost(epochs)

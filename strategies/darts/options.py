@@ -211,6 +211,10 @@ class DartsOptions(Options):
         """Epochs of the projection, which come after those of the search."""
         return self.projection_epochs * (PROJECTIONS - 1) + 1 if self.derivation == "projection" else 0
 
+    def total_epochs(self, epochs: int) -> int:
+        """Epochs of a search of `epochs`, with those of a projection."""
+        return epochs + self.extra_epochs
+
     def check_search(self, epochs: int, width: int, layers: int) -> None:
         """Refuse a search that the stages do not fit into; arguments as in `Options`."""
         checks.check_search(self, epochs, width, layers)
@@ -247,7 +251,7 @@ class DartsOptions(Options):
         if self.order == 2:
             learning += 3 * weight_images
         every = weight_images * (8 if self.perturbation == "adversarial" else 1)
-        total = epochs + self.extra_epochs
+        total = self.total_epochs(epochs)
         return total * every + (total - self.frozen(epochs)) * learning
 
     def forward_images(self, epochs: int, weight_images: int, alpha_images: int, batch_size: int = 1) -> int:
@@ -256,7 +260,7 @@ class DartsOptions(Options):
         The alpha split validates every epoch; an attack scores each batch of the weight split twice; a
         projection scores the supernet without each candidate, then without each edge.
         """
-        passes = total = epochs + self.extra_epochs
+        passes = total = self.total_epochs(epochs)
         attacked = 2 * total * weight_images if self.perturbation == "adversarial" else 0
         if self.derivation == "projection":
             removals = sum(sum(range(3, edges + 1)) for edges in EDGES_OF_NODES)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from strategies.darts.parts import perturbation
 from strategies.darts.steps import DartsSteps
@@ -72,12 +71,7 @@ class Darts(DartsSteps):
         mixture[kind] = mixture[kind] * ~without.to(mixture[kind].device)
         self.set_mixture(mixture)
         self.supernet.train()
-        meter = self.meter()
-        for images, labels in self.evaluator.validation:
-            logits = self.supernet(images)
-            self.count_forward(labels)
-            meter.add(cross_entropy(logits, labels), logits, labels)
-        return meter.compute().top1
+        return self.pass_validation().compute().top1
 
     def training_images(self, epoch: int) -> int:
         """Images of both splits; more passes over the weight split of second order (3) and of an attack (7).

@@ -41,14 +41,16 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         kept: which candidates there are, bool [edges, candidates] per kind of cell; empty: all.
     """
 
-    stage: int
+    stage: int = 0
     alphas: dict[str, nn.Parameter]
     kept: dict[str, Tensor]
+    _layers: int | None = None
+    """Cells of the search, where stages have others; None: the supernet has as many."""
 
     def search_cell(self, cell: Any) -> SearchTimeCell:
         """The search-time cell of the options, which is the plain one where the space has no fast one."""
         is_plain = not self.options.has_fast_cell(self.space)
-        parts = self.options.in_stage("partial_channels", getattr(self, "stage", 0))
+        parts = self.options.in_stage("partial_channels", self.stage)
         made: Any = self.space.mixed_cell(cell, is_plain, parts)
         if not is_plain:
             made.recompute = self.options.recompute
@@ -61,7 +63,7 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         if options.has_fast_cell(self.space):
             self.supernet.stem.to(memory_format=torch.channels_last)
         if max(map(abs, options.add_layers)):
-            self._layers: int = self.supernet.options["layers"]
+            self._layers = self.supernet.options["layers"]
             self._renew_supernet()
         self._renew_alphas()
         self.kept = {}
@@ -79,12 +81,8 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
 
     def planned_images(self, epochs: int) -> int:
         """Images that this process backpropagates in a search of so many epochs and a projection."""
-        self.epochs = epochs + self.options.extra_epochs
+        self.epochs = self.options.total_epochs(epochs)
         return super().planned_images(self.epochs)
-
-    def total_epochs(self, epochs: int) -> int:
-        """Epochs of a search of `epochs`, with those of a projection."""
-        return epochs + self.options.extra_epochs
 
     def cosine_epochs(self) -> int:
         """Epochs in which the learning rate falls first: of the first stage, or of the search."""
@@ -107,8 +105,7 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         options = self.options
         if epoch == 0:
             size = self.supernet.options
-            layers = getattr(self, "_layers", size["layers"])
-            options.check_search(self.search_epochs, size["width"], layers)
+            options.check_search(self.search_epochs, size["width"], self._layers or size["layers"])
         elif options.stages > 1 and epoch in options.stage_starts(self.search_epochs):
             self._enter_stage(self.stage + 1)
         elif options.extra_epochs and epoch == self.search_epochs:
@@ -174,7 +171,7 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
     def _renew_supernet(self) -> None:
         """Create the supernet of the stage, with new weights."""
         size = dict(self.supernet.options)
-        if hasattr(self, "_layers"):
+        if self._layers is not None:
             size["layers"] = self._layers + self.options.in_stage("add_layers", self.stage)
         with self._own_draws(1):
             space = self.mutate_model(self.space.model_space(**size)).to(self.evaluator.device)

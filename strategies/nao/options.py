@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from search_spaces.errors import UserError
-from strategies.builtin import RandomOptions, RandomWsOptions, monitored_images
-from strategies.options import CandidateOptions, Options
+from strategies.builtin import TrainedOrSharedOptions, monitored_images
 
 if TYPE_CHECKING:
     from nni.nas.strategy import Strategy
 
 
-class NaoOptions(CandidateOptions):
+class NaoOptions(TrainedOrSharedOptions):
     """Neural architecture optimization (Luo et al., NeurIPS 2018), with shared weights or without.
 
     Values: github.com/renqianluo/NAO_pytorch, NAO_V1/train_search.py, lines 34 to 76 and 772 to 774; a batch
@@ -72,16 +71,7 @@ class NaoOptions(CandidateOptions):
         return self
 
     def check_search(self, epochs: int, width: int, layers: int) -> None:
-        """Refuse a search without any round.
-
-        Args:
-            epochs: number of epochs.
-            width: channels of the first cell's nodes.
-            layers: number of cells.
-
-        Raises:
-            UserError: the search ends before its first round.
-        """
+        """Refuse a search that ends before its first round; arguments as in `Options`."""
         if self.shares_weights and epochs <= self.every:
             raise UserError(
                 f"nao needs more than every={self.every} epochs, so that it has a round, not {epochs}; "
@@ -118,8 +108,3 @@ class NaoOptions(CandidateOptions):
         pools = 1 + (epochs - 1) // self.every
         scored = pools * self.pool * min(self.batches * batch_size, alpha_images)
         return monitored + scored + min(self.finalists, self.pool) * alpha_images
-
-    def speed_probe(self) -> Options:
-        """A search with the same training and few candidates."""
-        few = RandomWsOptions(candidates=1, batches=1, finalists=1)
-        return few if self.shares_weights else RandomOptions(candidates=2)

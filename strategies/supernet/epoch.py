@@ -25,7 +25,7 @@ class Snapshot:
 
     Attributes:
         genotype: the architecture that would be exported now.
-        metrics: `loss` and `top1` in percent on validation batches.
+        metrics: `loss` and `top1` in percent on validation batches; empty where the epoch is not validated.
         mixture: weights of the candidate operations; empty where the strategy has none.
     """
 
@@ -35,39 +35,58 @@ class Snapshot:
 
 
 def run_epoch(strategy: SupernetStrategy[Any], epoch: int) -> None:
-    """Train and validate for one epoch, and record what came of it.
+    """Train for one epoch, validate where it is time, and record what came of it.
 
     Raises:
         UserError: the search has diverged.
     """
+    evaluator, result, start_time = strategy.evaluator, strategy.result, time.perf_counter()
+    training = _train(strategy, epoch)
+    done = epoch + 1
+    strategy.validates = done % evaluator.val_interval == 0 or done == strategy.epochs
+    snapshot = _derive(strategy, epoch, start_time)
+    result.epochs = done
+    if not strategy.validates and (strategy.is_over() or strategy.is_out_of_time):
+        strategy.validates = True  # the search ends before its last epoch
+        snapshot = _derive(strategy, epoch, time.perf_counter())
+    step = done * len(evaluator.weights)
+    top1 = snapshot.metrics.get("top1", math.nan)
+    evaluator.recorder.log("train", step, epoch, **training)
+    if snapshot.metrics:
+        evaluator.recorder.log("validation", step, epoch, **snapshot.metrics)
+    evaluator.recorder.record(epoch, snapshot.genotype, snapshot.mixture, top1)
+    if snapshot.metrics:
+        nni.report_intermediate_result(top1)
+
+
+def _train(strategy: SupernetStrategy[Any], epoch: int) -> dict[str, float]:
+    """Train for one epoch; returns the metrics of the training split, with learning rate and speed."""
     evaluator, result, start_time = strategy.evaluator, strategy.result, time.perf_counter()
     strategy.seed_noise(epoch)
     for batches in (evaluator.weights, evaluator.alphas):
         batches.set_epoch(epoch)
     strategy.supernet.train()
     images_before, lr = result.training_images, strategy.optimizer.param_groups[0]["lr"]
-    training = strategy.train_epoch(epoch)
-    if not math.isfinite(training["loss"]):
-        raise _diverged(f"the training loss is {training['loss']} in epoch {epoch}")
+    metrics = strategy.train_epoch(epoch)
+    if not math.isfinite(metrics["loss"]):
+        raise _diverged(f"the training loss is {metrics['loss']} in epoch {epoch}")
     _sync_batchnorm_stats(strategy)
     seconds = time.perf_counter() - start_time
+    images_per_second = (result.training_images - images_before) / seconds
+    return {**metrics, "lr": lr, "images_per_second": images_per_second, "seconds": seconds}
+
+
+def _derive(strategy: SupernetStrategy[Any], epoch: int, start_time: float) -> Snapshot:
+    """Derive the genotype, which becomes the result; the search has taken the time since `start_time`."""
+    result = strategy.result
     with torch.no_grad():
         snapshot = strategy.derive(epoch)
     if math.isnan(snapshot.metrics.get("loss", 0.0)):  # the last step of the epoch has spoilt the weights
         raise _diverged(f"the supernet's outputs are not numbers after epoch {epoch}")
-    result.genotype, result.score = snapshot.genotype, snapshot.metrics["top1"]
+    result.genotype = snapshot.genotype
+    result.score = snapshot.metrics.get("top1", result.score)
     result.seconds += strategy.agreed_seconds(start_time)
-    result.epochs = epoch + 1
-    speed = {
-        "lr": lr,
-        "images_per_second": (result.training_images - images_before) / seconds,
-        "seconds": seconds,
-    }
-    step = result.epochs * len(evaluator.weights)
-    evaluator.recorder.log("train", step, epoch, **training, **speed)
-    evaluator.recorder.log("validation", step, epoch, **snapshot.metrics)
-    evaluator.recorder.record(epoch, result.genotype, snapshot.mixture, result.score)
-    nni.report_intermediate_result(result.score)
+    return snapshot
 
 
 def _diverged(sign: str) -> UserError:

@@ -51,6 +51,7 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         save: called with the state after every epoch; it contains tensors, numbers and strings only.
         context: seed, budget and limit of the search.
         processes: the processes that search together.
+        val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         save: Callable[[dict[str, Any]], None] = lambda state: None,
         context: SearchContext | None = None,
         processes: DistributedContext | None = None,
+        val_interval: int = 1,
     ) -> None:
         self.device = torch.device(device)
         self.weights, self.alphas = as_batches(weights, self.device), as_batches(alphas, self.device)
@@ -73,3 +75,4 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         self.resume, self.save = resume, save
         self.context = context or SearchContext()
         self.processes = processes or DistributedContext(device=self.device)
+        self.val_interval = val_interval

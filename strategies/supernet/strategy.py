@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +32,7 @@ class SupernetStrategy(SharedWeights[OptionsT]):
     Attributes:
         space: the search space; set before `setup` is called.
         epochs: number of epochs of the search; set before `setup` is called.
+        validates: whether `derive` is to validate; False after an epoch that the search leaves unvalidated.
     """
 
     former_names: ClassVar[tuple[str, ...]] = ()
@@ -38,6 +40,7 @@ class SupernetStrategy(SharedWeights[OptionsT]):
 
     space: Space
     epochs: int
+    validates: bool = True
 
     # What a strategy fills in
 
@@ -69,9 +72,9 @@ class SupernetStrategy(SharedWeights[OptionsT]):
 
     @abstractmethod
     def derive(self, epoch: int) -> Snapshot:
-        """Validate the supernet and derive the current genotype.
+        """Validate the supernet, if `validates` says so, and derive the current genotype.
 
-        Called under `torch.no_grad` after every epoch.
+        Called under `torch.no_grad` after every epoch, and once more where an epoch turns out to be the last.
         """
 
     def begin_epoch(self, epoch: int) -> None:
@@ -156,7 +159,7 @@ class SupernetStrategy(SharedWeights[OptionsT]):
         """
         evaluator = self.evaluator
         supernet.to(evaluator.device)
-        self.epochs = self.total_epochs(self._epochs_within_budget())
+        self.epochs = self.options.total_epochs(self._epochs_within_budget())
         self.setup()
         evaluator.recorder.expect(self.epochs)
         self.renew_optimizer(self.cosine_epochs())
@@ -196,12 +199,9 @@ class SupernetStrategy(SharedWeights[OptionsT]):
 
     def _epochs_within_budget(self) -> int:
         """Number of whole epochs within the budget's images; without such a budget, those of the schedule."""
-        allowance, schedule = self.evaluator.context.allowance, self.evaluator.schedule
-        return allowance.most(self.planned_cost, "epoch") or schedule.epochs
-
-    def total_epochs(self, epochs: int) -> int:
-        """Epochs of a search of `epochs`, with those that its choice of a genotype takes besides."""
-        return epochs
+        evaluator, more = self.evaluator, 1 + self.evaluator.val_interval
+        fitting = evaluator.context.allowance.most(self.planned_cost, "epoch", more)
+        return fitting or evaluator.schedule.epochs
 
     def cosine_epochs(self) -> int:
         """Number of epochs in which the learning rate falls to its minimum."""
@@ -214,13 +214,10 @@ class SupernetStrategy(SharedWeights[OptionsT]):
     def planned_cost(self, epochs: int) -> Cost:
         """Images that all processes take in a search of so many epochs, its choice of a genotype included."""
         evaluator, world_size = self.evaluator, self.evaluator.processes.world_size
-        forward_images = self.options.forward_images(
-            epochs,
-            evaluator.weights.samples * world_size,
-            evaluator.validation.samples * world_size,
-            evaluator.weights.batch_size * world_size,
-        )
-        return Cost(self.planned_images(epochs) * world_size, forward_images)
+        in_process = (evaluator.weights.samples, evaluator.validation.samples, evaluator.weights.batch_size)
+        sizes = (number * world_size for number in in_process)
+        cost = self.options.cost(epochs, *sizes, val_interval=evaluator.val_interval)
+        return replace(cost, images=self.planned_images(epochs) * world_size)
 
 
 class _SearchEvaluator(Evaluator):  # type: ignore[misc]

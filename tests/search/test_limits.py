@@ -69,3 +69,13 @@ def test_a_limit_on_the_latency_needs_a_table(table):
     config = SearchConfig.create(SMALL | {"max_latency": 3.0, "latency_table": table})
     assert config.model_dump(mode="json")["latency_table"] == table
     assert LatencyTable.read(table).network == config.latency_table.network
+
+
+@pytest.mark.parametrize("proxy", ["classes:2,per_class=20", "classes:2+entropy-p1:0.5"])
+def test_a_budget_below_the_stages_is_refused_before_any_work(proxy, tmp_path, monkeypatch):
+    """Three stages with ten epochs of frozen alphas each; the budget has 25 epochs or fewer."""
+    monkeypatch.setattr("nastransfer_nni.proxy.networks.train_network", None)
+    monkeypatch.setattr("nastransfer_nni.search.experiment.make_batches", None)
+    options = {"strategy": "p-darts", "epochs": 75, "layers": 5, "proxy": proxy}
+    with pytest.raises(UserError, match=r"a budget of 500 is enough for \d+ epochs: 3 stages have \d+ of"):
+        run(tmp_path, budget=500, **options)

@@ -67,7 +67,15 @@ class Records:
 
 
 def run_supernet(
-    text, context=None, epochs=2, stop_at=None, kept=None, sizes=(24, 24), space="darts", layers=3
+    text,
+    context=None,
+    epochs=2,
+    stop_at=None,
+    kept=None,
+    sizes=(24, 24),
+    space="darts",
+    layers=3,
+    val_interval=1,
 ):
     """Run a supernet strategy on made data; `kept` carries the state from one process to the next.
 
@@ -86,6 +94,7 @@ def run_supernet(
         resume=kept.get("state"),
         save=lambda state: kept.update(state=_copied(state)),
         context=context or SearchContext(),
+        val_interval=val_interval,
     )
     space, scored = registry.parse(space).model_space(2, layers, 3), []
 
