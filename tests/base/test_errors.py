@@ -86,7 +86,7 @@ def test_a_bare_value_error_stays_a_defect():
 
 
 @pytest.mark.parametrize(("error", "code"), [(UserError("one line"), 2), (KeyboardInterrupt(), 130)])
-def test_exit_codes(error, code, monkeypatch, capsys):
+def test_each_kind_of_error_has_its_exit_code(error, code, monkeypatch, capsys):
     monkeypatch.setattr(Options, "create", lambda options: (_ for _ in ()).throw(error))
     with pytest.raises(SystemExit) as ended:
         cli.main("demo", cli.Command("", Options, "none:none"), [])

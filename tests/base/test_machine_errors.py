@@ -38,7 +38,7 @@ def ended(error, monkeypatch):
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "too little memory"),
     ],
 )  # fmt: skip
-def test_one_line_and_code_2(error, message, monkeypatch, capsys):
+def test_errors_of_the_machine_end_in_one_line_and_code_2(error, message, monkeypatch, capsys):
     assert ended(error, monkeypatch) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and message in lines[0]

@@ -43,7 +43,7 @@ def test_yaml_is_read_as_plain_values(text, value):
         ('"\\ud800"', "surrogate"),
     ],
 )
-def test_yaml_that_is_none_or_unusable_is_refused(text, message):
+def test_bad_yaml_is_refused_with_the_reason(text, message):
     with pytest.raises(UserError, match=message):
         reading.parse_yaml(text)
 

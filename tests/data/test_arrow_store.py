@@ -27,7 +27,7 @@ def store(kind, root):
     ("kind", "names"),
     [("structs", ["x.png", "", "b.png"]), ("bytes", [""] * 3), ("paths", ["a.png", "", "b.png"])],
 )
-def test_images_of_every_chunk(tmp_path, kind, names):
+def test_images_are_read_from_every_chunk(tmp_path, kind, names):
     images = store(kind, tmp_path)
     for one in (images, pickle.loads(pickle.dumps(images))):
         assert [one.encoded(number) for number in range(3)] == [b"a", b"", b"b"]

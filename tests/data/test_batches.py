@@ -31,7 +31,7 @@ def every_crop(image, padding, size):
     return {(y, x): padded[:, y : y + size, x : x + size] for y in places for x in places}
 
 
-def test_crops_and_flips_are_those_and_every_one_occurs():
+def test_every_crop_and_flip_occurs_and_nothing_else():
     image = random_images(1)
     draws = Augmentation(padding=2, flip=True, mean=PLAIN.mean, std=PLAIN.std)(
         image.repeat(2000, 1, 1, 1), generator()

@@ -102,7 +102,7 @@ def test_links_to_folders_are_followed_but_not_in_circles(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("train/0.png", "val/0.png"), ("0.png",)])
-def test_images_without_class_folders_are_told_how_to_get_some(names, tmp_path):
+def test_images_without_class_folders_are_refused_with_advice(names, tmp_path):
     write_images(tmp_path, *names)
     with pytest.raises(UserError, match=r"has 1 images but no class folders: put each .* metadata\.csv"):
         load(tmp_path)

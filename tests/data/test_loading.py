@@ -90,7 +90,7 @@ def test_classes_are_numbered_naturally_and_words_become_classes(tmp_path):
         ({"a": GREY, "label": [-1] * 6}, "images without a label"),
     ],
 )
-def test_columns_that_cannot_be_told_are_refused(tmp_path, columns, message):
+def test_ambiguous_or_missing_columns_are_refused(tmp_path, columns, message):
     kinds = {
         n: datasets.Image() if v is GREY else datasets.Value("string" if n == "text" else "int64")
         for n, v in columns.items()

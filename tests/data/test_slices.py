@@ -77,6 +77,6 @@ def test_sizes_are_known_without_opening_a_set():
         ("train[1437:]", r"so there is no train\[1437:\]"),
     ],
 )
-def test_parts_that_are_none_are_refused_in_one_line(name, message):
+def test_impossible_parts_are_refused_in_one_line(name, message):
     with pytest.raises(UserError, match=message):
         load("digits", name)

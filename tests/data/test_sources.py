@@ -23,7 +23,7 @@ def test_checking_names_and_proxies_imports_nothing_heavy():
 @pytest.mark.parametrize(
     "name", [name for name in sources.SOURCES if name != "mit67"] + ["owner/some-set_1.0"]
 )
-def test_known_and_hub_names_are_good(name, monkeypatch):
+def test_known_and_hub_names_are_accepted(name, monkeypatch):
     monkeypatch.delenv("NASTRANSFER_DATA", raising=False)
     assert sources.check(name).name == name
 

@@ -38,7 +38,7 @@ def test_pc_darts_shares_of_imagenet():
     assert len(np.intersect1d(weights, alphas)) == 0
 
 
-def test_a_long_tail_of_single_images_is_halved_fairly():
+def test_classes_of_a_single_image_are_split_evenly():
     first, second = split(np.arange(10000))
     assert abs(len(first) - 5000) < 200 and len(first) + len(second) == 10000
 

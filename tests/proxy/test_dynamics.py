@@ -61,7 +61,7 @@ def test_forgetting_counts_how_often_right_turns_to_wrong():
     assert forgetting.counts(never_learnt=99).tolist() == expected and expected[3] == 99
 
 
-def test_an_interrupted_training_counts_on(few, tmp_path, monkeypatch):
+def test_an_interrupted_training_keeps_its_counts(few, tmp_path, monkeypatch):
     whole = column(few, "forgetting", 4)
     assert len(set(whole)) > 1 and whole.max() <= 4
     monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path / "other"))

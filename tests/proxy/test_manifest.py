@@ -266,6 +266,6 @@ def test_draws_that_ignore_the_seed_have_one_fingerprint(digits):
         assert len(found) == draws, text
 
 
-def test_nothing_is_found_in_a_set_without_images():
+def test_no_key_is_found_in_a_set_without_images():
     rows, found = match(np.array([1, 2], dtype=np.uint64), np.array([], dtype=np.uint64))
     assert len(rows) == 2 and not found.any()

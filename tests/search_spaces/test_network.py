@@ -64,7 +64,7 @@ def test_equal_genotypes_load_each_others_weights():
 
 @pytest.mark.parametrize("layers", [1, 2, 3, 8, 20])
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
-def test_reductions_stand_at_a_third_and_two_thirds(layers, stem):
+def test_reduction_cells_are_at_a_third_and_two_thirds(layers, stem):
     plan = geometries(4, layers, stem)
     assert [i for i, cell in enumerate(plan) if cell.kind == "reduce"] == sorted(
         {layers // 3, 2 * layers // 3}

@@ -57,7 +57,7 @@ def test_finds_what_pays(seed):
     assert (shares() > before * 1.3).all()
 
 
-def test_goes_on_from_its_state():
+def test_the_controller_resumes_from_its_state():
     def rewards(cells):
         return [cell.parameter_free_share for cell in cells]
 

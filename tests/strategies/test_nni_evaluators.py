@@ -91,7 +91,7 @@ def test_candidates_without_a_finite_score_are_never_the_best():
         (lambda model: nni.report_final_result(math.nan), "training of all 16 candidates has diverged"),
     ],
 )
-def test_an_evaluator_that_reports_no_score_is_told_how(report, message):
+def test_an_evaluator_that_reports_no_score_is_refused_with_advice(report, message):
     with pytest.raises(UserError, match=message):
         run(DartsSpace(2, 3), FunctionalEvaluator(report), create(SMALL))
 

@@ -58,7 +58,7 @@ def test_two_processes_search_as_one(tmp_path, strategy):
         assert str(first[name]) == str(second[name]), "the processes have drifted apart"
 
 
-def test_the_command_on_two_processes_exports_one_cell_and_goes_on(tmp_path):
+def test_the_command_on_two_processes_exports_one_cell_and_resumes(tmp_path):
     command = ["-m", "nastransfer_nni.search", "--device", "cpu", "--width", "2", "--layers", "3"]
     command += ["--epochs", "2", "--batch-size", "64", "--out", tmp_path / "run"]
     summary = json.loads(on(2, *command))

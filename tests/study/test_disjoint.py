@@ -14,7 +14,7 @@ def parts(pool="digits@split=train[:400]", **transfer):
     return study(sources=[pool], transfer=PARTS | transfer, source_training=False, disjoint=True)
 
 
-def test_parts_that_do_not_meet_are_good():
+def test_disjoint_parts_are_accepted():
     require_disjoint(parts())
 
 

@@ -1,4 +1,4 @@
-"""A study that goes on from its table, in a folder without the runs that the table came from."""
+"""A study that continues from its table, in a folder without the runs that the table came from."""
 
 import pandas as pd
 import pytest

@@ -77,7 +77,7 @@ def test_folder_that_cannot_be_made_is_one_line(tmp_path):
         run.run(RunConfig.create({"file": str(file), "out": str(tmp_path / "taken")}))
 
 
-def test_jobs_end_where_the_study_cannot_go_on(tmp_path, monkeypatch):
+def test_jobs_end_where_the_study_cannot_continue(tmp_path, monkeypatch):
     """As when the terminal or the pipe that it writes to is closed."""
     calls = []
     process = SimpleNamespace(

@@ -308,7 +308,7 @@ def test_pilot_gives_the_deviations(tmp_path):
         Pilot.read("nowhere", study())
 
 
-def test_a_pilot_of_nobody_is_refused():
+def test_a_pilot_in_the_home_of_an_unknown_user_is_refused():
     with pytest.raises(UserError, match="there is no such home folder"):
         Pilot.read("~no-such-user/runs", study())
 

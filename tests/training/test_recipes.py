@@ -107,7 +107,7 @@ HASHES_OF_0_1 = {
 }
 
 
-def test_hashes_of_before_belong_to_the_recipes_of_before():
+def test_hashes_of_version_0_1_belong_to_its_recipes():
     """Rows of version 0.1 are pooled with those of unchanged recipes, and with no others."""
     assert {name: resolve(name, {}, version="0.1").hash for name in HASHES_OF_0_1} == HASHES_OF_0_1
     changed = {name for name, hash in HASHES_OF_0_1.items() if PRESETS[name].hash != hash}

@@ -184,7 +184,7 @@ def test_what_cannot_be_is_one_line_and_nothing_written(arguments, said, tmp_pat
 
 @pytest.mark.parametrize("out", [None, "run"])
 def test_an_unfinished_run_of_version_0_1_resumes_with_its_recipe(out, tmp_path, monkeypatch, capsys):
-    """The protocol was corrected since; the same command goes on as it began."""
+    """The protocol was corrected since; the same command keeps the recipe that it started with."""
     monkeypatch.chdir(tmp_path)
     small = {"protocol": "darts-cifar", "auxiliary_weight": 0, "drop_path": 0, "out": out}
     begun = transfer(config(**small, drop_last=True)).path
@@ -334,7 +334,7 @@ def _written(path):
         return None
 
 
-def test_evaluation_only_when_it_is_wanted(tmp_path):
+def test_val_interval_evaluates_seldom_and_changes_no_result(tmp_path):
     """The last epoch is always evaluated, and the network is the one of a run that evaluates every epoch."""
     every, rare = (
         transfer(config(epochs=3, train_images=300, val_interval=interval, out=str(tmp_path / f"{interval}")))

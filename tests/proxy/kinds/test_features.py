@@ -89,7 +89,7 @@ def test_across_classes_there_is_one_choice(pool):
         assert rows.tolist() == sorted(slow_k_center(data.astype(np.float64), size, first))
 
 
-def test_clusters_give_as_much_as_they_have(pool):
+def test_small_clusters_give_all_and_others_fill_up(pool):
     centers = np.array([[0, 0], [50, 0], [0, 50], [50, 50]], dtype=np.float32)
     member = np.repeat(np.arange(4), [3, 20, 27, 40])
     data = centers[member] + points(90, 2)

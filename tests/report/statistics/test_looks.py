@@ -55,7 +55,7 @@ def test_a_boundary_that_no_permutation_reaches_decides_nothing():
     assert smallest_p(2, 6) == pytest.approx(2 / 28)
 
 
-def test_places_may_plan_other_units():
+def test_a_setting_may_plan_its_own_number_of_units():
     looks = Looks(times=(0.5, 1.0), units=8, random_units=24, units_of={"q": 4})
     assert looks.boundary("q", 2, 24, 0.05)[1] == 0.5
 
