@@ -59,7 +59,7 @@ def test_bad_yaml_is_refused_with_the_reason(text, message):
         ('"\\ud800"', "surrogate"),
     ],
 )
-def test_json_that_is_none_or_unusable_is_refused(text, message):
+def test_bad_json_is_refused_with_the_reason(text, message):
     with pytest.raises(UserError, match=message):
         reading.parse_json(text)
 

@@ -38,7 +38,7 @@ def splits(name):
 GREY = [png(np.full((4, 4), 10 * n, dtype=np.uint8)) for n in range(6)]
 
 
-def test_digits_are_there_and_split_for_good():
+def test_digits_have_a_fixed_split():
     train, test = load("digits", "train"), load("digits", "test")
     assert (len(train), len(test), train.pixels) == (1437, 360, (8, 8))
     assert len(np.intersect1d(train.keys, test.keys)) == 0
@@ -161,7 +161,7 @@ def test_a_set_that_does_not_fit_the_disk_is_streamed(tmp_path, monkeypatch):
     ]
 
 
-def test_an_interrupted_stream_goes_on(tmp_path, monkeypatch):
+def test_an_interrupted_stream_resumes(tmp_path, monkeypatch):
     from nastransfer_nni.data.stores import stream
 
     monkeypatch.setattr(stream, "_PART", 2)

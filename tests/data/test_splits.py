@@ -23,7 +23,7 @@ def test_parts_are_disjoint_stratified_and_repeatable(labels, shares, seed):
     assert all(np.array_equal(a, b) for a, b in zip(parts, split(labels, shares, seed), strict=True))
 
 
-def test_halves_of_cifar_are_exact():
+def test_cifar_is_split_into_exact_halves():
     labels = np.repeat(np.arange(10), 5000)
     weights, alphas = split(labels)
     assert np.bincount(labels[weights]).tolist() == np.bincount(labels[alphas]).tolist() == [2500] * 10

@@ -40,7 +40,7 @@ def test_two_equal_states_are_never_read():
 
 
 @pytest.mark.parametrize("seed", [0, 2])  # from 1 the controller finds the operation, not the input
-def test_finds_what_pays(seed):
+def test_the_controller_learns_what_is_rewarded(seed):
     def pays(cell):
         return cell.normal[0][0] == "sep_conv_5x5", any(state == 3 for _, state in cell.normal[4:6])
 
