@@ -170,7 +170,7 @@ def test_the_checkpoint_carries_the_network(finished):
         (["--checkpoint-hist", "x"], "--checkpoint-hist"),
     ],
 )
-def test_impossible_options_are_refused_in_one_line_before_anything_is_written(arguments, said, tmp_path, monkeypatch, capsys):
+def test_impossible_options_write_nothing(arguments, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "photo.jpg").touch()
