@@ -88,11 +88,10 @@ def work(name: str, shape: Any, arguments: tuple[Any, ...]) -> Work:
     reduced = 1 / shape.stride**2
     if name in ("forward", "backward"):
         return convolutions(shape, *arguments[:2], is_backward=name == "backward")
-    if name == "combine":
-        return maps(shape, arguments[1] + 1, products=arguments[1])
-    if name == "dots":
-        read = sum(bool(term.x) for term in arguments[0][: arguments[1]])
-        return maps(shape, read + 1, products=2 * arguments[1])
+    if name in ("combine", "dots"):
+        terms = arguments[0][: arguments[1]]
+        count = len({term.x for term in terms if term.x}) + len({term.map for term in terms})
+        return maps(shape, count, products=len(terms) * (1 if name == "combine" else 2))
     if name == "pool":
         return maps(shape, 1 + 2 * reduced, products=9 * reduced)
     return maps(shape, 3 + 3 * reduced, products=9 * reduced)  # pool_backward

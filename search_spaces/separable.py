@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from search_spaces.cells.compiled.kernels import Job, Term, call, pixel_stride, usable
+from search_spaces.cells.compiled.layout import term
 from search_spaces.network import FinalCell
 
 LAYERS = 4
@@ -122,8 +123,7 @@ class _Loops(torch.autograd.Function):
             moments += [mean, rstd, prologue]
         assert prologue is not None, "there is a block"
         out = torch.empty_like(maps[-1])
-        term = Term(maps[-1].data_ptr(), prologue[0].data_ptr(), prologue[1].data_ptr(), pixel_stride(out))
-        call("combine", out, 1, [term], out)
+        call("combine", out, 1, [term(maps[-1], out, prologue[0].data_ptr(), prologue[1].data_ptr())])
         ctx.save_for_backward(*maps, *moments, *weights)
         ctx.blocks = blocks
         return out.permute(0, 3, 1, 2)
@@ -148,10 +148,10 @@ class _Loops(torch.autograd.Function):
             depthwise, pointwise, gamma, _ = weights[LAYERS * index : LAYERS * (index + 1)]
             sums, offset = one.new_empty(2, len(one)), -mean * rstd
             terms = [
-                Term(y.data_ptr(), rstd.data_ptr(), offset.data_ptr(), pixel_stride(y)),
-                Term(None, None, one.data_ptr(), 0),
+                term(y, grad, rstd.data_ptr(), offset.data_ptr()),
+                Term(None, None, one.data_ptr(), 0, grad.data_ptr(), pixel_stride(grad)),
             ]
-            call("dots", grad, 1, terms, grad, sums)
+            call("dots", grad, 1, terms, sums)
             products, total = sums
             scale = gamma.double() * rstd
             share = scale / (y.numel() // y.shape[3])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from search_spaces.cells.compiled.kernels import Job, Term, call, pixel_stride
+from search_spaces.cells.compiled.kernels import Job, Term, call
 from search_spaces.cells.compiled.layout import (
     COLUMNS,
     FIRST,
@@ -26,6 +26,7 @@ from search_spaces.cells.compiled.layout import (
     Arguments,
     Maps,
     Static,
+    addresses,
     by_parity,
     one,
     term,
@@ -93,36 +94,49 @@ class Backward:
         scaled = norm[:, :, 0] * self.arguments.mixture(state)[..., None]
         last = self._epilogue(scaled, norm, sums[:, -1:], sums[:, :-1])
         between, first = self._second_convolutions(state, last)
-        grad_x = self._through_skips(state, last[:, -1])
-        self._through_pools(state, last[:, MAX - len(FIRST) : SKIP - len(FIRST)], grad_x)
-        jobs = []
-        for index, (node, edge) in enumerate(OUTGOING[state]):
-            for convolution in ON_STATE:
-                if convolution in FIRST:
-                    grad, epilogue = between[index, convolution], first[index, convolution]
-                else:
-                    grad, epilogue = self.nodes[node], last[index, convolution - len(FIRST)]
-                if self.static.computes(edge, convolution):
-                    jobs.append(self._job(state, index, convolution, grad, epilogue, grad_x))
+        grad_x = self._through_skips_and_pools(state, last)
+        between_at, first_at, last_at = (addresses(whole, 2) for whole in (between, first, last))
+        x, maps_at = self.states[state].data_ptr(), addresses(maps.convolutions, 2)
+        jobs = [
+            self._job(
+                *(edge, convolution, x, maps_at[index][convolution]),
+                *(
+                    (between_at[index][convolution], first_at[index][convolution])
+                    if convolution in FIRST
+                    else (self.nodes[node].data_ptr(), last_at[index][convolution - len(FIRST)])
+                ),
+                to=grad_x.data_ptr(),
+                accumulate=1,
+            )
+            for index, (node, edge) in enumerate(OUTGOING[state])
+            for convolution in ON_STATE
+            if self.static.computes(edge, convolution)
+        ]
         if jobs:
             call("backward", self.states[state], self._stride(state), jobs)
+        if state < INPUTS:
+            self.inputs[state] = grad_x
 
     def _stride(self, state: int) -> int:
         return self.static.stride if state < INPUTS else 1
 
     def _sums(self, state: int) -> Tensor:
         """Sums over pixels: of g * u for the maps that an edge adds to its node, of g; [edges, 8, C]."""
-        maps, x = self.maps[state], self.states[state]
-        constant = one(x)
-        sums = constant.new_zeros(len(OUTGOING[state]), len(COLUMNS) + 1, x.shape[3])
-        for index, (node, edge) in enumerate(OUTGOING[state]):
-            wanted, grad = self.static.into_node(edge), self.nodes[node]
-            terms = maps.into_node(x, index, maps.norm[index, INTO_NODE], wanted)
-            own = sums[index, : len(wanted) + 1]
-            call("dots", grad, 1, [*terms, Term(None, None, constant.data_ptr(), 0)], grad, own)
-            if len(wanted) < len(COLUMNS):
-                found, sums[index] = own.clone(), 0
-                sums[index, [*wanted, len(COLUMNS)]] = found
+        maps, x, outgoing = self.maps[state], self.states[state], OUTGOING[state]
+        constant, nodes = one(x), [self.nodes[node] for node, _ in outgoing]
+        terms, rows = [], []
+        for index, row in enumerate(maps.into_nodes(x, maps.norm[:, INTO_NODE], nodes)):
+            wanted = self.static.into_node(outgoing[index].edge)
+            terms += [row[column] for column in wanted]
+            terms.append(Term(None, None, constant.data_ptr(), 0, row[0].map, row[0].map_pixel))
+            rows += [index * (len(COLUMNS) + 1) + column for column in (*wanted, len(COLUMNS))]
+        found = constant.new_empty(len(terms), x.shape[3])
+        call("dots", nodes[0], 1, terms, found)
+        size = (len(outgoing), len(COLUMNS) + 1, x.shape[3])
+        if self.static.computed is None:
+            return found.view(size)
+        sums = constant.new_zeros(size)
+        sums.view(-1, x.shape[3])[rows] = found
         return sums
 
     def _epilogue(self, scaled: Tensor, norm: Tensor, grads: Tensor, products: Tensor) -> Tensor:
@@ -149,66 +163,100 @@ class Backward:
         maps = self.maps[state]
         between = torch.empty_like(maps.convolutions[:, : len(FIRST)])
         sums = torch.zeros_like(maps.norm[:, : len(FIRST)])
-        jobs = []
-        for index, (node, edge) in enumerate(OUTGOING[state]):
-            for first, second in zip(FIRST, SECOND, strict=True):
-                if not self.static.computes(edge, first):
-                    continue
-                epilogue, to = last[index, second - len(FIRST)], between[index, first]
-                job = self._job(state, index, second, self.nodes[node], epilogue, to)
-                job.x = maps.convolutions[index, first].data_ptr()
-                job.prologue, job.sums = maps.norm[index, first].data_ptr(), sums[index, first].data_ptr()
-                job.accumulate = 0
-                jobs.append(job)
+        maps_at, between_at = addresses(maps.convolutions, 2), addresses(between, 2)
+        norm_at, sums_at, last_at = (addresses(whole, 2) for whole in (maps.norm, sums, last))
+        jobs = [
+            self._job(
+                *(edge, second, maps_at[index][first], maps_at[index][second]),
+                *(self.nodes[node].data_ptr(), last_at[index][second - len(FIRST)]),
+                to=between_at[index][first],
+                prologue=norm_at[index][first],
+                sums=sums_at[index][first],
+            )
+            for index, (node, edge) in enumerate(OUTGOING[state])
+            for first, second in zip(FIRST, SECOND, strict=True)
+            if self.static.computes(edge, first)
+        ]
         if jobs:
             call("backward", between[0, 0], 1, jobs)
         norm = maps.norm[:, : len(FIRST)]
         return between, self._epilogue(norm[:, :, 0], norm, sums[:, :, 0], sums[:, :, 1])
 
     def _job(
-        self, state: int, index: int, convolution: int, grad: Tensor, epilogue: Tensor, grad_x: Tensor
+        self,
+        edge: int,
+        convolution: int,
+        x: int,
+        y: int,
+        grad: int,
+        epilogue: int,
+        *,
+        to: int,
+        prologue: int | None = None,
+        sums: int | None = None,
+        accumulate: int = 0,
     ) -> Job:
-        """A convolution of the state's edge `index` that reads the state and adds to its gradient."""
-        edge = OUTGOING[state][index].edge
-        start = 2 * (edge * len(KERNELS) + convolution)
+        """The backward pass of a convolution from `x` to `y`; all but `accumulate` from `x` on are addresses.
+
+        Args:
+            edge: the edge of the cell.
+            convolution: which of the edge's, in the order of `KERNELS`.
+            x: what it reads, [B, H, W, C].
+            y: its output before BatchNorm, [B, H', W', C].
+            grad: gradient behind BatchNorm, [B, H', W', C].
+            epilogue: p, q, r that take it through BatchNorm, [3, C].
+            to: receives the gradient of what is read, [B, H, W, C].
+            prologue: scale and shift of what is read, [2, C]; None: 1 and 0.
+            sums: receives the sums that BatchNorm before it needs, [2, C].
+            accumulate: whether the gradient is added to what `to` holds.
+        """
+        start, channels = 2 * (edge * len(KERNELS) + convolution), self.states[0].shape[3]
         learned = [weight.data_ptr() for weight in self.learned[start : start + 2]]
         return Job(
-            self.states[state].data_ptr(),
-            *self.arguments.convolution(edge, convolution),
-            None,
-            self.maps[state].convolutions[index, convolution].data_ptr(),
-            None,
-            *KERNELS[convolution],
-            grad.data_ptr(),
-            epilogue.data_ptr(),
-            grad_x.data_ptr(),
-            *(learned or (None, None)),
-            pixel_stride(grad),
-            pixel_stride(grad_x),
-            1,
+            *(x, *self.arguments.convolution(edge, convolution), prologue, y, sums, *KERNELS[convolution]),
+            *(grad, epilogue, to, *(learned or (None, None)), channels, channels, accumulate),
         )
 
-    def _through_skips(self, state: int, last: Tensor) -> Tensor:
-        """The gradient of a state from its readers' skips, added to what its own reader has left."""
-        x, skips = self.states[state], self.maps[state].skips
-        readers = [self.nodes[node] for node, _ in OUTGOING[state]]
-        if skips is None:
-            grad_x = self.nodes[state] if state >= INPUTS else torch.empty_like(x)
-            terms = [term(grad, rows[0]) for grad, rows in zip(readers, last, strict=True)]
-            call("combine", grad_x, 1, [*terms, term(grad_x)] if state >= INPUTS else terms, grad_x)
-        elif self._stride(state) == 1:
-            grad_x = self.nodes[state] if state >= INPUTS else torch.zeros_like(x)
-            assert self.static.masks is not None
-            for (_, edge), grad, rows in zip(OUTGOING[state], readers, last, strict=True):
-                mask = self.static.masks[edge]
-                grad_x += (grad if mask is None else grad * mask) * rows[0].to(grad.dtype)
+    def _through_skips_and_pools(self, state: int, last: Tensor) -> Tensor:
+        """The gradient of a state from its readers' skips and poolings, added to what its reader has left.
+
+        One call adds up what goes through either, and reads the gradient of each reader once.
+        """
+        maps, x, outgoing = self.maps[state], self.states[state], OUTGOING[state]
+        readers, rows = [self.nodes[node] for node, _ in outgoing], addresses(last, 3)
+        is_first, is_reduced = state < INPUTS, self._stride(state) == 2
+        fresh = torch.empty_like if maps.skips is None else torch.zeros_like
+        grad_x = fresh(x) if is_first else self.nodes[state]
+        skip_grads = torch.empty_like(maps.skips) if maps.skips is not None and is_reduced else None
+        if skip_grads is not None and maps.skips is not None:
+            terms = [
+                added
+                for grad, skip, own, to in zip(readers, maps.skips, rows, skip_grads, strict=True)
+                for added in (term(grad, to, own[-1][0]), term(skip, to, *own[-1][1:]))
+            ]
+        elif self.static.masks is None:
+            terms = [term(grad, grad_x, own[-1][0]) for grad, own in zip(readers, rows, strict=True)]
+            terms += [] if is_first else [term(grad_x, grad_x)]
         else:
-            grad_x, grads = torch.zeros_like(x), torch.empty_like(skips)
-            for grad, skip, rows, to in zip(readers, skips, last, grads, strict=True):
-                call("combine", to, 1, [term(grad, rows[0]), term(skip, rows[1], rows[2])], to)
-            self._through_skip_convs(state, grads, grad_x)
-        if state < INPUTS:
-            self.inputs[state] = grad_x
+            terms = []
+            for (_, edge), grad, own in zip(outgoing, readers, last[:, -1, 0], strict=True):
+                mask = self.static.masks[edge]
+                grad_x += (grad if mask is None else grad * mask) * own.to(grad.dtype)
+        pools = slice(MAX - len(FIRST), SKIP - len(FIRST))
+        grads, shared = torch.empty_like(maps.pools), last[:, pools].sum(dim=0)
+        is_pooled = any(self.static.computes(edge, pool) for _, edge in outgoing for pool in (MAX, MEAN))
+        if is_pooled:
+            for pool, (to, own) in enumerate(zip(grads, addresses(shared, 2), strict=True)):
+                terms += [
+                    term(grad, to, row[pools][pool][0]) for grad, row in zip(readers, rows, strict=True)
+                ]
+                terms.append(term(maps.pools[pool], to, *own[1:]))
+        if terms:
+            call("combine", readers[0], 1, terms)
+        if skip_grads is not None:
+            self._through_skip_convs(state, skip_grads, grad_x)
+        if is_pooled:
+            call("pool_backward", x, self._stride(state), x, maps.pools[0], *grads, grad_x, x.shape[3])
         return grad_x
 
     def _through_skip_convs(self, state: int, grads: Tensor, grad_x: Tensor) -> None:
@@ -227,22 +275,6 @@ class Backward:
             pixels = grad_x[:, which::2, which::2]
             pixels += (back.view_as(part) * (part > 0))[:, : pixels.shape[1], : pixels.shape[2]]
             start = stop
-
-    def _through_pools(self, state: int, last: Tensor, grad_x: Tensor) -> None:
-        """Back through both poolings; `last` holds their coefficients, [edges, 2, 3, C]."""
-        if not any(self.static.computes(edge, pool) for _, edge in OUTGOING[state] for pool in (MAX, MEAN)):
-            return
-        maps, x = self.maps[state], self.states[state]
-        grads, shared = torch.empty_like(maps.pools), last.sum(dim=0)
-        for pool, grad in enumerate(grads):
-            terms = [
-                term(self.nodes[node], last[index, pool, 0])
-                for index, (node, _) in enumerate(OUTGOING[state])
-            ]
-            terms.append(term(maps.pools[pool], shared[pool, 1], shared[pool, 2]))
-            call("combine", grad, 1, terms, grad)
-        stride, pixel = self._stride(state), pixel_stride(grad_x)
-        call("pool_backward", x, stride, x, maps.pools[0], *grads, grad_x, pixel)
 
 
 _BACK = [COLUMNS.index(column) for column in range(1, len(COLUMNS) + 1)]

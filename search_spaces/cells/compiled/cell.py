@@ -87,7 +87,7 @@ class _Cell(torch.autograd.Function):
             maps = [Maps(*kept[start : start + 4]) for start in range(1, len(kept), 4)]
         else:
             out, maps = forward(static, arguments, updates=False)
-        # The nodes' gradients grow in place, so the incoming one is copied; and each is read many times, which is
+        # The nodes' gradients grow in place, so the incoming one is copied. Each is read many times, which is
         # faster where its pixels adjoin.
         nodes = grad.unflatten(1, (len(CONCAT), -1)).permute(1, 0, 3, 4, 2)
         grads = list(nodes.clone(memory_format=torch.contiguous_format))

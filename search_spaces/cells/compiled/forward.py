@@ -27,7 +27,7 @@ from search_spaces.cells.compiled.layout import (
     Arguments,
     Maps,
     Static,
-    addresses2,
+    addresses,
     by_parity,
     one,
     split,
@@ -51,8 +51,9 @@ def forward(static: Static, arguments: Arguments, updates: bool) -> tuple[Tensor
             _sum_into(x, terms[state])
         maps.append(_edges_of(x, static, arguments, state, updates))
         coefficients.append(maps[-1].norm[:, INTO_NODE] * arguments.mixture(state)[..., None, None])
-        for index, (node, edge) in enumerate(outgoing):
-            terms[node] += maps[-1].into_node(x, index, coefficients[-1][index], static.into_node(edge))
+        rows = maps[-1].into_nodes(x, coefficients[-1], [states[node] for node, _ in outgoing])
+        for (node, edge), row in zip(outgoing, rows, strict=True):
+            terms[node] += [row[index] for index in static.into_node(edge)]
     _sum_into(states[-1], terms[CONCAT[-1]])
     return out, maps
 
@@ -60,7 +61,7 @@ def forward(static: Static, arguments: Arguments, updates: bool) -> tuple[Tensor
 def _sum_into(node: Tensor, terms: list[Term]) -> None:
     """Set a node to the sum of its terms; without any it is zero."""
     if terms:
-        call("combine", node, 1, terms, node)
+        call("combine", node, 1, terms)
     else:
         node.zero_()
 
@@ -79,7 +80,7 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
     norm[:, SKIP, 0] = 1
     if not static.training:
         norm[:, :tracked] = _from_running(norms)
-    maps_at, sums_at, norm_at = (addresses2(whole) for whole in (convolutions, sums, norm))
+    maps_at, sums_at, norm_at = (addresses(whole, 2) for whole in (convolutions, sums, norm))
 
     def convolve(source: Tensor, stride: int, jobs: Iterable[tuple[int, int, int, int | None]]) -> None:
         made = [
@@ -134,10 +135,13 @@ def _skips(x: Tensor, arguments: Arguments, state: int, sums: Tensor) -> Tensor:
     for which, part in enumerate(by_parity(x)):
         maps.append(part @ arguments.skip_weights(state, which)[:, None, None].mT)
     skips = torch.cat(maps, dim=-1)
-    constant = one(x)
-    for index, skip in enumerate(skips):
-        terms = [Term(None, None, constant.data_ptr(), 0), term(skip)]
-        call("dots", skip, 1, terms, skip, sums[index, SKIP])
+    constant, found = one(x), sums.new_empty(len(skips), 2, x.shape[3])
+    terms = []
+    for skip in skips:
+        itself = term(skip, skip)
+        terms += [Term(None, None, constant.data_ptr(), 0, itself.map, itself.map_pixel), itself]
+    call("dots", skips[0], 1, terms, found)
+    sums[:, SKIP] = found
     return skips
 
 

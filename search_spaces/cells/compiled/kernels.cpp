@@ -34,6 +34,8 @@ struct Term {  // scale * x + shift
   const void* x;  // [B, H, W, pixel]; null for 0
   const double *scale, *shift;  // [C]; null for 1 and 0
   int64_t pixel;
+  void* map;  // what it is added to, or multiplied by: [B, H, W, map_pixel]
+  int64_t map_pixel;
 };
 
 namespace {
@@ -524,39 +526,44 @@ struct Loops {
     int64_t pixels() const { return (bottom - top) * (right - left); }
   };
 
-  // out [B, H, W, s.pixel] = sum of the terms
-  static void combine(const Term* terms, int64_t n, const Shape& s, T* out, int threads) {
+  // The map of every run of terms with the same one becomes their sum. Many maps at a time read what they share once.
+  static void combine(const Term* terms, int64_t n, const Shape& s, int threads) {
     const int64_t channels = s.channels, wide = padded(channels);
-    std::vector<T> scale(n * wide, T(1)), shift(wide);
-    for (int64_t k = 0; k < n; k++)
+    std::vector<T> scale(n * wide, T(1)), shift(n * wide);  // a map's shift is that of its first term
+    for (int64_t k = 0, first = 0; k < n; k++) {
+      if (terms[k].map != terms[first].map) first = k;
       for (int64_t c = 0; c < channels; c++) {
         if (terms[k].scale) scale[k * wide + c] = T(terms[k].scale[c]);
-        if (terms[k].shift) shift[c] += T(terms[k].shift[c]);
+        if (terms[k].shift) shift[first * wide + c] += T(terms[k].shift[c]);
       }
+    }
 #pragma omp parallel num_threads(threads)
     {
       T* row = scratch<T>(s.width * wide);
 #pragma omp for schedule(dynamic, 8)
-      for (int64_t i = 0; i < s.batch * s.height; i++) {
-        for (int64_t c = 0; c < channels; c += LANES) {
-          for (int64_t j = 0; j < s.width; j++) put(row + j * wide + c, get(shift.data() + c));
-          for (int64_t k = 0; k < n; k++) {
-            const T* from = static_cast<const T*>(terms[k].x) + i * s.width * terms[k].pixel + c;
-            const V factor = get(scale.data() + k * wide + c);
-            for (int64_t j = 0; j < s.width; j++, from += terms[k].pixel) {
-              read_soon(from + AHEAD * s.width * terms[k].pixel);
-              put(row + j * wide + c, get(row + j * wide + c) + factor * get(from, channels - c));
+      for (int64_t i = 0; i < s.batch * s.height; i++)
+        for (int64_t first = 0, end = 0; first < n; first = end) {
+          const Term& to = terms[first];
+          while (end < n && terms[end].map == to.map) end++;
+          for (int64_t c = 0; c < channels; c += LANES) {
+            for (int64_t j = 0; j < s.width; j++) put(row + j * wide + c, get(shift.data() + first * wide + c));
+            for (int64_t k = first; k < end; k++) {
+              const T* from = static_cast<const T*>(terms[k].x) + i * s.width * terms[k].pixel + c;
+              const V factor = get(scale.data() + k * wide + c);
+              for (int64_t j = 0; j < s.width; j++, from += terms[k].pixel) {
+                read_soon(from + AHEAD * s.width * terms[k].pixel);
+                put(row + j * wide + c, get(row + j * wide + c) + factor * get(from, channels - c));
+              }
             }
+            T* out = static_cast<T*>(to.map) + i * s.width * to.map_pixel + c;
+            for (int64_t j = 0; j < s.width; j++, out += to.map_pixel) put(out, get(row + j * wide + c), channels - c);
           }
-          for (int64_t j = 0; j < s.width; j++)
-            put(out + (i * s.width + j) * s.pixel + c, get(row + j * wide + c), channels - c);
         }
-      }
     }
   }
 
-  // sums [n, C] = sum over pixels of grad * (scale * x + shift), for every term; grad [B, H, W, s.pixel]
-  static void dots(const Term* terms, int64_t n, const Shape& s, const T* grad, double* sums, int threads) {
+  // sums [n, C] = sum over pixels of map * (scale * x + shift), for every term
+  static void dots(const Term* terms, int64_t n, const Shape& s, double* sums, int threads) {
     const int64_t channels = s.channels, wide = padded(channels), parts = shares(s.batch);
     std::vector<T> scale(n * wide, T(1)), shift(n * wide);
     for (int64_t k = 0; k < n; k++) {
@@ -571,18 +578,19 @@ struct Loops {
       for (int64_t part = 0; part < parts; part++)
         for (int64_t i = part * s.batch / parts * s.height; i < (part + 1) * s.batch / parts * s.height; i++)
           for (int64_t k = 0; k < n; k++) {
+            const Term& term = terms[k];
             for (int64_t c = 0; c < channels; c += LANES) {
-              const T* g = grad + i * s.width * s.pixel + c;
-              const T* from = static_cast<const T*>(terms[k].x) + i * s.width * terms[k].pixel + c;
+              const T* map = static_cast<const T*>(term.map) + i * s.width * term.map_pixel + c;
+              const T* from = static_cast<const T*>(term.x) + i * s.width * term.pixel + c;
               const V factor = get(scale.data() + k * wide + c), offset = get(shift.data() + k * wide + c);
               V sum = {};
-              for (int64_t j = 0; j < s.width; j++, from += terms[k].pixel) {
+              for (int64_t j = 0; j < s.width; j++, from += term.pixel, map += term.map_pixel) {
                 V value = offset;
-                if (terms[k].x) {
-                  read_soon(from + AHEAD * s.width * terms[k].pixel);
+                if (term.x) {
+                  read_soon(from + AHEAD * s.width * term.pixel);
                   value += factor * get(from, channels - c);
                 }
-                sum += get(g + j * s.pixel, channels - c) * value;
+                sum += get(map, channels - c) * value;
               }
               put(row_sums + c, sum);
             }
@@ -614,15 +622,12 @@ void backward(int64_t doubles, const Shape* s, const Job* jobs, int64_t n, int t
   dispatch(doubles, s->channels, [&](auto loops, auto) { loops.backward(jobs, n, *s, threads); });
 }
 
-void combine(int64_t doubles, const Shape* s, const Term* terms, int64_t n, void* out, int threads) {
-  dispatch(doubles, s->channels,
-           [&](auto loops, auto t) { loops.combine(terms, n, *s, static_cast<decltype(t)*>(out), threads); });
+void combine(int64_t doubles, const Shape* s, const Term* terms, int64_t n, int threads) {
+  dispatch(doubles, s->channels, [&](auto loops, auto) { loops.combine(terms, n, *s, threads); });
 }
 
-void dots(int64_t doubles, const Shape* s, const Term* terms, int64_t n, const void* grad, double* sums, int threads) {
-  dispatch(doubles, s->channels, [&](auto loops, auto t) {
-    loops.dots(terms, n, *s, static_cast<const decltype(t)*>(grad), sums, threads);
-  });
+void dots(int64_t doubles, const Shape* s, const Term* terms, int64_t n, double* sums, int threads) {
+  dispatch(doubles, s->channels, [&](auto loops, auto) { loops.dots(terms, n, *s, sums, threads); });
 }
 
 void pool(int64_t doubles, const Shape* s, const void* x, void* maximum, void* mean, double* sums, int threads) {

@@ -52,16 +52,21 @@ class Job(Structure):
 
 
 class Term(Structure):
-    """`scale * x + shift`, an addend of a sum or a factor of a scalar product; see kernels.cpp."""
+    """`scale * x + shift`, which is added to a map or multiplied by it; see kernels.cpp."""
 
-    _fields_ = [("x", c_void_p), ("scale", c_void_p), ("shift", c_void_p), ("pixel", c_int64)]
+    _fields_ = [
+        *((name, c_void_p) for name in ("x", "scale", "shift")),
+        ("pixel", c_int64),
+        ("map", c_void_p),
+        ("map_pixel", c_int64),
+    ]
 
 
 _SIGNATURES = {
     "forward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
     "backward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
-    "combine": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_int),
-    "dots": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_void_p, c_int),
+    "combine": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_int),
+    "dots": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_int),
     "pool": (c_int64, POINTER(Shape), c_void_p, c_void_p, c_void_p, c_void_p, c_int),
     "pool_backward": (c_int64, POINTER(Shape), *(c_void_p,) * 5, c_int64, c_int),
 }

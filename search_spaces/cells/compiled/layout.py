@@ -121,21 +121,26 @@ class Maps(NamedTuple):
     norm: Tensor
     skips: Tensor | None
 
-    def into_node(self, x: Tensor, index: int, coefficients: Tensor, wanted: list[int]) -> list[Term]:
-        """The maps of the state's edge `index` that go into its node, in the order of `COLUMNS`.
+    def into_nodes(self, x: Tensor, coefficients: Tensor, nodes: list[Tensor]) -> list[list[Term]]:
+        """The maps that the state's edges add to their nodes, edge by edge in the order of `COLUMNS`.
 
         Args:
             x: the state.
-            index: among the state's outgoing edges.
-            coefficients: scales and shifts [7, 2, C], which must outlive the terms.
-            wanted: the maps that are computed, as `Static.into_node` counts them.
+            coefficients: scales and shifts [edges, 7, 2, C], which must outlive the terms.
+            nodes: what the terms are added to or multiplied by, one for each edge.
         """
-        maps = addresses(self.convolutions[index])[len(FIRST) :] + addresses(self.pools)
-        *rows, last = addresses2(coefficients)
-        skip = x if self.skips is None else self.skips[index]
-        terms = [Term(at, scale, shift, x.shape[3]) for at, (scale, shift) in zip(maps, rows, strict=True)]
-        terms.append(Term(skip.data_ptr(), *last, pixel_stride(skip)))
-        return [terms[index] for index in wanted]
+        convolutions, pools = addresses(self.convolutions, 2), addresses(self.pools)
+        skips = [x] * len(nodes) if self.skips is None else list(self.skips)
+        channels, pixel, skip_pixel = x.shape[3], pixel_stride(nodes[0]), pixel_stride(skips[0])
+        terms = []
+        for maps, rows, skip, node in zip(
+            convolutions, addresses(coefficients, 3), skips, nodes, strict=True
+        ):
+            to = node.data_ptr()
+            read = [*maps[len(FIRST) :], *pools]
+            own = [Term(at, *row, channels, to, pixel) for at, row in zip(read, rows[:-1], strict=True)]
+            terms.append([*own, Term(skip.data_ptr(), *rows[-1], skip_pixel, to, pixel)])
+        return terms
 
 
 class Arguments(NamedTuple):
@@ -175,16 +180,15 @@ class Arguments(NamedTuple):
         return torch.stack(self.skip_convs[start + which : start + 2 * len(OUTGOING[0]) : 2]).flatten(2)
 
 
-def addresses(x: Tensor) -> list[int]:
-    """Addresses of x[0], x[1], ..."""
-    first, step = x.data_ptr(), x.stride(0) * x.element_size()
-    return list(range(first, first + x.shape[0] * step, step))
+def addresses(x: Tensor, depth: int = 1) -> list[Any]:
+    """Addresses of x[0], x[1], ...; of depth 2 lists of those of x[0, 0], x[0, 1], ... and so on."""
+    steps = [stride * x.element_size() for stride in x.stride()]
 
+    def of(first: int, axis: int) -> list[Any]:
+        every = range(first, first + x.shape[axis] * steps[axis], steps[axis])
+        return list(every) if axis == depth - 1 else [of(at, axis + 1) for at in every]
 
-def addresses2(x: Tensor) -> list[list[int]]:
-    """Addresses of x[0, 0], x[0, 1], ...; x[1, 0], ..."""
-    step = x.stride(1) * x.element_size()
-    return [list(range(first, first + x.shape[1] * step, step)) for first in addresses(x)]
+    return of(x.data_ptr(), 0)
 
 
 def by_parity(x: Tensor) -> list[Tensor]:
@@ -203,8 +207,6 @@ def split(concatenation: Tensor) -> list[Tensor]:
     return list(concatenation.chunk(len(CONCAT), dim=3))
 
 
-def term(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Term:
-    """`scale * x + shift` for x [B, H, W, C]."""
-    return Term(
-        x.data_ptr(), *(None if row is None else row.data_ptr() for row in (scale, shift)), pixel_stride(x)
-    )
+def term(x: Tensor, to: Tensor, scale: int | None = None, shift: int | None = None) -> Term:
+    """`scale * x + shift` for x [B, H, W, C], which goes into the map `to`; both at their addresses."""
+    return Term(x.data_ptr(), scale, shift, pixel_stride(x), to.data_ptr(), pixel_stride(to))
