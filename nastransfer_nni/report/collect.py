@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,34 +64,18 @@ def collect(folder: Path) -> Collected:
     Raises:
         UserError: there is no finished transfer, or two runs are the same one.
     """
-    rows: list[dict[str, Any]] = []
-    origins = {}
-    unfinished: Counter[tuple[str, str]] = Counter()
-    damaged: dict[str, str] = {}
-    for path in runs(folder):
-        name = writable(path.relative_to(folder).as_posix())
-        try:
-            config = read_config(path)
-            if not config:
-                continue
-            command, status = config["command"], read_status(path)
-            if status != "completed":
-                unfinished[command, status] += 1
-            elif command == COMMAND:
-                summary, architecture = read_results(path)
-                rows.append({**_row(path, config, summary, architecture), "run": name})
-                origins[name] = provenance(folder, config, summary, architecture)
-        except DamagedError as error:
-            damaged[name] = str(error)
-    notes = _tell_cells_apart(rows)
-    _add_varied_settings(rows)
-    table = pd.DataFrame(rows, columns=[*COLUMNS], dtype=object)
+    found = _found(folder)
+    notes = _tell_cells_apart(found.rows)
+    _add_varied_settings(found.rows)
+    table = pd.DataFrame(found.rows, columns=[*COLUMNS], dtype=object)
     names, wrong = dict(table["run"]), reading.problems(table)
-    damaged |= {names[row]: f"summary.json, {why.partition(': ')[2] or why}" for row, why in wrong.items()}
+    damaged = found.damaged | {
+        names[row]: f"summary.json, {why.partition(': ')[2] or why}" for row, why in wrong.items()
+    }
     table = table.drop(index=list(wrong)).reset_index(drop=True)
     plan, before = read_plan(folder), earlier.read(folder)
     elsewhere = [] if before is None else [*before["run"]]
-    counts = [_count(*key, count) for key, count in sorted(unfinished.items())]
+    counts = [_count(*key, count) for key, count in sorted(found.unfinished.items())]
     if counts:
         notes.insert(0, f"Runs left out because they are not finished: {', '.join(counts)}.")
     if plan and (never := plan.never_started(folder, elsewhere)):
@@ -98,9 +83,7 @@ def collect(folder: Path) -> Collected:
         notes.insert(0, f"Jobs of the study that are missing: {jobs}.")
         counts.append(jobs)
     if damaged:
-        named = [f"{clean(name)} ({why})" for name, why in sorted(damaged.items())]
-        others = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
-        notes.insert(0, f"Damaged runs left out: {', '.join(named[:MAX_NAMED])}{others}.")
+        notes.insert(0, _of_damaged(damaged))
     missing = ", ".join([*counts, *([f"{len(damaged)} damaged"] if damaged else [])])
     if table.empty and before is None:
         why = f" ({missing}). {' '.join(notes)}" if missing else ""
@@ -114,11 +97,54 @@ def collect(folder: Path) -> Collected:
     return Collected(
         rows=checked,
         notes=[*notes, *more],
-        provenance={name: content for name, content in origins.items() if name in kept},
+        provenance={name: content for name, content in found.origins.items() if name in kept},
         missing=missing,
         plan=plan,
-        is_complete=plan is None or plan.is_complete({*origins, *elsewhere}),
+        is_complete=plan is None or plan.is_complete({*found.origins, *elsewhere}),
     )
+
+
+class _Found(NamedTuple):
+    """The runs below a folder.
+
+    Attributes:
+        rows: a row for every finished transfer.
+        origins: its provenance, by the run's name.
+        unfinished: number of the others by command and status.
+        damaged: what is wrong with runs whose files cannot be read, by their names.
+    """
+
+    rows: list[dict[str, Any]]
+    origins: dict[str, dict[str, Any]]
+    unfinished: Counter[tuple[str, str]]
+    damaged: dict[str, str]
+
+
+def _found(folder: Path) -> _Found:
+    found = _Found([], {}, Counter(), {})
+    for path in runs(folder):
+        name = writable(path.relative_to(folder).as_posix())
+        try:
+            config = read_config(path)
+            if not config:
+                continue
+            command, status = config["command"], read_status(path)
+            if status != "completed":
+                found.unfinished[command, status] += 1
+            elif command == COMMAND:
+                summary, architecture = read_results(path)
+                found.rows.append({**_row(path, config, summary, architecture), "run": name})
+                found.origins[name] = provenance(folder, config, summary, architecture)
+        except DamagedError as error:
+            found.damaged[name] = str(error)
+    return found
+
+
+def _of_damaged(damaged: Mapping[str, str]) -> str:
+    """The sentence on damaged runs."""
+    named = [f"{clean(name)} ({why})" for name, why in sorted(damaged.items())]
+    others = f" and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    return f"Damaged runs left out: {', '.join(named[:MAX_NAMED])}{others}."
 
 
 def _count(command: str, status: str, count: int) -> str:

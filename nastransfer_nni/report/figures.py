@@ -80,7 +80,16 @@ def figures(findings: Findings, setting: str, names: Names, prefix: str = "") ->
         names: short names.
         prefix: start of the files' names.
     """
-    makers = (_improvement, _pairs, _networks, _proxies, _rankings, _correlations, _cost)
+    makers = (
+        _improvement,
+        _pairs,
+        _networks,
+        _proxies,
+        _rankings,
+        _critical_differences,
+        _correlations,
+        _cost,
+    )
     return [
         ReportFigure(
             name=f"{prefix}{drawn.name}",
@@ -237,6 +246,9 @@ def _rankings(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]
             told=[f"first on {each.place}: {each.strategies[0]}" for each in found[:MAX_TOLD]],
             figure=style.styled(rankings.movement_figure, found),
         )
+
+
+def _critical_differences(findings: Findings, setting: str, names: Names) -> Iterator[Drawn]:
     for result in findings.critical_differences:
         if str(result.setting) == setting:
             result = replace(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import pandas as pd
 from nastransfer_nni.base.files import replacing, write_json, write_text
 from nastransfer_nni.base.reading import read_object
 from nastransfer_nni.report import content
-from nastransfer_nni.report.content import TableSource
+from nastransfer_nni.report.content import Content, TableSource
+from nastransfer_nni.report.sections import Section
 from nastransfer_nni.report.statistics import csv_file
 from nastransfer_nni.report.statistics.findings import Findings
 from nastransfer_nni.report.tables import ReportTable
@@ -33,7 +33,15 @@ FILES = (
 )
 """What a report writes into its folder."""
 
-_DRAWN = re.compile(r"(tables/\w+\.(md|tex)|figures/\w+\.(svg|png))", re.ASCII)
+IN_MARKDOWN: Mapping[str, Any] = {
+    "markdown": lambda frame: Raw(markdown(frame)),
+    "code": lambda text: Raw(markdown_code(text)),
+    "raw": Raw,
+    "image": lambda figure: Raw(f"![{markdown_text(figure.alt)}](figures/{figure.name}.svg)"),
+}
+"""What only the template of report.md uses."""
+
+_DRAWN = re.compile(r"(tables/\w+\.(md|tex|csv)|figures/\w+\.(svg|png))", re.ASCII)
 
 
 def require_usable(out: Path, source: Path) -> None:
@@ -58,11 +66,7 @@ def require_usable(out: Path, source: Path) -> None:
 
 
 def _is_report(out: Path) -> bool:
-    try:
-        noted = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # of the json module and of decoding
-        return False
-    return isinstance(noted, dict) and {"input", "report", "runs"} <= set(noted)
+    return {"input", "report", "runs"} <= set(read_object(out / "provenance.json") or {})
 
 
 def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[ReportTable]) -> Path:
@@ -81,49 +85,19 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
         UserError: the folder cannot be written.
     """
     shown = content.results(findings, source, tables)
-    sections = shown.sections
     variables = content.for_report(shown, findings, source, out)
-    in_markdown = {
-        "markdown": lambda frame: Raw(markdown(frame)),
-        "code": lambda text: Raw(markdown_code(text)),
-        "raw": Raw,
-        "image": lambda figure: Raw(f"![{markdown_text(figure.alt)}](figures/{figure.name}.svg)"),
-    }
-    page = out / PAGE
-    before = _drawn_before(out)
-    drawn = {
-        *(
-            f"tables/{table.name}.{form}"
-            for part in sections
-            for table in part.all_tables
-            for form in ("md", "tex")
-        ),
-        *(
-            f"figures/{each.name}.{form}"
-            for part in sections
-            for each in part.all_figures
-            for form in ("svg", "png")
-        ),
-    }
+    page, before, drawn = out / PAGE, _drawn_before(out), _drawn(shown)
     try:
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
         # first: it marks the folder as a report's, and names what is there even if this process is killed
         write_json(out / "provenance.json", source.provenance | {"files": sorted({*drawn, *before})})
         _write_csv(findings.table, out / "results.csv")
-        for table, frame in shown.tables:
-            if table.csv and len(frame.columns):
-                columns = list(table.csv_columns or frame.columns)
-                _write_csv(frame[columns], out / table.csv, float_format="%.6g")
-        for part in sections:
-            for each in part.all_tables:
-                write_text(out / "tables" / f"{each.name}.md", markdown(each.frame))
-                write_text(out / "tables" / f"{each.name}.tex", latex(each.frame))
-            for figure in part.all_figures:
-                write_text(out / "figures" / f"{figure.name}.svg", figure.svg)
-                with replacing(out / "figures" / f"{figure.name}.png") as scratch:
-                    scratch.write_bytes(figure.png)
-        write_text(out / "report.md", template("report.md.j2").render(variables | in_markdown))
+        for name, frame in _csv_tables(shown).items():
+            _write_csv(frame, out / name, float_format="%.6g")
+        for part in shown.sections:
+            _write_drawn(part, out)
+        write_text(out / "report.md", template("report.md.j2").render(variables | IN_MARKDOWN))
         write_text(page, template("report.html.j2").render(variables))
         for name in before - drawn:
             (out / name).unlink(missing_ok=True)
@@ -131,6 +105,37 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
     except OSError as error:
         raise UserError(f"cannot write the report to {out}: {error.strerror or error}") from None
     return page
+
+
+def _csv_tables(shown: Content) -> dict[str, pd.DataFrame]:
+    """The tables that have a CSV file, by its name in the folder."""
+    return {
+        table.csv: frame[list(table.csv_columns or frame.columns)]
+        for table, frame in shown.tables
+        if table.csv and len(frame.columns)
+    }
+
+
+def _drawn(shown: Content) -> set[str]:
+    """The files of tables and figures that not every report has, by their names in its folder."""
+    tables = {f"tables/{each.name}" for part in shown.sections for each in part.all_tables}
+    figures = {f"figures/{each.name}" for part in shown.sections for each in part.all_figures}
+    return {
+        *(f"{name}.{form}" for name in tables for form in ("md", "tex")),
+        *(f"{name}.{form}" for name in figures for form in ("svg", "png")),
+        *(name for name in _csv_tables(shown) if name not in FILES),
+    }
+
+
+def _write_drawn(part: Section, out: Path) -> None:
+    """Write the files of the tables and figures of a setting."""
+    for each in part.all_tables:
+        write_text(out / "tables" / f"{each.name}.md", markdown(each.frame))
+        write_text(out / "tables" / f"{each.name}.tex", latex(each.frame))
+    for figure in part.all_figures:
+        write_text(out / "figures" / f"{figure.name}.svg", figure.svg)
+        with replacing(out / "figures" / f"{figure.name}.png") as scratch:
+            scratch.write_bytes(figure.png)
 
 
 def _drawn_before(out: Path) -> set[str]:

@@ -7,7 +7,7 @@ sampling is a strong baseline that the right strategy on the right proxy still b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations, groupby
@@ -205,29 +205,8 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
     """Whether strategies that are alike on the source differ on the target, or are alike there too."""
     if not any(member.rows["source_top1"].notna().any() for member in members):
         return NOT_ASKED, "The table has no accuracies on the source (source_top1).", {}
-    known = [
-        member
-        for member in members
-        if member.searched and member.searched.is_testable and member.rows["source_top1"].notna().all()
-    ]
-    tests: list[tuple[float, float, Comparison, Comparison]] = []
-    p_equivalent: list[float] = []
-    for _, block in groupby(sorted(known, key=lambda member: member.place), key=lambda member: member.place):
-        arms = [(each, arm(each.rows, "source_top1")) for each in block]
-        tested = [each for each in arms if each[1].is_testable]
-        margins = {
-            pool: known_margin(options.margin, each.pool_on_source, "source_top1")
-            for pool, each in {tuple(each.pool_on_source.index): each for each, _ in tested}.items()
-        }
-        for (a, source_a), (b, source_b) in combinations(tested, 2):
-            gap = partial(_gap, source_a, source_b)
-            if margins[tuple(a.pool_on_source.index)].p_equivalent(gap) < options.alpha:
-                assert a.searched
-                assert b.searched
-                on_target = difference(a.searched, b.searched, shares_draws=True)
-                better, worse = (a, b) if on_target.mean > 0 else (b, a)
-                tests.append((float(on_target.p_value()), abs(float(on_target.mean)), better, worse))
-                p_equivalent.append(a.margin.p_equivalent(partial(_gap, a.searched, b.searched)))
+    pairs = list(_pairs_alike_on_source(members, options))
+    tests = [pair[:4] for pair in pairs]
     numbers: dict[str, Any] = {"pairs": len(tests), "different": 0, "largest": float("nan")}
     within = f"within {options.margin}"
     if not tests:
@@ -235,7 +214,7 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
     corrected = holm([p for p, *_ in tests])
     different = [test for test, p in zip(tests, corrected, strict=True) if p < options.alpha]
     counted = f"{_count(len(tests), 'pair')} of strategies alike on the source ({within})"
-    if not different and bool((holm(p_equivalent) < options.alpha).all()):
+    if not different and bool((holm([pair[4] for pair in pairs]) < options.alpha).all()):
         largest = max(gap for _, gap, *_ in tests)
         sentence = (
             f"{'All' if len(tests) > 1 else 'The'} {counted} {'are' if len(tests) > 1 else 'is'} as alike on "
@@ -255,6 +234,38 @@ def _alike(members: list[Comparison], options: AnalysisOptions) -> Found:
         f"{largest:.2f} points of top-1, of {better.strategy} over {worse.strategy}{place}."
     )
     return "yes", sentence, numbers | {"different": len(different), "largest": largest}
+
+
+def _pairs_alike_on_source(
+    members: list[Comparison], options: AnalysisOptions
+) -> Iterator[tuple[float, float, Comparison, Comparison, float]]:
+    """The pairs of strategies on one proxy whose mean accuracies on the source are equivalent.
+
+    Yields:
+        The p-value of a difference on the target and its size in points, the better and the worse strategy
+        there, and the p-value of equivalence there.
+    """
+    known = [
+        member
+        for member in members
+        if member.searched and member.searched.is_testable and member.rows["source_top1"].notna().all()
+    ]
+    for _, block in groupby(sorted(known, key=lambda member: member.place), key=lambda member: member.place):
+        arms = [(each, arm(each.rows, "source_top1")) for each in block]
+        tested = [each for each in arms if each[1].is_testable]
+        margins = {
+            pool: known_margin(options.margin, each.pool_on_source, "source_top1")
+            for pool, each in {tuple(each.pool_on_source.index): each for each, _ in tested}.items()
+        }
+        for (a, source_a), (b, source_b) in combinations(tested, 2):
+            gap = partial(_gap, source_a, source_b)
+            if margins[tuple(a.pool_on_source.index)].p_equivalent(gap) < options.alpha:
+                assert a.searched
+                assert b.searched
+                on_target = difference(a.searched, b.searched, shares_draws=True)
+                better, worse = (a, b) if on_target.mean > 0 else (b, a)
+                p_equivalent = a.margin.p_equivalent(partial(_gap, a.searched, b.searched))
+                yield float(on_target.p_value()), abs(float(on_target.mean)), better, worse, p_equivalent
 
 
 def _gap(a: Arm, b: Arm, ratio: float) -> Estimate:
