@@ -97,7 +97,7 @@ def write(findings: Findings, out: Path, source: TableSource, tables: Sequence[R
             _write_csv(frame, out / name, float_format="%.6g")
         for part in shown.sections:
             _write_drawn(part, out)
-        write_text(out / "report.md", template("report.md.j2").render(variables | IN_MARKDOWN))
+        write_text(out / "report.md", template("report.md.j2").render({**variables, **IN_MARKDOWN}))
         write_text(page, template("report.html.j2").render(variables))
         for name in before - drawn:
             (out / name).unlink(missing_ok=True)

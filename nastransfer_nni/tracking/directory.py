@@ -186,7 +186,7 @@ def _is_held(lock: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    except BlockingIOError:
+    except OSError:  # it is held, or this process may not read it, and has to take it for held
         return True
     return False
 
