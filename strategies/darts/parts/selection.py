@@ -13,10 +13,9 @@ from torch.nn.functional import one_hot
 from search_spaces import Space
 from search_spaces.errors import UserError
 from search_spaces.sizes import EdgeCosts
+from strategies.darts.parts.perturbation import Rows
 from strategies.interfaces import SearchContext
 from strategies.projection import edge_costs, solve
-
-Rows = dict[str, Tensor]
 
 
 class Selection:
