@@ -109,7 +109,7 @@ class _Found(NamedTuple):
 
     Attributes:
         rows: a row for every finished transfer.
-        origins: its provenance, by the run's name.
+        origins: provenance of each of them, by the run's name.
         unfinished: number of the others by command and status.
         damaged: what is wrong with runs whose files cannot be read, by their names.
     """
