@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from nastransfer_nni.architecture.config import (
     ConvertConfig,
@@ -16,6 +15,7 @@ from nastransfer_nni.architecture.config import (
 from nastransfer_nni.architecture.drawing import save_cells
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.files import pretty, write_text
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.base.reading import read_records
 from nastransfer_nni.latency.table import NANOSECONDS
 from search_spaces import registry
@@ -93,7 +93,7 @@ def _latency(config: DescribeConfig) -> dict[str, float]:
 
 def draw(config: DrawConfig) -> None:
     """Draw the cells as SVG."""
-    folder = Path(config.out)
+    folder = expanded(config.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths = save_cells(config.arch.genotype, folder)
@@ -119,7 +119,8 @@ def convert(config: ConvertConfig) -> None:
 
 def epoch(config: EpochConfig) -> None:
     """Export the cell that a search would have returned after an epoch."""
-    record = Path(config.run) / "architectures.jsonl"
+    folder = expanded(config.run)
+    record = folder / "architectures.jsonl"
     if not record.is_file():
         raise UserError(f"{config.run} is not the folder of a search by gradient: it has no {record.name}")
     lines = read_records(record)
@@ -128,7 +129,7 @@ def epoch(config: EpochConfig) -> None:
     line = lines[config.epoch - 1]
     if not isinstance(line.get("genotype"), dict):
         raise UserError(f"{record}, line {config.epoch} is damaged: it has no genotype")
-    final = Path(config.run) / "architecture.json"
+    final = folder / "architecture.json"
     genotype = registry.genotype_of_dict(line["genotype"])
     last = read(str(final)) if final.is_file() else Architecture(genotype, record.parent.name)
     changed = {"epoch": config.epoch, "search_score": line.get("validation_top1"), "source_top1": None}
@@ -142,7 +143,7 @@ def _deliver(text: str, out: str | None) -> None:
         print(text)
         return
     try:
-        write_text(Path(out), text + "\n")
+        write_text(expanded(out), text + "\n")
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}") from None
     print(out, file=sys.stderr)

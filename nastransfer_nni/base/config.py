@@ -5,7 +5,6 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 from annotated_types import Gt
@@ -20,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from nastransfer_nni.base.paths import expanded
 from search_spaces.errors import UserError, unknown
 from search_spaces.numbers import as_count, require_computable
 
@@ -41,10 +41,10 @@ DeviceName = Annotated[str, AfterValidator(_device)]
 
 
 def _in_a_folder(name: str) -> str:
-    folder = Path(name).parent
-    if not folder.is_dir():
-        raise UserError(f"no folder {str(folder)!r}")
-    return name
+    path = expanded(name)
+    if not path.parent.is_dir():
+        raise UserError(f"no folder {str(path.parent)!r}")
+    return str(path)
 
 
 OutputFile = Annotated[str, AfterValidator(_in_a_folder)]

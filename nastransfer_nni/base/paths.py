@@ -50,10 +50,12 @@ def located(name: str | Path) -> Path:
     """The file or folder that a name means: in the folder of `names_from` if it is there, else as named.
 
     Raises:
-        UserError: the system takes no such name, for example because it is too long.
+        UserError: the system takes no such name, for example because it is too long, or that user has no home
+            folder.
     """
-    path = _FOLDER.get() / name
+    named = expanded(name)
+    path = _FOLDER.get() / named
     try:
-        return path if path.exists() else Path(name)
+        return path if path.exists() else named
     except OSError as error:
         raise UserError(f"{str(name)[:80]!r}: {error.strerror}") from None

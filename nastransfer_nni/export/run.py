@@ -16,6 +16,7 @@ import torch
 from nastransfer_nni import __version__
 from nastransfer_nni.base import hub
 from nastransfer_nni.base.files import replacing, write_json
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.export import description
 from nastransfer_nni.export.config import ExportConfig
 from nastransfer_nni.export.formats import FILES, READERS, WRITERS
@@ -36,7 +37,7 @@ def export(config: ExportConfig) -> dict[str, Any]:
         UserError: there is no such network, the folder cannot be written to, or a package for
             ONNX is missing, or the Hub refuses the push.
     """
-    source, folder = Path(config.checkpoint), _folder(config)
+    source, folder = expanded(config.checkpoint), _folder(config)
     network = saved.read(source, config.which, config.arch)
     model = network.build()
     size = config.img_size or network.input["img_size"]
@@ -89,7 +90,7 @@ def export(config: ExportConfig) -> dict[str, Any]:
 
 def _folder(config: ExportConfig) -> Path:
     """The folder to write to."""
-    source = Path(config.checkpoint)
+    source = expanded(config.checkpoint)
     if config.out is None and not source.is_dir():
         raise UserError("--out is needed if the checkpoint is not a run's folder")
-    return Path(config.out) if config.out is not None else source / "export"
+    return expanded(config.out) if config.out is not None else source / "export"

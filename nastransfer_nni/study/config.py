@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from nastransfer_nni.base.config import Config
 from nastransfer_nni.base.hub import PushOptions
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.study.design import Study
 from nastransfer_nni.study.engines import ENGINES, EngineSettings
 from nastransfer_nni.study.slurm_options import SlurmOptions
@@ -29,7 +30,7 @@ class StudyConfig(Config):
 
     def folder(self, study: Study) -> Path:
         """Folder of the study."""
-        return Path(self.out) if self.out is not None else runs_folder() / study.name
+        return expanded(self.out) if self.out is not None else runs_folder() / study.name
 
 
 class PlanConfig(StudyConfig):
@@ -85,7 +86,7 @@ class PilotConfig(StudyConfig):
 
     def folder(self, study: Study) -> Path:
         """Folder of the pilot."""
-        return Path(self.out) if self.out is not None else runs_folder() / f"{study.name}-pilot"
+        return expanded(self.out) if self.out is not None else runs_folder() / f"{study.name}-pilot"
 
 
 def _engine(name: str) -> str:

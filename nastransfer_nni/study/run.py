@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nastransfer_nni.base.files import replacing
-from nastransfer_nni.base.paths import names_from
+from nastransfer_nni.base.paths import expanded, names_from
 from nastransfer_nni.study import record, status
 from nastransfer_nni.study.config import (
     ChainConfig,
@@ -73,7 +73,7 @@ def run(config: RunConfig) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         record.write(study, root)
         if config.from_table is not None:
-            print(take_over(Path(config.from_table), study, root, study.rules))
+            print(take_over(expanded(config.from_table), study, root, study.rules))
     except OSError as error:
         raise UserError(f"--out {root}: {error.strerror}") from None
     statuses = ENGINES[config.engine].run(study, root, config.settings)
@@ -94,7 +94,7 @@ def write_table(config: TableConfig) -> None:
     from nastransfer_nni.report.collect import collect  # imports pandas, which takes seconds
 
     study, root = _opened(config)
-    found, path = collect(root), Path(config.to)
+    found, path = collect(root), expanded(config.to)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as scratch:

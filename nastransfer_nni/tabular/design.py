@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, InstanceOf, field_validator, model_
 
 import strategies
 from nastransfer_nni.base.config import Config, FromText
-from nastransfer_nni.base.paths import expanded, located, names_from
+from nastransfer_nni.base.paths import located, names_from
 from nastransfer_nni.base.reading import read_yaml
 from nastransfer_nni.tabular.spaces import SPACES
 from search_spaces.errors import UserError, unknown
@@ -171,7 +171,7 @@ class TableStudy(Config):
         """
         data = os.environ.get("NASTRANSFER_DATA")
         with names_from(folder):
-            places = [located(expanded(self.table)), *([Path(data) / self.table] if data else [])]
+            places = [located(self.table), *([Path(data) / self.table] if data else [])]
         for place in places:
             if place.is_file():
                 return place

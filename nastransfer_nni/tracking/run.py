@@ -27,6 +27,7 @@ import yaml
 from nastransfer_nni.base import files, provenance
 from nastransfer_nni.base.launch import global_rank
 from nastransfer_nni.base.machine_errors import WRITE_ERRORS
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.nni_engine.trial import report_finished
 from nastransfer_nni.tracking import directory
 from nastransfer_nni.tracking.directory import FORMAT, VERSION, Status, read_config, read_status
@@ -114,7 +115,7 @@ class Run:
         """
         ignored = {"out", "overwrite", *non_identifying}
         compared = {name: value for name, value in options.items() if name not in ignored}
-        path = Path(out) if out is not None else _default_folder(command, names, compared, upgrade)
+        path = expanded(out) if out is not None else _default_folder(command, names, compared, upgrade)
         if global_rank() != 0:
             yield cls(path, is_main=False)
             return
@@ -311,7 +312,7 @@ def has_unfinished_0_1(
     """Whether `Run.open` with these arguments would resume a run that version 0.1 has begun."""
     ignored = {"out", "overwrite", *non_identifying}
     compared = {name: value for name, value in options.items() if name not in ignored}
-    path = Path(out) if out is not None else _default_folder(command, names, compared, upgrade)
+    path = expanded(out) if out is not None else _default_folder(command, names, compared, upgrade)
     config = read_config(path)
     if config is None or "version" in config or read_status(path) == "completed":
         return False

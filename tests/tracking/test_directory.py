@@ -15,6 +15,8 @@ import yaml
 
 from nastransfer_nni.base import files
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.paths import located
+from nastransfer_nni.evaluate.config import EvaluateConfig
 from nastransfer_nni.tracking.directory import LOCK, read_status
 from nastransfer_nni.tracking.run import Run
 from search_spaces.errors import UserError
@@ -114,6 +116,17 @@ def test_a_folder_in_use_a_file_and_a_foreign_folder_are_refused_untouched(tmp_p
     assert [file.name for file in (tmp_path / "photos").iterdir()] == ["me.jpg"]
     with pytest.raises(UserError, match="cannot write"), opened(tmp_path / "file" / "below"):
         pass
+
+
+def test_a_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
+    """The shell leaves it as it is in `--out=~/run`, and so does YAML."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with opened("~/run") as run:
+        run.complete({})
+    assert run.path == tmp_path / "run" and [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert located("~/run") == tmp_path / "run"
+    assert EvaluateConfig.create({"checkpoint": "a", "out": "~/b.json"}).out == str(tmp_path / "b.json")
 
 
 def test_ranks_other_than_0_write_nothing(tmp_path, monkeypatch):
