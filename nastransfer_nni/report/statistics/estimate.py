@@ -49,13 +49,13 @@ class Estimate:
     def __sub__(self, other: Estimate | float) -> Estimate:
         return self + other * -1
 
-    def probability_above(self, value: Numbers = 0.0) -> Numbers:
-        """Probability of Student's t that the true value is above `value`; NaN without a standard error.
+    def probability_above(self) -> Numbers:
+        """Probability of Student's t that the true value is above 0; NaN without a standard error.
 
-        One minus it is the one-sided p-value for "at most `value`".
+        One minus it is the one-sided p-value for "at most 0".
         """
         with np.errstate(divide="ignore", invalid="ignore"):
-            return special.stdtr(self.df, (self.mean - value) / self.se)
+            return special.stdtr(self.df, self.mean / self.se)
 
     def p_value(self, value: Numbers = 0.0) -> Numbers:
         """Two-sided p-value for "equal to `value`"."""

@@ -45,9 +45,7 @@ class Superiority:
     test: str
 
 
-def superiority(
-    searched: pd.DataFrame, random: pd.DataFrame, options: AnalysisOptions, *, column: str = "top1"
-) -> Superiority | None:
+def superiority(searched: pd.DataFrame, random: pd.DataFrame, options: AnalysisOptions) -> Superiority | None:
     """Compare two arms by Brunner and Munzel's test [1].
 
     The placement of a network is the share of the other arm that it beats, and the probability is the mean
@@ -66,7 +64,6 @@ def superiority(
         searched: rows of the searched arm.
         random: rows of the random cells.
         options: confidence, permutations and their seed.
-        column: accuracy that is compared.
 
     Returns:
         The probability with its test; None if an arm has no standard error.
@@ -76,11 +73,11 @@ def superiority(
         [2] Neubert & Brunner. A studentized permutation test for the non-parametric Behrens-Fisher problem.
             Comput. Statist. Data Anal. 51, 2007.
     """
-    wins, losses = placements(searched, random, column)
+    wins, losses = placements(searched, random)
     if not (wins.is_testable and losses.is_testable):
         return None
     probability = Estimate(wins.mean, *_error(wins, losses))
-    groups = clusters(searched, column), clusters(random, column, is_random=True)
+    groups = clusters(searched), clusters(random, is_random=True)
     sizes = len(groups[0]), len(groups[1])
     least = smallest_p(*sizes)
     if probability.mean in (0, 1):
@@ -96,16 +93,16 @@ def superiority(
         return Superiority(wins.mean, low, high, p, least, "permutation")
     is_plain = (wins.units, losses.units) == (len(searched), len(random)) == sizes
     p = (
-        float(stats.brunnermunzel(searched[column], random[column]).pvalue)
+        float(stats.brunnermunzel(searched["top1"], random["top1"]).pvalue)
         if is_plain
         else float(probability.p_value(0.5))
     )
     return Superiority(wins.mean, low, high, p, least, "Brunner-Munzel")
 
 
-def placements(searched: pd.DataFrame, random: pd.DataFrame, column: str = "top1") -> tuple[Arm, Arm]:
+def placements(searched: pd.DataFrame, random: pd.DataFrame) -> tuple[Arm, Arm]:
     """The two arms with the placements of their networks: the share of the other arm that each beats."""
-    x, y = searched[column].to_numpy(float), random[column].to_numpy(float)
+    x, y = searched["top1"].to_numpy(float), random["top1"].to_numpy(float)
     return (
         arm(searched.assign(placement=_shares(x, y)), "placement"),
         arm(random.assign(placement=_shares(y, x)), "placement", is_random=True),

@@ -157,9 +157,9 @@ def arm(
     )
 
 
-def clusters(rows: pd.DataFrame, column: str = "top1", *, is_random: bool = False) -> list[Floats]:
-    """The values of `column` in each cluster of an arm: units that share a training are in one cluster."""
-    keys = _keys(rows, column, is_random)
+def clusters(rows: pd.DataFrame, *, is_random: bool = False) -> list[Floats]:
+    """The top-1 in each cluster of an arm: units that share a training are in one cluster."""
+    keys = _keys(rows, "top1", is_random)
     _, units = keys.units
     is_shared = len(np.unique(keys.training)) < len(units)
     labels = _connected(_shares(units, keys.training, np.ones(len(units))))[units] if is_shared else units
