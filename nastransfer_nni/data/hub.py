@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -71,8 +72,6 @@ def from_dataset(source: Source, split: str, dataset: Any, root: Path | None = N
 
 def too_big(size: int) -> bool:
     """Whether a set of `size` bytes does not fit the disk of the `datasets` cache."""
-    import shutil
-
     import datasets
 
     cache = Path(datasets.config.HF_DATASETS_CACHE)

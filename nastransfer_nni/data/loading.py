@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -263,9 +265,6 @@ def _digits(source: Source, split: str) -> ImageSet:
 @functools.cache
 def _scans() -> tuple[list[bytes], npt.NDArray[np.int64], list[str]]:
     """The digits as PNG files, their classes int64 [n], and the names of the classes."""
-    import io
-    from importlib.metadata import distribution
-
     from PIL import Image
 
     # its file alone: scikit-learn takes half a second to import

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,8 +129,6 @@ class InMemoryImages:
     @staticmethod
     def fits(images: ImageSet, pixels: tuple[int, int] | None = None) -> bool:
         """Whether a set can be kept in memory: images up to 64 px that fill at most a quarter of the RAM."""
-        import os
-
         size = pixels or images.pixels
         if size is None or max(size) > MAX_PIXELS:
             return False

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from nastransfer_nni.base.files import write_text
 from nastransfer_nni.nni_engine.manager import (
     RetryStartMixin,
     announce,
@@ -112,7 +113,7 @@ class ServiceExperiment(RetryStartMixin, _Experiment):
         super().__init__(space, evaluator, strategy, config)
         self._code = folder.absolute() / "code"
         self._code.mkdir(parents=True, exist_ok=True)
-        (self._code / "README").write_text("NNI sends this folder to the machines that run trials.\n")
+        write_text(self._code / "README", "NNI sends this folder to the machines that run trials.\n")
         config.experiment_name = name
         config.experiment_working_directory = str(folder.absolute())
         config.trial_code_directory = str(self._code)

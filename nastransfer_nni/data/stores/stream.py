@@ -5,7 +5,6 @@ The results of both passes are cached; those of the first in parts, so that an i
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nastransfer_nni.base.files import digest, replacing, write_json
+from nastransfer_nni.base.reading import read_object
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.keys import content_key, named_key
 from nastransfer_nni.data.stores.arrow import ArrowStore
@@ -117,9 +117,7 @@ class StreamStore(Store):
     def _index(self, identifier: str | None) -> None:
         """Read keys and labels from the stream, starting after the last cached part."""
         state = self._folder / "state.json"
-        done: dict[str, Any] = (
-            json.loads(state.read_text()) if state.is_file() else {"parts": 0, "stream": None}
-        )
+        done: dict[str, Any] = read_object(state) or {"parts": 0, "stream": None}
         if done["parts"] and done["stream"] is None:
             return
         stream = self._stream()
