@@ -11,6 +11,7 @@ import torch
 from nastransfer_nni.base.distributed import distributed_context, pick_device
 from nastransfer_nni.base.environment import available_cores
 from nastransfer_nni.base.files import pretty, write_json
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.data import loading, sources
 from nastransfer_nni.data.class_names import timm_order
 from nastransfer_nni.data.image_set import ImageSet
@@ -34,22 +35,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         UserError: there is no such network or target, or the images are of classes that it does not know.
     """
-    network = saved.read(Path(config.checkpoint), config.which, config.arch)
+    network = saved.read(expanded(config.checkpoint), config.which, config.arch)
     target = config.target or _trained_on(network)
     input_options, origin = _input(config, network)
     images, classes_from = _images(config, network, target)
-    as_timm = network.numbering != "" or config.crop_pct is not None
-    recipe = Recipe.create(
-        {
-            "protocol": "evaluation",
-            **{name: input_options[name] for name in ("mean", "std", "interpolation", "crop_pct")},
-            **{
-                name: network.training[name]
-                for name in ("aa", "reprob", "vflip", "no_aug")
-                if name in network.training and not network.numbering
-            },
-        }
-    )
+    recipe = _recipe(network, input_options)
     with distributed_context(pick_device(config.device)) as processes:
         if processes.is_main:
             print(_introduction(config, input_options, origin, images, classes_from), file=sys.stderr)
@@ -61,7 +51,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             processes=processes,
             workers=min(config.workers, available_cores()),
             on_bad_image=config.on_bad_image,
-            as_timm=as_timm,
+            as_timm=network.numbering != "" or config.crop_pct is not None,
         )
         metrics = evaluation.evaluate(
             network.build().to(processes.device).to(memory_format=torch.channels_last),
@@ -89,6 +79,18 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             if config.out is not None:
                 write_json(Path(config.out), result)
     return result
+
+
+def _recipe(network: Trained, input_options: dict[str, Any]) -> Recipe:
+    """How images are prepared, with what decides whether that is done image by image."""
+    known = ("aa", "reprob", "vflip", "no_aug") if not network.numbering else ()
+    return Recipe.create(
+        {
+            "protocol": "evaluation",
+            **{name: input_options[name] for name in ("mean", "std", "interpolation", "crop_pct")},
+            **{name: network.training[name] for name in known if name in network.training},
+        }
+    )
 
 
 def _trained_on(network: Trained) -> Source:
@@ -139,7 +141,7 @@ def _images(config: EvaluateConfig, network: Trained, target: Source) -> tuple[I
     )
     count = network.options["num_classes"]
     if config.class_map is not None:
-        names, origin = saved.class_names(Path(config.class_map)), f"the names in {config.class_map}"
+        names, origin = saved.class_names(expanded(config.class_map)), f"the names in {config.class_map}"
     elif network.classes:
         names, origin = network.classes, "the names in the checkpoint"
     else:
