@@ -101,15 +101,12 @@ class Style:
         return (0.6 * width, 1.15 * height) if self.is_narrow else (width, height)
 
 
-PLAIN = Style()
-
-
 def title(kind: str) -> str:
     """The kind of cell in words: normal cell, reduction cell, or cell where there is one kind."""
     return {"normal": "normal cell", "reduce": "reduction cell"}.get(kind, kind)
 
 
-def draw_darts_cell(genotype: Genotype, kind: str, style: Style = PLAIN) -> Figure:
+def draw_darts_cell(genotype: Genotype, kind: str, style: Style) -> Figure:
     """Draw the `normal` or `reduce` cell as a wiring diagram.
 
     Every state is a horizontal rail; a node is a frame around the two operations that it sums, each hanging
@@ -143,7 +140,7 @@ def draw_darts_cell(genotype: Genotype, kind: str, style: Style = PLAIN) -> Figu
     return figure
 
 
-def draw_nas_bench_201_cell(genotype: NasBench201Genotype, kind: str, style: Style = PLAIN) -> Figure:
+def draw_nas_bench_201_cell(genotype: NasBench201Genotype, kind: str, style: Style) -> Figure:
     """Draw the cell as a wiring diagram, as `draw_darts_cell` does; an edge of `none` is dotted."""
     from matplotlib.figure import Figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -221,20 +222,8 @@ def _from_timm(
         with torch.device("meta"):
             name = architecture.space.build(architecture.genotype, **options).model_name
         model = timm.create_model(name, architecture=architecture.genotype, **options)
-    elif not name:
-        raise UserError(
-            f"{path} does not say which network it holds, and there is no {ARGUMENTS} of timm's train.py in "
-            "the same folder; name its cell by --arch"
-        )
-    elif not name.startswith("nastransfer_") or not timm.is_model(name):
-        raise UserError(f"{path} contains a {name}, which is not a network of this project")
     else:
-        options = {**(arguments.get("model_kwargs") or {})}
-        if arguments.get("in_chans"):
-            options["in_chans"] = arguments["in_chans"]
-        model = timm.create_model(name, num_classes=arguments.get("num_classes"), **options)
-        options.pop("architecture", None)
-        options["num_classes"] = model.num_classes
+        model, options = _by_arguments(path, name, arguments)
     data = timm.data.resolve_data_config(arguments, model=model)
     if data["crop_mode"] != "center":
         raise UserError(f"{path} was trained with --crop-mode {data['crop_mode']}; only center is known here")
@@ -255,6 +244,29 @@ def _from_timm(
         origin=origin or "timm's defaults, since no arguments are at hand",
         numbering=numbering(arguments),
     )
+
+
+def _by_arguments(path: Path, name: str, arguments: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The network `name` as the arguments of timm's train.py describe it, and its options.
+
+    Raises:
+        UserError: there is no name, or that of another network.
+    """
+    import timm
+
+    if not name:
+        raise UserError(
+            f"{path} does not say which network it holds, and there is no {ARGUMENTS} of timm's train.py in "
+            "the same folder; name its cell by --arch"
+        )
+    if not name.startswith("nastransfer_") or not timm.is_model(name):
+        raise UserError(f"{path} contains a {name}, which is not a network of this project")
+    options = {**(arguments.get("model_kwargs") or {})}
+    if arguments.get("in_chans"):
+        options["in_chans"] = arguments["in_chans"]
+    model = timm.create_model(name, num_classes=arguments.get("num_classes"), **options)
+    options.pop("architecture", None)
+    return model, {**options, "num_classes": model.num_classes}
 
 
 def _class_map(arguments: dict[str, Any]) -> tuple[str, ...]:

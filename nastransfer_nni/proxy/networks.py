@@ -113,11 +113,7 @@ def train_network(
         UserError: the set does not fit in memory.
     """
     size = images.pixels if images.pixels and max(images.pixels) <= MAX_PIXELS else (MAX_PIXELS, MAX_PIXELS)
-    if not InMemoryImages.fits(images, size):
-        raise UserError(
-            f"{images.name} does not fit in memory, where scorer=network needs it: use scorer=timm:MODEL"
-        )
-    content = InMemoryImages.of(images if images.pixels == size else images.resized(size[0]))
+    content = _in_memory(images, size)
     torch.manual_seed(seed)
     network = ResNet20(len(images.classes)).to(device()).to(memory_format=torch.channels_last)
     augmentation = Augmentation.standard(images.source, pixels=size[0])
@@ -154,6 +150,19 @@ def train_network(
         if clock is not None:
             clock.lap()
     return network, content
+
+
+def _in_memory(images: ImageSet, size: tuple[int, int]) -> InMemoryImages:
+    """The images in memory, at most `size` (height, width) large.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    if not InMemoryImages.fits(images, size):
+        raise UserError(
+            f"{images.name} does not fit in memory, where scorer=network needs it: use scorer=timm:MODEL"
+        )
+    return InMemoryImages.of(images if images.pixels == size else images.resized(size[0]))
 
 
 def network_outputs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ def table(rows: list[Change]) -> list[str]:
     width = max(len(row.text) for row in rows)
     text = [f"  {'what would change':<{width}}  {'cost':>9}  power  finds"]
     for row in rows:
-        points = f"{row.detectable:.2f}" if row.detectable == row.detectable else "-"
+        points = "-" if math.isnan(row.detectable) else f"{row.detectable:.2f}"
         text.append(f"  {row.text:<{width}}  {duration(row.seconds):>9}  {row.power:5.2f}  {points:>5}")
     return text
 

@@ -45,7 +45,7 @@ Part = Annotated[str, AfterValidator(slices.check)]
 
 
 def _backend(value: Any) -> Any:
-    return {True: "inductor", False: ""}.get(value, value) if isinstance(value, bool) else value
+    return ("inductor" if value else "") if isinstance(value, bool) else value
 
 
 class _TransferOptions(Config):
