@@ -89,7 +89,7 @@ class _Cell(torch.autograd.Function):
             out, maps = forward(static, arguments, updates=False)
         # The nodes' gradients grow in place, so the incoming one is copied. Each is read many times, which is
         # faster where its pixels adjoin.
-        nodes = grad.unflatten(1, (len(CONCAT), -1)).permute(1, 0, 3, 4, 2)
+        nodes = grad.view(len(grad), len(CONCAT), -1, *grad.shape[2:]).permute(1, 0, 3, 4, 2)
         grads = list(nodes.clone(memory_format=torch.contiguous_format))
         states = [*arguments.inputs, *split(out)]
         back = Backward(static, arguments, states, maps, grads, ctx.needs_input_grad[1:])
