@@ -202,7 +202,7 @@ class Backward:
             edge: the edge of the cell.
             convolution: which of the edge's, in the order of `KERNELS`.
             x: what it reads, [B, H, W, C].
-            y: its output before BatchNorm, [B, H', W', C].
+            y: the output before BatchNorm, [B, H', W', C].
             grad: gradient behind BatchNorm, [B, H', W', C].
             epilogue: p, q, r that take it through BatchNorm, [3, C].
             to: receives the gradient of what is read, [B, H, W, C].
