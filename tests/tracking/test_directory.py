@@ -205,7 +205,7 @@ def test_a_signal_waits_for_the_step_then_interrupts_with_exit_code_130(process,
     assert read_status(tmp_path / "run") == "interrupted"
 
 
-def test_a_killed_run_counts_as_interrupted_and_lets_go_of_its_lock(process, tmp_path):
+def test_a_killed_run_counts_as_interrupted_and_frees_its_lock(process, tmp_path):
     assert read_status(tmp_path / "run") == "running"
     with (
         pytest.raises(UserError, match=f"process {process.pid}"),
@@ -268,7 +268,7 @@ print(changes - 1)
 
 
 @pytest.mark.parametrize("scenario", ["fresh", "overwrite", "refused"])
-def test_killed_before_any_change_to_a_file_the_same_command_goes_on(tmp_path, scenario):
+def test_a_run_killed_before_any_change_to_a_file_resumes(tmp_path, scenario):
     script = tmp_path / "dying.py"
     script.write_text(DYING)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
