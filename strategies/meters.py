@@ -55,7 +55,8 @@ class Meter:
         is_correct = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
         count = len(labels)
         sums = [loss.to(self.sums.dtype) * count, is_correct[:, 0].sum(), is_correct.sum()]
-        self.sums += torch.stack([*sums, sums[0].new_tensor(count)])
+        # filled on the device: a number that is copied from the CPU would make it wait
+        self.sums += torch.stack([*sums, sums[0].new_full((), count)])
 
     def compute(self) -> Metrics:
         """The metrics over the images of all processes; every process has to call this."""

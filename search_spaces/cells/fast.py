@@ -51,11 +51,11 @@ class FastCell(MixedCell):
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         """The outputs of two cells -> [B, 4 * channels, H / stride, W / stride].
 
-        In memory, channels are last on a CPU; elsewhere maps lie as those of the stem do.
+        In memory, channels are last on a CPU, but for autocast; elsewhere maps lie as those of the stem do.
         """
         is_batched = self._is_batched(s0)
         if not is_batched:
-            s0, s1 = (x.contiguous(memory_format=torch.channels_last) for x in (s0, s1))
+            s0, s1 = (x.contiguous(memory_format=_order_on_cpu()) for x in (s0, s1))
         x0, x1 = self.preprocess0(s0), self.preprocess1(s1)
         masks = self.skip_masks(x0)
         if not is_batched and self._runs_compiled(x0):
@@ -181,6 +181,14 @@ class FastCell(MixedCell):
             waves.update()
 
 
+def _order_on_cpu() -> torch.memory_format:
+    """Channels last, except in bfloat16, in which oneDNN then computes wrong gradients.
+
+    They are those of the weights of dilated depthwise convolutions (seen with torch 2.14 on an AMX machine).
+    """
+    return torch.contiguous_format if torch.is_autocast_enabled("cpu") else torch.channels_last
+
+
 class FastPartialCell(FastCell):
     """`PartialCell` with the same state dict and the same results up to rounding.
 
@@ -206,7 +214,7 @@ class FastPartialCell(FastCell):
         rests: dict[int, Tensor] = {}
         for state, outgoing in enumerate(OUTGOING):
             x = states[state]
-            head = x[:, :count].contiguous(memory_format=torch.channels_last)
+            head = x[:, :count].contiguous(memory_format=_order_on_cpu())
             for node, term in self._from_state(head, outgoing, weights, masks):
                 computed[node] = computed[node].add_(term) if node in computed else term
             rest = bypass(x[:, count:], self.operations()[outgoing[0].edge].stride)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Conflict = tuple[bool, str]
 """Whether the options have a conflict, and what it is."""
 
+DRAWN = ("gumbel", "gumbel-hard", "dirichlet")
+"""Relaxations that draw the weights of the candidates."""
+
 
 def check_options(options: DartsOptions) -> None:
     """Refuse options that do not go together.
@@ -143,6 +146,28 @@ def _of_projection(options: DartsOptions) -> list[Conflict]:
             "stop_skips is not supported with derivation=projection, which comes after the search",
         ),
     ]
+
+
+def why_eager(options: DartsOptions, space: Space) -> str:
+    """What a CUDA graph of a step cannot have: draws, numbers read from the device, and two steps in one.
+
+    Returns:
+        Why such a search takes its steps without graphs; empty where it need not.
+    """
+    draws = "draws anew in every step"
+    reasons: list[Conflict] = [
+        (not options.bilevel, "bilevel=false updates alphas and weights in one step"),
+        (options.recompute, "recompute=true keeps the state of random generators"),
+        (options.freeze_below > 0, "freeze_below compares gradients in every step"),
+        (options.relaxation in DRAWN, f"relaxation={options.relaxation} {draws}"),
+        (options.perturbation != "none", f"perturbation={options.perturbation} {draws}"),
+        (options.operation_dropout > 0, f"operation_dropout {draws}"),
+        (max(options.skip_dropout) > 0, f"skip_dropout {draws}"),
+        (options.drop_path > 0, f"drop_path {draws}"),
+        (space.draws_noise, f"the operation noise {draws}"),
+        (options.is_sparse or not space.is_complete, "a step reads which candidates it computes"),
+    ]
+    return next((reason for is_met, reason in reasons if is_met), "")
 
 
 def check_space(options: DartsOptions, space: Space) -> None:

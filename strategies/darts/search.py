@@ -37,19 +37,19 @@ class Darts(DartsSteps):
         seed = int(self.rng(epoch).integers(2**62))
         self._generator = torch.Generator().manual_seed(seed)
         extra = self.set_temperature(epoch)
+        alpha_grads, training_step = self.graphed(
+            {"the step of the alphas": self.alpha_grads, "the step of the weights": self.training_step}
+        )
         try:
             for training, validation in self.paired_batches(epoch):
                 if learns and not options.bilevel:
                     meter.add(*self.joint_step(training), training[1])
                     continue
                 if learns and not options.weights_first:
-                    self.alpha_step(training, validation)
-                with torch.no_grad():
-                    self.set_mixture(self.perturbed_mixture(training))
-                loss, logits = self.weight_step(*training)
-                meter.add(loss, logits, training[1])
+                    self.step_alphas(alpha_grads(training, validation))
+                meter.add(*training_step(training), training[1])
                 if learns and options.weights_first:
-                    self.alpha_step(training, validation)
+                    self.step_alphas(alpha_grads(training, validation))
         finally:
             self._generator = None
         return meter.loss_and_top1() | extra

@@ -60,8 +60,7 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
         """Create the supernet of the first stage, its alphas, and their Adam."""
         options, device = self.options, self.evaluator.device
         self.stage, self.max_skips = 0, options.max_skips
-        if options.has_fast_cell(self.space):
-            self.supernet.stem.to(memory_format=torch.channels_last)
+        self._lay_out(self.supernet)
         if max(map(abs, options.add_layers)):
             self._layers = self.supernet.options["layers"]
             self._renew_supernet()
@@ -73,6 +72,13 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
                 kind: torch.from_numpy(offered & allowed).to(device)
                 for kind, offered in self.space.offered.items()
             }
+
+    def _lay_out(self, supernet: Any) -> None:
+        """Give the stem the layout of maps, which the fast cells follow on a GPU and share on a CPU."""
+        if self.options.has_fast_cell(self.space):
+            compute, device = self.evaluator.compute, self.evaluator.device
+            is_last = not compute.amp if device.type == "cpu" else compute.channels_last
+            supernet.stem.to(memory_format=torch.channels_last if is_last else torch.contiguous_format)
 
     @property
     def search_epochs(self) -> int:
@@ -175,8 +181,7 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
             size["layers"] = self._layers + self.options.in_stage("add_layers", self.stage)
         with self._own_draws(1):
             space = self.mutate_model(self.space.model_space(**size)).to(self.evaluator.device)
-        if self.options.has_fast_cell(self.space):
-            space.stem.to(memory_format=torch.channels_last)
+        self._lay_out(space)
         evaluator = cast(Any, self)._mutated_model_space.evaluator
         self._mutated_model_space = RawFormatModelSpace(space, evaluator)
 

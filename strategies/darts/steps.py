@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from strategies.darts import gradients
+from strategies.darts import checks, gradients
 from strategies.darts.mixture import AlphaMixture
 from strategies.darts.parts import perturbation
 from strategies.darts.parts.freezing import Freezing
@@ -39,7 +39,11 @@ class DartsSteps(AlphaMixture):
         )
 
     def alpha_step(self, training: Batch, validation: Batch) -> None:
-        """One step of Adam on the alphas.
+        """One step of Adam on the alphas; arguments as in `alpha_grads`."""
+        self.step_alphas(self.alpha_grads(training, validation))
+
+    def alpha_grads(self, training: Batch, validation: Batch) -> list[Tensor]:
+        """Gradients of the validation loss and of the regularization with respect to the alphas.
 
         Args:
             training: batch of the weight split, which only second order uses.
@@ -55,7 +59,13 @@ class DartsSteps(AlphaMixture):
             mixture_grads = gradients.first_order(self, validation, leaves)
         else:
             mixture_grads = gradients.second_order(self, training, validation, leaves)
-        self._step_alphas(mixture, mixture_grads)
+        return self._through(mixture, mixture_grads)
+
+    def training_step(self, training: Batch) -> tuple[Tensor, Tensor]:
+        """A step of the weights; returns what `weight_step` does."""
+        with torch.no_grad():
+            self.set_mixture(self.perturbed_mixture(training))
+        return self.weight_step(*training)
 
     def joint_step(self, training: Batch) -> tuple[Tensor, Tensor]:
         """One step of alphas and weights by the same loss (Xie et al., ICLR 2019).
@@ -70,7 +80,7 @@ class DartsSteps(AlphaMixture):
         loss = cross_entropy(logits, labels)
         mixture_grads, weight_grads = gradients.mixture_and_weights(self, loss, leaves)
         self.count_images(labels)
-        self._step_alphas(mixture, mixture_grads)
+        self.step_alphas(self._through(mixture, mixture_grads))
         self.step_weights(weight_grads)
         return loss.detach(), logits.detach()
 
@@ -80,20 +90,27 @@ class DartsSteps(AlphaMixture):
         self.set_mixture(leaves)
         return leaves
 
-    def _step_alphas(self, mixture: Mixture, mixture_grads: list[Tensor]) -> None:
-        """A step of Adam by the gradients of the mixture and of the regularization."""
+    def _through(self, mixture: Mixture, mixture_grads: list[Tensor]) -> list[Tensor]:
+        """Gradients with respect to the alphas, from those of the mixture, and of the regularization."""
         tables, options = list(self.alphas.values()), self.options
         outputs, grads = list(mixture.values()), list(mixture_grads)
         without_edges = {kind: self.alphas[kind] for kind in self.space.kinds}
         term = penalty(options, without_edges, self.kept, self._epoch_now)
         if term is not None:
             outputs, grads = [*outputs, term], [*grads, torch.ones_like(term)]
-        alpha_grads = torch.autograd.grad(outputs, tables, grads, materialize_grads=True)
-        for table, grad in zip(tables, alpha_grads, strict=True):
+        return list(torch.autograd.grad(outputs, tables, grads, materialize_grads=True))
+
+    def step_alphas(self, grads: Sequence[Tensor]) -> None:
+        """Clip the gradients of the alphas and take a step of Adam."""
+        for table, grad in zip(self.alphas.values(), grads, strict=True):
             table.grad = grad
-        if options.alpha_clip_grad:
-            nn.utils.clip_grad_norm_(tables, options.alpha_clip_grad)
+        if self.options.alpha_clip_grad:
+            nn.utils.clip_grad_norm_(self.alphas.values(), self.options.alpha_clip_grad)
         self.alpha_optimizer.step()
+
+    def why_eager(self) -> str:
+        """Which option rules CUDA graphs out; empty where none does."""
+        return checks.why_eager(self.options, self.space)
 
     def step_weights(self, grads: Sequence[Tensor | None]) -> None:
         """A step of the shared weights, without those of frozen operations."""

@@ -67,7 +67,8 @@ def _train(strategy: SupernetStrategy[Any], epoch: int) -> dict[str, float]:
         batches.set_epoch(epoch)
     strategy.supernet.train()
     images_before, lr = result.training_images, strategy.optimizer.param_groups[0]["lr"]
-    metrics = strategy.train_epoch(epoch)
+    with evaluator.compute.autocast(evaluator.device):
+        metrics = strategy.train_epoch(epoch)
     if not math.isfinite(metrics["loss"]):
         raise _diverged(f"the training loss is {metrics['loss']} in epoch {epoch}")
     _sync_batchnorm_stats(strategy)
@@ -79,7 +80,7 @@ def _train(strategy: SupernetStrategy[Any], epoch: int) -> dict[str, float]:
 def _derive(strategy: SupernetStrategy[Any], epoch: int, start_time: float) -> Snapshot:
     """Derive the genotype, which becomes the result; the search has taken the time since `start_time`."""
     result = strategy.result
-    with torch.no_grad():
+    with torch.no_grad(), strategy.evaluator.compute.autocast(strategy.evaluator.device):
         snapshot = strategy.derive(epoch)
     if math.isnan(snapshot.metrics.get("loss", 0.0)):  # the last step of the epoch has spoilt the weights
         raise _diverged(f"the supernet's outputs are not numbers after epoch {epoch}")

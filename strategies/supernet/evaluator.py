@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from search_spaces.nni_api import Evaluator
+from strategies.compute import Compute
 from strategies.data_loaders import SilentRecorder, as_batches
 from strategies.distributed import DistributedContext
 from strategies.interfaces import Batches, Recorder, SearchContext
@@ -52,6 +53,7 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         context: seed, budget and limit of the search.
         processes: the processes that search together.
         val_interval: epochs from one evaluation to the next; the last epoch is always evaluated.
+        compute: how the search is computed on its device; None: `Compute()`.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         context: SearchContext | None = None,
         processes: DistributedContext | None = None,
         val_interval: int = 1,
+        compute: Compute | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.weights, self.alphas = as_batches(weights, self.device), as_batches(alphas, self.device)
@@ -76,3 +79,4 @@ class SupernetEvaluator(Evaluator):  # type: ignore[misc]
         self.context = context or SearchContext()
         self.processes = processes or DistributedContext(device=self.device)
         self.val_interval = val_interval
+        self.compute = compute or Compute()

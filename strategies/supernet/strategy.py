@@ -87,6 +87,10 @@ class SupernetStrategy(SharedWeights[OptionsT]):
         """Whether the search stops before its last epoch; called before each."""
         return False
 
+    def why_eager(self) -> str:
+        """Why the search cannot take its steps as CUDA graphs; empty where it can."""
+        return "each step trains other candidates"
+
     def select_final(self) -> None:
         """Select the genotype of the trained supernet, where it is not that of the last epoch."""
 
@@ -159,6 +163,7 @@ class SupernetStrategy(SharedWeights[OptionsT]):
         """
         evaluator = self.evaluator
         supernet.to(evaluator.device)
+        self._check_graphs()
         self.epochs = self.options.total_epochs(self._epochs_within_budget())
         self.setup()
         evaluator.recorder.expect(self.epochs)
@@ -173,6 +178,13 @@ class SupernetStrategy(SharedWeights[OptionsT]):
         self.epochs = self.result.epochs
         self.select_final()
         nni.report_final_result(self.result.score)
+
+    def _check_graphs(self) -> None:
+        """Say why there are no CUDA graphs, where they are asked for and cannot be had."""
+        is_alone = self.evaluator.processes.world_size == 1
+        why = self.why_eager() or ("" if is_alone else "several processes add up their gradients")
+        if self.evaluator.compute.graphs and why:
+            self.evaluator.compute.graphs.turn_off(why)
 
     def rng(self, *purpose: int) -> np.random.Generator:
         """Random generator of one purpose, so that a resumed search draws what it would have drawn."""

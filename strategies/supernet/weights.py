@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,11 @@ class SharedWeights(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore[mi
         self.step_weights(all_reduce_mean(grads, self.evaluator.processes))
         self.count_images(labels)
         return loss.detach(), logits.detach()
+
+    def graphed(self, steps: dict[str, Callable[..., Any]]) -> list[Callable[..., Any]]:
+        """The steps of an epoch, by name, as CUDA graphs where the search has them; see `Graphs.of_epoch`."""
+        graphs = self.evaluator.compute.graphs
+        return graphs.of_epoch(self.result, steps) if graphs else list(steps.values())
 
     @property
     def shared_weights(self) -> list[Tensor]:
