@@ -106,15 +106,20 @@ class _Draws:
         return torch.rand(self._total, generator=self._generator)[self._share]
 
 
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """Numbers from the CPU on a device; CUDA copies them first, so that the CPU need not wait for the GPU."""
+    return values.to(device, non_blocking=device.type == "cuda")
+
+
 def _crop_and_flip(images: Tensor, padding: int, flip: float, draws: _Draws) -> Tensor:
     count, _, height, width = images.shape
-    top = draws.below(2 * padding + 1).to(images.device)
-    left = draws.below(2 * padding + 1).to(images.device)
+    top = _moved(draws.below(2 * padding + 1), images.device)
+    left = _moved(draws.below(2 * padding + 1), images.device)
     mirrored = draws.uniform() < (0.5 if flip is True else flip)
     if padding:
         windows = functional.pad(images, (padding,) * 4).unfold(2, height, 1).unfold(3, width, 1)
         images = windows[torch.arange(count, device=images.device), :, top, left]
-    chosen = mirrored.nonzero().flatten().to(images.device)
+    chosen = _moved(mirrored.nonzero().flatten(), images.device)
     images = images if padding else images.clone()
     images[chosen] = images[chosen].flip(3)
     return images
@@ -136,18 +141,18 @@ def _jitter(images: Tensor, strength: tuple[float, ...], draws: _Draws) -> Tenso
     blends = order[order != _HUE].view(-1, 3)
     kept = torch.addcmul(low, uniform, 1 + amount - low).gather(1, blends)
     of_grey, of_mean = (1 - kept) * (blends == _SATURATION), (1 - kept) * (blends == _CONTRAST)
-    shares = torch.stack((kept, of_grey, of_mean))[..., None, None].to(images.device)
+    shares = _moved(torch.stack((kept, of_grey, of_mean))[..., None, None], images.device)
     turn = (2 * uniform[:, _HUE] - 1) * amount[_HUE]
 
-    images = images.index_select(0, by_before.to(images.device)).float()
+    images = images.index_select(0, _moved(by_before, images.device)).float()
     ends = (before > torch.arange(3)[:, None]).sum(1).tolist()
     for number, end in enumerate(ends):
         _blend(images[:end], shares[:, :end, number])
     if amount[_HUE]:
-        images = _hue(images, turn.to(images.device))
+        images = _hue(images, _moved(turn, images.device))
     for number, start in enumerate(ends):
         _blend(images[start:], shares[:, start:, number])
-    return images.index_select(0, by_before.argsort().to(images.device))
+    return images.index_select(0, _moved(by_before.argsort(), images.device))
 
 
 def _blend(images: Tensor, shares: Tensor) -> None:
@@ -188,8 +193,8 @@ def _hue(images: Tensor, turn: Tensor) -> Tensor:
 
 def _cutout(batch: Tensor, side: int, draws: _Draws) -> Tensor:
     height, width = batch.shape[-2:]
-    centre_y = draws.below(height)[:, None].to(batch.device)
-    centre_x = draws.below(width)[:, None].to(batch.device)
+    centre_y = _moved(draws.below(height)[:, None], batch.device)
+    centre_x = _moved(draws.below(width)[:, None], batch.device)
     rows = torch.arange(height, device=batch.device)
     columns = torch.arange(width, device=batch.device)
     outside_rows = (rows < centre_y - side // 2) | (rows >= centre_y - side // 2 + side)

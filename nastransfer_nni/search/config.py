@@ -26,7 +26,16 @@ from strategies import STRATEGIES, StrategySpec
 from strategies.budget import KINDS as KINDS_OF_LIMITS
 from strategies.budget import Budget
 
-NON_IDENTIFYING_OPTIONS = ("device", "workers", "training_service", "port", "log_mlflow", "log_wandb")
+NON_IDENTIFYING_OPTIONS = (
+    "device",
+    "workers",
+    "channels_last",
+    "cuda_graphs",
+    "training_service",
+    "port",
+    "log_mlflow",
+    "log_wandb",
+)
 """Options that may change when a search is resumed, since its result does not depend on them."""
 
 
@@ -149,6 +158,23 @@ class SearchConfig(Config):
     device: DeviceName = Field(
         "auto", description="cpu, cuda, cuda:N, mps or xpu; auto: a GPU where there is one"
     )
+    channels_last: bool = Field(
+        True,
+        description="channels-last memory layout on a GPU; on a CPU the compiled loops of search-time cells "
+        "have it anyway",
+    )
+    amp: bool = Field(
+        False, description="convolutions and matrix products in bfloat16: another search, untried on a GPU"
+    )
+    tf32: bool | None = Field(
+        None,
+        description="TensorFloat-32 on an NVIDIA GPU, in convolutions and matrix products; None: as torch "
+        "does, in convolutions only",
+    )
+    cuda_graphs: bool = Field(
+        False,
+        description="steps of darts as CUDA graphs, where its options allow them: untried on a GPU",
+    )
     log_mlflow: LogMLflow = False
     log_wandb: LogWandB = False
     out: str | None = Field(
@@ -176,6 +202,10 @@ class SearchConfig(Config):
             raise UserError(
                 f"{self.strategy.name} shares weights between cells, in one process: --concurrency is for "
                 "strategies that train candidates (random:candidates=N, evolution)"
+            )
+        if self.amp and getattr(self.strategy.options, "order", 1) == 2:
+            raise UserError(
+                "--amp rounds away the differences of gradients that order=2 takes: use order=1, or no --amp"
             )
         if self.max_latency is not None and self.latency_table is None:
             raise UserError(
@@ -227,4 +257,5 @@ class SearchConfig(Config):
             momentum=self.momentum,
             weight_decay=self.weight_decay,
             clip_grad=self.clip_grad,
+            amp=self.amp,
         )

@@ -21,6 +21,7 @@ from nastransfer_nni.base.distributed import (
     distributed_context,
     pick_device,
 )
+from nastransfer_nni.base.tf32 import tf32
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment, ServiceExperiment
@@ -42,6 +43,8 @@ from search_spaces.model_space import CellSpace
 from search_spaces.nni_api import Strategy
 from strategies import with_options
 from strategies.budget import Budget, Cost
+from strategies.compute import Compute
+from strategies.graphs import graphs_on
 from strategies.interfaces import SearchContext
 from strategies.multitrial import CandidateEvaluator
 from strategies.projection import require_reachable
@@ -62,7 +65,7 @@ def run_search(config: SearchConfig, run: Run) -> dict[str, Any]:
     Returns:
         The run's summary in the main process; an empty dict in the others.
     """
-    with distributed_context(pick_device(config.device)) as processes:
+    with tf32(config.tf32), distributed_context(pick_device(config.device)) as processes:
         if processes.any(run.finished is not None):
             return run.finished or {}
         return _search(config, run, processes)
@@ -204,6 +207,11 @@ def _supernet_evaluator(
             context=context,
             processes=processes,
             val_interval=config.val_interval,
+            compute=Compute(
+                channels_last=config.channels_last,
+                amp=config.amp,
+                graphs=graphs_on(processes.device) if config.cuda_graphs else None,
+            ),
         )
         yield evaluator, recorder
 

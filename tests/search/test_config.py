@@ -93,3 +93,9 @@ def test_an_unfinished_search_of_version_0_1_resumes(is_named, tmp_path, monkeyp
     assert len(yaml.safe_load((folder / "config.yaml").read_text())["continued"]) == 1
     with pytest.raises(UserError, match=r"width: 2 there, 4 here"):
         search(SearchConfig.create({**options, "width": 4, "out": str(folder)}))
+
+
+def test_bfloat16_is_refused_where_it_rounds_away_the_second_order():
+    with pytest.raises(UserError, match="--amp rounds away the differences of gradients that order=2 takes"):
+        SearchConfig.create({"strategy": "darts:order=2", "amp": True})
+    assert SearchConfig.create({"amp": True}).candidate_recipe(32).amp
