@@ -25,17 +25,20 @@ from rich.table import Table
 from torch.utils.data import DataLoader, TensorDataset
 
 import strategies
-from benchmarks.final_network import network
 from benchmarks.fresh import machine
+from benchmarks.gpu_steps import FED, IMAGES, TIMMS, fed_step, original_step, training_step
 from benchmarks.search_step import RESULTS, Setting, nni_step, our_step
 from nastransfer_nni.base.files import write_json
 from search_spaces import DartsSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
 from strategies.distributed import DistributedContext
+from strategies.graphs import WARM_UP_STEPS
 from strategies.supernet import Schedule, SupernetEvaluator
 
 SECONDS, LAST_SECONDS = 420, 500
 """Time after which no further setting is begun, and no further round: nine minutes are the limit."""
+
+NO_TIME = "left out: no time was left"
 
 SEARCH = [
     (width, 8, batch, order)
@@ -43,7 +46,10 @@ SEARCH = [
     for width, batch in ((16, 64), (16, 256), (36, 64), (36, 256))
 ]
 TINY = [(2, 3, 4, 1), (2, 3, 4, 2)]
-FINAL = ("ours", "ours, channels last", "mobilenetv2_100", "resnet10t")
+FINAL = ("ours", "ours, channels last", "ours, channels last, bf16", "mobilenetv2_100", "resnet10t")
+OURS = ("fast", "fast, graphs", "plain")
+FIRST_ORDER = ("fast, channels first", "fast, bf16", "fast, graphs, bf16")
+"""Variants of a search step; bf16 rounds away what the second order computes."""
 
 
 class Round(NamedTuple):
@@ -102,14 +108,18 @@ def alternated(
         device: device of the steps.
         rounds: turns of every variant.
         repeats: steps of a turn.
-        deadline: value of `time.perf_counter` after which no round but the first begins.
+        deadline: value of `time.perf_counter` after which no variant is made, and no round but the first
+            begins.
     """
     steps: dict[str, Callable[[], object]] = {}
     found: dict[str, list[Round] | str] = {}
     for name, make in makers.items():
+        if time.perf_counter() > deadline:
+            found[name] = NO_TIME
+            continue
         try:
             steps[name] = make()
-            for _ in range(2):
+            for _ in range(WARM_UP_STEPS + 1):  # the last of them records CUDA graphs
                 steps[name]()
             found[name] = []
         except Exception as error:
@@ -128,62 +138,19 @@ def alternated(
 def search_makers(
     device: str, size: tuple[int, int, int, int], original: Path | None
 ) -> dict[str, Callable[[], Callable[[], object]]]:
-    """The variants of a search step; NNI's has no second order."""
+    """The variants of a search step; NNI's and those in bf16 have no second order."""
     width, layers, batch, order = size
 
     def setting(variant: str) -> Setting:
         return Setting(variant, width, layers, batch, order, 1, device)
 
-    makers = {name: lambda name=name: our_step(setting(name)) for name in ("fast", "plain")}
+    names = OURS if order == 2 else (*OURS, *FIRST_ORDER)
+    makers = {name: lambda name=name: our_step(setting(name)) for name in names}
     if order == 1:
         makers["nni"] = lambda: nni_step(setting("nni"))
     if original is not None:
         makers["original"] = lambda: original_step(original, setting("original"))
     return makers
-
-
-def original_step(folder: Path, setting: Setting) -> Callable[[], object]:
-    """A step of the authors' code, of which `folder` is the directory `cnn`."""
-    sys.path.insert(0, str(folder))
-    from architect import Architect  # type: ignore[import-not-found]
-    from model_search import Network  # type: ignore[import-not-found]
-
-    criterion = torch.nn.CrossEntropyLoss().to(setting.device)
-    model = Network(setting.width, 10, setting.layers, criterion).to(setting.device)
-    optimizer = torch.optim.SGD(model.parameters(), 0.025, 0.9, weight_decay=3e-4)
-    options = argparse.Namespace(
-        momentum=0.9, weight_decay=3e-4, arch_learning_rate=3e-4, arch_weight_decay=1e-3
-    )
-    architect = Architect(model, options)
-    images = torch.randn(2, setting.batch, 3, 32, 32, device=setting.device)
-    labels = torch.randint(10, (2, setting.batch), device=setting.device)
-
-    def step() -> None:
-        batches = (images[0], labels[0], images[1], labels[1])
-        architect.step(*batches, 0.025, optimizer, unrolled=setting.order == 2)
-        optimizer.zero_grad()
-        criterion(model(images[0]), labels[0]).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-
-    return step
-
-
-def training_step(variant: str, device: str, width: int, layers: int, batch: int) -> Callable[[], object]:
-    """A step of SGD of a final network."""
-    model = network(variant, width, layers).to(device).train()
-    images = torch.randn(batch, 3, 32, 32, device=device)
-    if "channels last" in variant:
-        model, images = (part.to(memory_format=torch.channels_last) for part in (model, images))
-    labels = torch.randint(10, (batch,), device=device)
-    optimizer = torch.optim.SGD(model.parameters(), 0.025, 0.9)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-
-    return step
 
 
 def summary(taken: list[Round]) -> dict[str, Any]:
@@ -221,6 +188,7 @@ def rows(setting: dict[str, Any], found: dict[str, list[Round] | str]) -> Iterat
         yield setting | {
             "variant": name,
             **summary(taken),
+            "images_per_second": setting["batch"] / summary(taken)["median"],
             **others,
             "rounds": [one._asdict() for one in taken],
         }
@@ -283,35 +251,44 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     device, began = torch.device(options.device), time.perf_counter()
     sizes, batch = (TINY, 4) if options.tiny else (SEARCH, 96)
     width, layers = (4, 3) if options.tiny else (36, 20)
-    settings: dict[str, dict[str, Callable[[], Callable[[], object]]]] = {
-        f"final network, width {width}, batch {batch}": {
-            variant: lambda variant=variant: training_step(variant, options.device, width, layers, batch)
-            for variant in (FINAL[:2] if options.tiny else FINAL)
-        }
-    }
+    settings: dict[tuple[str, int], dict[str, Callable[[], Callable[[], object]]]] = {}
     for size in sizes:
         name = f"search, width {size[0]}, batch {size[2]}, order {size[3]}"
-        settings[name] = search_makers(options.device, size, options.original)
-    for name, makers in settings.items():
+        settings[name, size[2]] = search_makers(options.device, size, options.original)
+    final = (options.device, width, layers, batch)
+    settings[f"final network, width {width}, batch {batch}", batch] = {
+        variant: lambda variant=variant: training_step(variant, *final)
+        for variant in (FINAL[:3] if options.tiny else FINAL)
+    }
+    settings[f"transfer with its batches, width {width}, batch {batch}", batch] = {
+        variant: lambda variant=variant: fed_step(variant, *final, 32 if options.tiny else IMAGES)
+        for variant in FED
+    }
+    for (name, images), makers in settings.items():
         if time.perf_counter() - began > SECONDS:
-            yield {"setting": name, "variant": "all", "failed": "left out: no time was left"}
+            yield {"setting": name, "variant": "all", "failed": NO_TIME}
             continue
         found = alternated(makers, device, options.rounds, options.repeats, began + LAST_SECONDS)
-        yield from rows({"setting": name}, found)
+        yield from rows({"setting": name, "batch": images}, found)
         if device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+COMPARED = ("faster_than_nni", "faster_than_plain", f"faster_than_{TIMMS}", "faster_than_resnet10t")
+"""What the last column of the table compares with: the first that the row has."""
 
 
 def shown(row: dict[str, Any]) -> list[str]:
     """A row of the table."""
     if "failed" in row:
-        return [row["setting"], row["variant"], "0", row["failed"], "", "", "", ""]
-    faster = row.get("faster_than_nni") or row.get("faster_than_plain")
+        return [row["setting"], row["variant"], "0", row["failed"], "", "", "", "", ""]
+    faster = next((row[key] for key in COMPARED if key in row), None)
     return [
         row["setting"],
         row["variant"],
         str(row["turns"]),
         *(f"{1000 * row[key]:.1f}" for key in ("median", "min", "max")),
+        f"{row['images_per_second']:,.0f}",
         "" if row["idle"] is None else f"{100 * row['idle']:.0f}%, {row['megabytes']:.0f} MB",
         f"{faster['median']:.2f} ({faster['min']:.2f} - {faster['max']:.2f})" if faster else "",
     ]
@@ -331,9 +308,8 @@ def main() -> None:
         print("error: there is no GPU here; --device cpu --tiny tries the command on a CPU", file=sys.stderr)
         sys.exit(2)
     card = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else "no GPU"
-    table = Table(
-        "setting", "variant", "turns", "ms (median)", "least", "most", "idle, memory", "vs NNI or plain"
-    )
+    table = Table("setting", "variant", "turns", "ms (median)", "least", "most", "images/s", "idle, memory")
+    table.add_column("times faster than NNI's, plain or timm's")
     content: list[dict[str, Any]] = []
     for row in measured(options):
         content.append(row)

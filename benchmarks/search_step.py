@@ -68,20 +68,31 @@ def _batches(setting: Setting) -> list[tuple[Any, Any]]:
 
 
 def our_step(setting: Setting) -> Callable[[], None]:
-    """A step of our DARTS on a supernet as a search makes it."""
+    """A step of our DARTS on a supernet as a search makes it.
+
+    Details of a variant: recompute, without compiler, bf16, channels first, graphs.
+    """
     import torch
 
     import strategies
     from search_spaces import DartsSpace
     from search_spaces.cells.compiled import kernels
     from search_spaces.nni_api import RawFormatModelSpace
+    from strategies.compute import Compute
+    from strategies.graphs import graphs_on
     from strategies.supernet import Schedule, SupernetEvaluator
 
     cell, *details = setting.variant.split(", ")
     if "without compiler" in details:
         kernels.usable = lambda x: False
     training, validation = _batches(setting)
-    evaluator = SupernetEvaluator([], [], [], Schedule(), device=setting.device)  # type: ignore[arg-type]
+    device = torch.device(setting.device)
+    compute = Compute(
+        channels_last="channels first" not in details,
+        amp="bf16" in details,
+        graphs=graphs_on(device) if "graphs" in details else None,
+    )
+    evaluator = SupernetEvaluator([], [], [], Schedule(), device=device, compute=compute)  # type: ignore[arg-type]
     strategy: Any = strategies.create(
         "darts", cell=cell, order=setting.order, recompute="recompute" in details
     )
@@ -92,12 +103,14 @@ def our_step(setting: Setting) -> Callable[[], None]:
     strategy.setup()
     strategy.renew_optimizer(evaluator.schedule.epochs)
 
+    alpha_grads, training_step = strategy.graphed(
+        {"the step of the alphas": strategy.alpha_grads, "the step of the weights": strategy.training_step}
+    )
+
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in details):
-            strategy.alpha_step(training, validation)
-            with torch.no_grad():
-                strategy.set_mixture(strategy.mixture())
-            strategy.weight_step(*training)
+        with compute.autocast(device):
+            strategy.step_alphas(alpha_grads(training, validation))
+            training_step(training)
 
     return step
 

@@ -7,7 +7,9 @@ import sys
 import pytest
 import torch
 
-from benchmarks.gpu import Round, alternated, ratios, summary
+from benchmarks.gpu import FIRST_ORDER, OURS, Round, alternated, ratios, summary
+from benchmarks.gpu_steps import FED
+from strategies.graphs import WARM_UP_STEPS
 
 
 def command(*options):
@@ -22,7 +24,8 @@ def test_it_measures_on_a_cpu(tmp_path):
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "gpu.json").read_text())
     assert not [row for row in content["rows"] if "failed" in row]
-    assert {row["variant"] for row in content["rows"]} >= {"nni", "plain", "fast"}
+    variants = {row["variant"] for row in content["rows"]}
+    assert variants >= {"nni", "plain", *FED, *OURS, *FIRST_ORDER}
     assert content["tiny_search"]["same"]
     assert (tmp_path / "gpu.png").stat().st_size > 0
 
@@ -48,8 +51,17 @@ def test_a_variant_that_fails_does_not_stop_the_others():
     }
     found = alternated(makers, torch.device("cpu"), rounds=2, repeats=1)
     assert found["two"] == "RuntimeError: out of memory"
-    assert turns == [1, 1, 3, 3, 1, 3, 1, 3]  # each runs twice to warm up, then they take turns
+    warm_up = WARM_UP_STEPS + 1  # of each, then they take turns
+    assert turns == [1] * warm_up + [3] * warm_up + [1, 3, 1, 3]
     assert len(found["one"]) == 2
+
+
+def test_what_there_is_no_time_for_is_left_out():
+    def never():
+        raise AssertionError("it was made")
+
+    found = alternated({"one": never}, torch.device("cpu"), rounds=1, repeats=1, deadline=0.0)
+    assert found == {"one": "left out: no time was left"}
 
 
 def test_figures_of_rounds():
