@@ -47,7 +47,8 @@ class Darts(DartsSteps):
                     continue
                 if learns and not options.weights_first:
                     self.step_alphas(alpha_grads(training, validation))
-                meter.add(*training_step(training), training[1])
+                loss, logits = training_step(training)
+                meter.add(loss, logits, training[1])
                 if learns and options.weights_first:
                     self.step_alphas(alpha_grads(training, validation))
         finally:

@@ -227,8 +227,14 @@ class SupernetStrategy(SharedWeights[OptionsT]):
         """Images that all processes take in a search of so many epochs, its choice of a genotype included."""
         evaluator, world_size = self.evaluator, self.evaluator.processes.world_size
         in_process = (evaluator.weights.samples, evaluator.validation.samples, evaluator.weights.batch_size)
-        sizes = (number * world_size for number in in_process)
-        cost = self.options.cost(epochs, *sizes, val_interval=evaluator.val_interval)
+        weight_images, alpha_images, batch_size = (number * world_size for number in in_process)
+        cost = self.options.cost(
+            epochs,
+            weight_images=weight_images,
+            alpha_images=alpha_images,
+            batch_size=batch_size,
+            val_interval=evaluator.val_interval,
+        )
         return replace(cost, images=self.planned_images(epochs) * world_size)
 
 
