@@ -148,7 +148,7 @@ def test_options_that_rule_graphs_out(text, why):
     assert strategy.why_eager().startswith(why)
 
 
-@pytest.mark.parametrize("text", ["darts:order=2", "fair-darts", "beta-darts", "pc-darts", "darts-plus"])
+@pytest.mark.parametrize("text", ["darts:order=2", "fair-darts", "beta-darts", "pc-darts", "darts+"])
 def test_options_that_have_graphs(text):
     strategy = strategies.parse(text).create()
     strategy.space = registry.default()
