@@ -65,7 +65,7 @@ def read_plan(root: Path) -> StudyPlan | None:
     """
     content = read_object(root / FILE)
     if content is None and (root / FILE).exists():
-        raise UserError(f"{root / FILE} is damaged; `study run` on the study's file writes it again")
+        raise UserError(f"{root / FILE} is damaged; restore it from a copy of the folder")
     if content is None or content.get("format") != FORMAT:
         return None
     try:

@@ -323,10 +323,15 @@ def test_jobs_of_a_study_that_never_started_are_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", '{"format": "nastransfer-study"}', '{"format": "nastransfer-study", "jobs": 3}']
+    ("content", "message"),
+    [
+        ("{", "is damaged; restore it from a copy"),
+        ('{"format": "nastransfer-study"}', "`study run` on the study's file writes it again"),
+        ('{"format": "nastransfer-study", "jobs": 3}', "`study run` on the study's file writes it again"),
+    ],
 )
-def test_a_damaged_plan_of_a_study_is_refused(tmp_path, content):
+def test_a_damaged_plan_of_a_study_is_refused(tmp_path, content, message):
     write_run(tmp_path, "transfers/b")
     (tmp_path / "study.json").write_text(content)
-    with pytest.raises(UserError, match=r"study.json is .*`study run` on the study's file writes it again"):
+    with pytest.raises(UserError, match=rf"study\.json .*{message}"):
         collect.collect(tmp_path)
