@@ -4,7 +4,7 @@
     NASTRANSFER_DATA=data python -m benchmarks.evidence table_deepnets1m    # one body and the page
     python -m benchmarks.evidence --page                        # only the page, from stored figures
 
-The bodies are the tabular studies of experiments/, the runs of Yang et al. (ICLR 2020) and the small study in
+The bodies are the tabular studies of experiments/, the runs of Yang et al. (ICLR 2020) and our own studies in
 results/. Each is analysed as a report does; its figures go to results/evidence/<body>.json, its tables to
 results/evidence/<body>/. Then the tables of results/README.md and the pictures in results/figures are made
 anew from all stored figures. A body whose table is not on this machine keeps the figures that it has.
@@ -76,6 +76,12 @@ BODIES = (
     Body("table_robust_darts", "RobustDARTS", "settings of one strategy, 35 of them"),
     Body("table_darts_cells", "DARTS cells, 600 epochs", "one data set: proxies are fewer epochs"),
     Body("yang", "Yang et al., 600 epochs", "8 networks an arm; no proxies", "nas_evaluation/runs.csv"),
+    Body(
+        "study_evidence",
+        "Our study",
+        "networks of width 8, 4 epochs on 7,500 images",
+        "study_evidence/results.csv",
+    ),
     Body(
         "study_cifar10_small",
         "Our small study",
@@ -238,7 +244,8 @@ def shuffled(comparison: Comparison, rng: np.random.Generator) -> tuple[Arm, Arm
     searches = rows.groupby([is_random, "proxy_seed", "search_seed"], sort=False).ngroup().to_numpy()
     count = searches[is_random].max() + 1
     mixed = rng.permutation(searches.max() + 1)[searches]
-    rows = rows.assign(search_seed=mixed.astype(str), proxy_seed="")
+    # what draws a proxy had would tell the arms apart again
+    rows = rows.assign(search_seed=mixed.astype(str), proxy_seed="", proxy_fingerprint="")
     chosen = mixed < count
     noise = comparison.noise
     return arm(rows[~chosen], noise=noise), arm(rows[chosen], noise=noise, is_random=True)
