@@ -180,7 +180,7 @@ def _proxy_rankings(effects: pd.DataFrame, moved: pd.DataFrame, options: Analysi
             parts.append("rankings need three strategies or more that can be tested on each of two proxies")
         return ("yes" if len(changed) else "no" if is_alike else UNDECIDED), ", and ".join(parts)
     swaps = [swap for row in known["swaps"] for swap in row]
-    lowest = known.sort_values("tau").iloc[0]
+    lowest = known.iloc[int(known["tau"].argmin())]
     agreement = (
         f"the lowest Kendall's tau between proxies is {lowest['tau']:z.2f}, for {lowest['proxy_a']} and "
         f"{lowest['proxy_b']}, where noise alone leaves {lowest['ceiling']:z.2f} on average and "
