@@ -102,7 +102,7 @@ def test_damaged_cards_are_refused(run, tmp_path):
     card = tmp_path / "model.json"
     content = json.loads(card.read_text())
     for damaged, message in (
-        ("{", "missing or not JSON"),
+        ("{", r"model\.json is not JSON"),
         ("[]", "not a model card of version 1"),
         (json.dumps(content | {"version": 9}), "not a model card of version 1"),
         (
