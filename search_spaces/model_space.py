@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -40,11 +40,18 @@ class CellSpace(ModelSpace):  # type: ignore[misc]
     cells: nn.ModuleList
 
 
+class ChoosingCell(Protocol):
+    """A search-time cell that computes one architecture."""
+
+    def choose(self, genotype: AbstractGenotype) -> None:
+        """Set the architecture that the cell computes from now on."""
+
+
 class SearchTimeCell(BaseSuperNetModule):  # type: ignore[misc]
     """A cell as a search computes it, with NNI's interface of supernets.
 
     The strategy sets what a cell computes, and exports the genotype. A cell that adds up candidates by weight
-    has the attributes from `weights` on, and a cell that computes one architecture has `choose`.
+    has the attributes from `weights` on; one that computes one architecture is a `ChoosingCell`.
 
     Attributes:
         geometry: position of the cell in the network.
@@ -64,14 +71,6 @@ class SearchTimeCell(BaseSuperNetModule):  # type: ignore[misc]
     def __init__(self, geometry: Any) -> None:
         super().__init__()
         self.geometry = geometry
-
-    def operations(self) -> list[Any]:
-        """A module for each edge, whose `candidates` are those of the columns, without `none`."""
-        raise NotImplementedError
-
-    def choose(self, genotype: AbstractGenotype) -> None:
-        """Set the architecture that the cell computes from now on."""
-        raise NotImplementedError
 
     def resample(self, memo: dict[str, Any]) -> dict[str, Any]:
         """Return no choices: the strategy samples."""

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from search_spaces import AbstractGenotype
 from search_spaces.coding import Coding
 from search_spaces.errors import UserError
-from search_spaces.model_space import CellSpace, SearchTimeCell
+from search_spaces.model_space import CellSpace, ChoosingCell, SearchTimeCell
 from strategies.builtin import MONITORED_CELLS
 from strategies.supernet import OptionsT, Snapshot, SupernetStrategy
 
@@ -111,7 +111,7 @@ class PathStrategy(SupernetStrategy[OptionsT]):
 
     def set_path(self, genotype: AbstractGenotype) -> None:
         """Set the cell that the supernet computes from now on."""
-        for cell in cast(Iterable[SearchTimeCell], self.supernet.cells):
+        for cell in cast(Iterable[ChoosingCell], self.supernet.cells):
             cell.choose(genotype)
 
     @torch.no_grad()
