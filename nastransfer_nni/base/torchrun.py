@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
+from search_spaces.errors import UserError
+
 INTERRUPTED = 130
 
 
@@ -32,7 +34,7 @@ def _is_command(argument: str) -> bool:
 
 
 def _no_rendezvous(*_: Any) -> NoReturn:
-    raise NotImplementedError("nastransfer_nni is no way for machines to find each other")
+    raise UserError("nastransfer_nni is not a rendezvous backend; --rdzv-backend is c10d or static")
 
 
 def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
