@@ -120,8 +120,8 @@ class SlurmOptions(Config):
     save_seconds: int = Field(
         60,
         ge=0,
-        description="seconds before its time limit at which a task of Slurm is told to save its state and to "
-        "end; 0: at the limit, when Slurm leaves it KillWait seconds",
+        description="seconds before its time limit at which a task of Slurm is asked to save its state and "
+        "to end; 0: at the limit, when Slurm leaves it KillWait seconds",
     )
     interval: float = Field(
         60, ge=1, description="seconds from one look at Slurm's queue, one squeue for all tasks, to the next"
