@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from benchmarks import evidence_pictures, evidence_tables
 from nastransfer_nni.base.files import replacing, write_text
@@ -42,7 +45,8 @@ def write(results: Path, names: Sequence[str]) -> None:
     (results / "figures").mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
         with replacing(results / "figures" / f"{name}.png") as scratch:
-            scratch.write_bytes(style.png(style.styled(draw, bodies)))
+            drawn = Image.open(io.BytesIO(style.png(style.styled(draw, bodies)))).convert("RGB")
+            drawn.quantize(64, dither=Image.Dither.NONE).save(scratch, "PNG", optimize=True)
 
 
 def between(text: str, name: str, content: str) -> str:
