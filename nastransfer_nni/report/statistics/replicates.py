@@ -73,12 +73,12 @@ def split_half_taus(arms: list[Arm], rng: np.random.Generator) -> float:
     """
     if min(arm.units for arm in arms) < MIN_HALVED:
         return float("nan")
-    halves = np.empty((2, HALVES, len(arms)))
+    means = np.empty((2, HALVES, len(arms)))
     splits: dict[tuple[str, ...], NDArray[np.int_]] = {}
     for index, arm in enumerate(arms):
         fresh = np.argsort(rng.random((HALVES, arm.units)), axis=1)
         order = splits.setdefault(arm.names, fresh) if arm.names else fresh
         size = arm.units // 2
         for half, part in enumerate((order[:, :size], order[:, size : 2 * size])):
-            halves[half, :, index] = arm.values[part].mean(1)
-    return float(tau_rows(*halves).mean())
+            means[half, :, index] = arm.values[part].mean(1)
+    return float(tau_rows(*means).mean())

@@ -25,7 +25,7 @@ def text(rows: pd.DataFrame, options: AnalysisOptions) -> pd.DataFrame:
             "p": map(p_value, rows["p_ceiling_holm"]),
             "Rho": numbers(rows["rho"], "{:.2f}"),
             "Same best": numbers(100 * rows["same_best"], "{:.0f}%"),
-            "Split halves": [
+            "Split-half tau": [
                 ", ".join(numbers(pair, "{:.2f}")) if pd.notna(pair[0]) else ""
                 for pair in zip(rows["split_half_a"], rows["split_half_b"], strict=True)
             ],
@@ -48,7 +48,7 @@ def _note(columns: Collection[str], options: AnalysisOptions) -> str:
     return (
         "The ceiling is the mean of tau between two replications of the design on one and the same true "
         "ranking, with its 5% quantile: what the noise leaves of 1. The column p says how often such "
-        "replications agree as little as the proxies do. Split halves are tau between two halves of the runs "
+        "replications agree as little as the proxies do. Split-half tau compares two halves of the runs "
         "on either proxy, as a check."
     )
 
