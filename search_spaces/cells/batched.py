@@ -191,9 +191,9 @@ class Waves:
         last = []
         if first:
             maps = self._norm((wave, "first"), self._pointwise((wave, "first"), first))
-            halves = iter(torch.split(maps, [part.shape[1] for part in first], dim=1))
+            pieces = iter(torch.split(maps, [part.shape[1] for part in first], dim=1))
             last = [
-                self._depthwise(wave, index, torch.relu(next(halves)), 1) for index in SECOND if of_map[index]
+                self._depthwise(wave, index, torch.relu(next(pieces)), 1) for index in SECOND if of_map[index]
             ]
         last += [
             self._depthwise(wave, index, inputs[index], stride) for index in BLOCKS["last"] if index in inputs
@@ -233,11 +233,11 @@ class Waves:
 
     def _halved(self, wave: int, x: Tensor) -> Tensor:
         """The two convolutions of skips of stride 2, one of the even and one of the odd pixels."""
-        count, halves = x.shape[1] // self._channels, []
+        count, pieces = x.shape[1] // self._channels, []
         for name, pixels in zip((("half 0", SKIP), ("half 1", -1)), pixels_by_parity(x), strict=True):
             half = conv2d(pixels, self._stacks[(wave, *name)], groups=count)
-            halves.append(torch.unflatten(half, 1, (count, -1)))
-        return torch.cat(halves, dim=2).flatten(1, 2)
+            pieces.append(torch.unflatten(half, 1, (count, -1)))
+        return torch.cat(pieces, dim=2).flatten(1, 2)
 
     def _norm(self, key: Key, x: Tensor) -> Tensor:
         """BatchNorm, multiplied by the weights of the candidates where they are in a node's sum."""
