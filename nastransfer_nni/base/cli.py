@@ -21,6 +21,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 from nastransfer_nni import __version__
 from nastransfer_nni.base import start
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.imports import without_collection
 from nastransfer_nni.base.launch import is_first_to_report
 from nastransfer_nni.base.machine_errors import fixable
 from nastransfer_nni.base.option_file import read_options
@@ -83,7 +84,9 @@ def main(program: str, command: Command | Commands, argv: Sequence[str] | None =
             sys.exit(0)
         config = command.config.create(_flags(program, command, arguments) | _overrides(command))
         module, function = command.target.split(":")
-        getattr(importlib.import_module(module), function)(config)
+        with without_collection():
+            target = getattr(importlib.import_module(module), function)
+        target(config)
     except UserError as error:
         _refuse(str(error))
     except KeyboardInterrupt:

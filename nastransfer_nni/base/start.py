@@ -18,22 +18,28 @@ INTERRUPTED = 130
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PROGRAM = sys.argv[0]
+"""What was started, before `python -m` puts the path of a module in its place."""
+
+
+def is_command() -> bool:
+    """Whether this process is a command of ours, not Python code that imports us."""
+    return _PROGRAM == "-m" or Path(_PROGRAM).name == "nastransfer"
 
 
 def prepare() -> None:
     """Refuse namesakes of our packages; where a command starts, let signals end it at once."""
-    is_command = sys.argv[0] == "-m" or Path(sys.argv[0]).name == "nastransfer"  # not Python code
     for name in ("search_spaces", "strategies"):
         spec = find_spec(name)
         places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
         found = Path(next((place for place in places if place), "nowhere")).resolve()
         if _PACKAGES not in found.parents:
             message = f"{found} hides the package {name} of nastransfer_nni; rename it, or run elsewhere"
-            if not is_command:
+            if not is_command():
                 raise ImportError(message)
             print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
-    if is_command:
+    if is_command():
         end_at_signals()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
+from nastransfer_nni.base.imports import without_collection
 from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.search.config import NON_IDENTIFYING_OPTIONS, SearchConfig
 from nastransfer_nni.tracking.run import Run, print_result
@@ -53,7 +54,8 @@ def search(config: SearchConfig) -> Run:
     with run_directory as run:
         if not run.was_complete or processes > 1:
             # torch and NNI take seconds to import, which a finished search does not need
-            from nastransfer_nni.search.experiment import run_search
+            with without_collection():
+                from nastransfer_nni.search.experiment import run_search
 
             run.finished = run_search(config, run)
     return run

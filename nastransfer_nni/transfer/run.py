@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from nastransfer_nni.base.imports import without_collection
 from nastransfer_nni.base.launch import global_rank, world_size
 from nastransfer_nni.tracking.run import Run, has_unfinished_0_1, print_result
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
@@ -33,7 +34,8 @@ def transfer(config: TransferConfig) -> Run:
     with Run.open("transfer", **_identity(config), overwrite=config.overwrite) as run:
         if not run.was_complete or world_size() > 1:
             # torch and timm take seconds to import, which a finished transfer does not need
-            from nastransfer_nni.transfer.training import run_training
+            with without_collection():
+                from nastransfer_nni.transfer.training import run_training
 
             run.finished = run_training(config, run)
     return run
