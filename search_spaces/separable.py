@@ -1,10 +1,10 @@
-"""Separable convolutions of a final network while it trains on a CPU, with the loops of the search-time cell.
+"""Cells of a final network while it trains on a CPU, with the loops of the search-time cell.
 
 On a CPU torch needs up to forty times as long for the backward pass of a dilated or 5x5 depthwise convolution
 as for its forward pass, and BatchNorm's backward pass takes a quarter of a step. Here ReLU, both convolutions
-and BatchNorm are a few calls of compiled loops, with the same results up to rounding. The network stays what
-it is: the same layers under the same names, and plain torch in evaluation, on other devices and when
-compiled.
+and BatchNorm are a few calls of compiled loops, and reductions keep gradients in the channels-last layout.
+Results are the same up to rounding. The network stays what it is: the same layers under the same names, and
+plain torch in evaluation, on other devices and when compiled.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from search_spaces.cells.compiled.kernels import Job, Term, call, pixel_stride, usable
 from search_spaces.cells.compiled.layout import term
 from search_spaces.network import FinalCell
+from search_spaces.operations import FactorizedReduce, pixels_by_parity
 
 LAYERS = 4
 """Layers of a separable convolution: ReLU, depthwise and pointwise convolution, BatchNorm."""
@@ -76,16 +77,62 @@ class SeparableConvs(nn.Sequential):
         )
 
 
+class ChannelsLastReduce(FactorizedReduce):
+    """A `FactorizedReduce` whose backward pass on a CPU stays in the channels-last layout.
+
+    That of torch's slices returns contiguous maps, and whatever adds or reads them takes two to three times
+    as long. The gradient of the input is the same.
+    """
+
+    def __init__(self, layers: FactorizedReduce) -> None:
+        nn.Module.__init__(self)
+        self.conv1, self.conv2, self.bn = layers.conv1, layers.conv2, layers.bn
+
+    def convolve(self, x: Tensor) -> Tensor:
+        is_trained = self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if not is_trained or x.device.type != "cpu":
+            return super().convolve(x)
+        even, odd = _ByParity.apply(x)
+        return torch.cat([self.conv1(even), self.conv2(odd)], dim=1)
+
+
 def use_loops(network: nn.Module) -> None:
-    """Let a final network's separable convolutions train through compiled loops on a CPU, in place.
+    """Let a final network's cells train through compiled loops on a CPU, in place.
 
     Parameters, buffers and their names stay the same. Networks of other operations are left as they are.
     """
     for cell in network.modules():
         if isinstance(cell, FinalCell):
+            if type(cell.preprocess0) is FactorizedReduce:
+                cell.preprocess0 = ChannelsLastReduce(cell.preprocess0)
             for index, operation in enumerate(cell.operations):
+                if type(operation) is FactorizedReduce:
+                    cell.operations[index] = ChannelsLastReduce(operation)
                 if type(operation) is nn.Sequential and type(operation[-1]) is nn.BatchNorm2d:
                     cell.operations[index] = SeparableConvs(*operation)
+
+
+class _ByParity(torch.autograd.Function):
+    """ReLU of the pixels of x [B, C, H, W] in even rows and columns, and of those in odd ones."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both are [B, C, ceil(H / 2), ceil(W / 2)], padded with zeros."""
+        even, odd = (torch.relu(part) for part in pixels_by_parity(x))
+        ctx.save_for_backward(even, odd)
+        ctx.size = x.shape
+        return even, odd
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        """The gradient of x, which is 0 in even rows with odd columns and in odd rows with even columns."""
+        grad_x = torch.empty(ctx.size, dtype=grads[0].dtype, memory_format=torch.channels_last).zero_()
+        for first, (grad, active) in enumerate(zip(grads, ctx.saved_tensors, strict=True)):
+            to = grad_x[..., first::2, first::2]
+            inside = (..., slice(to.shape[2]), slice(to.shape[3]))  # without the padding
+            torch.ops.aten.threshold_backward.grad_input(grad[inside], active[inside], 0, grad_input=to)
+        return grad_x
 
 
 class _Loops(torch.autograd.Function):
@@ -97,7 +144,7 @@ class _Loops(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, blocks: list[Block], *parameters: Tensor) -> Tensor:
         """Run the blocks, and update the running statistics of their BatchNorm."""
-        maps, moments = [x.permute(0, 2, 3, 1).contiguous()], []
+        maps, moments = [_channels_last(x)], []
         weights = [parameter.detach().contiguous() for parameter in parameters]
         prologue: Tensor | None = None
         for index, block in enumerate(blocks):
@@ -140,7 +187,7 @@ class _Loops(torch.autograd.Function):
         maps, rest = saved[: len(blocks) + 1], saved[len(blocks) + 1 :]
         moments, weights = rest[: 3 * len(blocks)], rest[3 * len(blocks) :]
         grads: list[Tensor] = []
-        grad = grad.permute(0, 2, 3, 1).contiguous()
+        grad = _channels_last(grad)
         one = torch.ones(grad.shape[3], dtype=torch.float64)
         for index in reversed(range(len(blocks))):
             block, source, y = blocks[index], maps[index], maps[index + 1]
@@ -179,6 +226,18 @@ class _Loops(torch.autograd.Function):
             own = [grad_depthwise, grad_pointwise, products.to(gamma.dtype), total.to(gamma.dtype)]
             grads, grad = [*own, *grads], grad_x
         return grad.permute(0, 3, 1, 2), None, *grads
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Change x [B, C, H, W] to [B, H, W, C]; it is copied if its pixels do not lie at equal distances.
+
+    The gradient of a node, for one, is some channels of the gradient of the cell's output.
+    """
+    x = x.permute(0, 2, 3, 1)
+    pixel = pixel_stride(x)
+    wanted = (x.shape[1] * x.shape[2] * pixel, x.shape[2] * pixel, pixel, 1)
+    axes = zip(x.shape, x.stride(), wanted, strict=True)
+    return x if all(size == 1 or stride == want for size, stride, want in axes) else x.contiguous()
 
 
 def _kernel(block: Block) -> tuple[int, int]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from search_spaces import DartsNetwork, separable
-from search_spaces.separable import SeparableConvs, use_loops
+from search_spaces.operations import FactorizedReduce
+from search_spaces.separable import ChannelsLastReduce, SeparableConvs, use_loops
 from search_spaces.zoo import zoo
 
 CELLS = ["DARTS_V2", "DARTS_V1", "PC_DARTS_image"]
@@ -95,3 +96,17 @@ def test_a_single_value_per_channel_is_an_error_as_in_torch():
     fast = with_loops(network())
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         fast(torch.randn(1, 3, 2, 2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("size", [(6, 6), (5, 7), (1, 4)])
+def test_the_gradient_of_a_reduction_is_torchs_in_channels_last_layout(size):
+    torch.manual_seed(0)
+    plain = FactorizedReduce(4, 6).to(memory_format=torch.channels_last)
+    images = torch.randn(8, 4, *size).contiguous(memory_format=torch.channels_last)
+    grads = []
+    for model in (plain, ChannelsLastReduce(plain)):
+        x = images.clone().requires_grad_()
+        model(x).square().sum().backward()
+        grads.append(x.grad)
+    assert torch.equal(*grads)
+    assert grads[1].is_contiguous(memory_format=torch.channels_last)
