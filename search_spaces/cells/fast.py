@@ -58,7 +58,7 @@ class FastCell(MixedCell):
             s0, s1 = (x.contiguous(memory_format=_order_on_cpu()) for x in (s0, s1))
         x0, x1 = self.preprocess0(s0), self.preprocess1(s1)
         masks = self.skip_masks(x0)
-        if not is_batched and self._runs_compiled(x0):
+        if not is_batched and kernels.usable(x0):
             return compiled_cell.run(
                 self._layers,
                 x0,
@@ -77,9 +77,6 @@ class FastCell(MixedCell):
             )
             return result
         return run(x0, x1, self.weights, masks)
-
-    def _runs_compiled(self, x: Tensor) -> bool:
-        return kernels.usable(x)
 
     def _is_batched(self, x: Tensor) -> bool:
         return x.device.type != "cpu"
@@ -204,9 +201,6 @@ class FastPartialCell(FastCell):
         super().__init__(geometry)
         self.edges = partial_edges(geometry, parts)
         self.prepare()
-
-    def _runs_compiled(self, x: Tensor) -> bool:
-        return False
 
     def _run(self, s0: Tensor, s1: Tensor, weights: Tensor, masks: list[Tensor | None]) -> Tensor:
         states, count = [s0, s1], self._computed_channels()

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from search_spaces.cells.compiled import kernels
 from search_spaces.cells.compiled.cell import run
-from search_spaces.cells.fast import FastCell
+from search_spaces.cells.fast import FastCell, FastPartialCell
 from search_spaces.cells.mixed import MixedCell
+from search_spaces.cells.partial import PartialCell
 from search_spaces.genotype import OPERATIONS
 from search_spaces.geometry import CellGeometry
 
@@ -24,11 +25,12 @@ def loops(request, monkeypatch):
         pytest.skip("no C++ compiler here")
 
 
-def cells(kind, channels, follows_reduction=False, dtype=torch.float64):
+def cells(kind, channels, follows_reduction=False, dtype=torch.float64, parts=1):
     """A plain cell with statistics of its own, and a fast one with the same state."""
     torch.manual_seed(channels)
     geometry = CellGeometry(kind, 6, 7, channels, follows_reduction)
-    plain, fast = MixedCell(geometry).to(dtype), FastCell(geometry).to(dtype)
+    made = [MixedCell, FastCell] if parts == 1 else [PartialCell, FastPartialCell]
+    plain, fast = (make(geometry, *([parts] if parts > 1 else [])).to(dtype) for make in made)
     for module in plain.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()
@@ -99,10 +101,11 @@ def test_single_precision(channels):
 
 @pytest.mark.usefixtures("loops")
 @pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("kind", ["normal", "reduce"])
-def test_gradients_of_what_is_asked_for(kind, recompute):
+def test_gradients_of_what_is_asked_for(kind, parts, recompute):
     """Alphas alone, with weights that need none; weights alone; one input alone."""
-    plain, fast = cells(kind, 4)
+    plain, fast = cells(kind, 4, parts=parts)
     fast.recompute = recompute
     s0, s1, alphas = inputs(2, 6, 6)
     results = []
@@ -119,6 +122,34 @@ def test_gradients_of_what_is_asked_for(kind, recompute):
         cell.weights = alphas
         results.append([by_alphas, by_input, *torch.autograd.grad(cell(s0, s1).pow(2).sum(), weights)])
     assert_same(*results)
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "channels", "parts", "size"),
+    [
+        ("normal", 8, 4, (3, 5, 4)),
+        ("normal", 9, 3, (2, 4, 6)),  # channels that fill no vector
+        ("normal", 4, 4, (3, 1, 1)),
+        ("reduce", 6, 2, (2, 7, 5)),  # odd sides
+    ],
+)
+def test_equals_the_plain_cell_of_partial_channels(kind, channels, parts, size, training, recompute):
+    made = cells(kind, channels, parts=parts)
+    made[1].recompute = recompute
+    given = inputs(*size)
+    plain, fast = (everything(cell.train(training), *given) for cell in made)
+    assert_same(fast, plain)
+
+
+@pytest.mark.usefixtures("loops")
+@pytest.mark.parametrize(("channels", "parts"), [(16, 4), (32, 2)])
+def test_single_precision_of_partial_channels(channels, parts):
+    plain, fast = cells("reduce", channels, dtype=torch.float32, parts=parts)
+    given = inputs(4, 8, 8, dtype=torch.float32)
+    assert_same(everything(fast, *given), everything(plain, *given), tolerance=2e-4)
 
 
 @pytest.mark.usefixtures("loops")

@@ -80,7 +80,6 @@ COVERING = list(covering())
 PROJECTED = [composition for composition in COVERING if "derivation" in composition]
 COVERING = [composition for composition in COVERING if composition not in PROJECTED]
 COVERING += [composition | {"partial_channels": "1"} for composition in COVERING]
-"""Without partial channels the fast cell runs compiled loops."""
 
 FEW = COVERING[1::16]
 

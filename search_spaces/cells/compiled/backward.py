@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from search_spaces.cells.compiled.kernels import Job, Term, call
+from search_spaces.cells.compiled.kernels import Job, Term, call, pixel_stride
 from search_spaces.cells.compiled.layout import (
     COLUMNS,
     FIRST,
@@ -40,7 +40,7 @@ class Backward:
     Args:
         static: arguments of the cell that are no tensors.
         arguments: tensors that were the cell's arguments.
-        states: the six states [B, H', W', C].
+        states: the six states [B, H', W', C], of which the edges read the first channels.
         maps: maps of the states that have outgoing edges.
         grads: gradients of the four nodes [B, H', W', C]; those of later nodes are added to them in place.
         wanted: whether the gradient of each tensor argument is required.
@@ -55,9 +55,10 @@ class Backward:
         grads: list[Tensor],
         wanted: tuple[bool, ...],
     ) -> None:
-        self.static, self.arguments, self.states, self.maps = static, arguments, states, maps
-        self.nodes = dict(zip(CONCAT, grads, strict=True))
-        self.inputs: list[Tensor | None] = [None] * INPUTS
+        self.static, self.arguments, self.whole, self.maps = static, arguments, states, maps
+        self.states = [x[..., : arguments.channels] for x in states]
+        self.grads = dict(zip(CONCAT, grads, strict=True))
+        self.nodes = self.grads
         self.wanted = wanted[:INPUTS]
         self.learns = any(wanted[INPUTS + 1 :])
         self.weights = torch.zeros_like(arguments.weights)
@@ -68,7 +69,7 @@ class Backward:
         """The gradients of all tensors that went in; `dtype` is that of the weights of the candidates."""
         for state in reversed(range(len(OUTGOING))):
             self._state(state)
-        s0, s1 = (None if grad is None else grad.permute(0, 3, 1, 2) for grad in self.inputs)
+        s0, s1 = (self.grads[state].permute(0, 3, 1, 2) if state in self.grads else None for state in (0, 1))
         return s0, s1, self.weights.to(dtype), *self._learned()
 
     def _learned(self) -> list[Tensor | None]:
@@ -106,6 +107,7 @@ class Backward:
                     else (self.nodes[node].data_ptr(), last_at[index][convolution - len(FIRST)])
                 ),
                 to=grad_x.data_ptr(),
+                to_pixel=pixel_stride(grad_x),
                 accumulate=1,
             )
             for index, (node, edge) in enumerate(OUTGOING[state])
@@ -114,8 +116,6 @@ class Backward:
         ]
         if jobs:
             call("backward", self.states[state], self._stride(state), jobs)
-        if state < INPUTS:
-            self.inputs[state] = grad_x
 
     def _stride(self, state: int) -> int:
         return self.static.stride if state < INPUTS else 1
@@ -170,6 +170,7 @@ class Backward:
                 *(edge, second, maps_at[index][first], maps_at[index][second]),
                 *(self.nodes[node].data_ptr(), last_at[index][second - len(FIRST)]),
                 to=between_at[index][first],
+                to_pixel=between.shape[-1],
                 prologue=norm_at[index][first],
                 sums=sums_at[index][first],
             )
@@ -192,11 +193,12 @@ class Backward:
         epilogue: int,
         *,
         to: int,
+        to_pixel: int,
         prologue: int | None = None,
         sums: int | None = None,
         accumulate: int = 0,
     ) -> Job:
-        """The backward pass of a convolution from `x` to `y`; all but `accumulate` from `x` on are addresses.
+        """The backward pass of a convolution from `x` to `y`; both, gradients and coefficients are addresses.
 
         Args:
             edge: the edge of the cell.
@@ -205,7 +207,8 @@ class Backward:
             y: the output before BatchNorm, [B, H', W', C].
             grad: gradient behind BatchNorm, [B, H', W', C].
             epilogue: p, q, r that take it through BatchNorm, [3, C].
-            to: receives the gradient of what is read, [B, H, W, C].
+            to: receives the gradient of what is read, [B, H, W, to_pixel].
+            to_pixel: elements of that from one pixel to the next.
             prologue: scale and shift of what is read, [2, C]; None: 1 and 0.
             sums: receives the sums that BatchNorm before it needs, [2, C].
             accumulate: whether the gradient is added to what `to` holds.
@@ -214,7 +217,7 @@ class Backward:
         learned = [weight.data_ptr() for weight in self.learned[start : start + 2]]
         return Job(
             *(x, *self.arguments.convolution(edge, convolution), prologue, y, sums, *KERNELS[convolution]),
-            *(grad, epilogue, to, *(learned or (None, None)), channels, channels, accumulate),
+            *(grad, epilogue, to, *(learned or (None, None)), channels, to_pixel, accumulate),
         )
 
     def _through_skips_and_pools(self, state: int, last: Tensor) -> Tensor:
@@ -226,7 +229,9 @@ class Backward:
         readers, rows = [self.nodes[node] for node, _ in outgoing], addresses(last, 3)
         is_first, is_reduced = state < INPUTS, self._stride(state) == 2
         fresh = torch.empty_like if maps.skips is None else torch.zeros_like
-        grad_x = fresh(x) if is_first else self.nodes[state]
+        if is_first:
+            self.grads[state] = fresh(self.whole[state])
+        grad_x = self.grads[state][..., : x.shape[3]]
         skip_grads = torch.empty_like(maps.skips) if maps.skips is not None and is_reduced else None
         if skip_grads is not None and maps.skips is not None:
             terms = [
@@ -256,7 +261,8 @@ class Backward:
         if skip_grads is not None:
             self._through_skip_convs(state, skip_grads, grad_x)
         if is_pooled:
-            call("pool_backward", x, self._stride(state), x, maps.pools[0], *grads, grad_x, x.shape[3])
+            to = (grad_x, pixel_stride(grad_x))
+            call("pool_backward", x, self._stride(state), x, maps.pools[0], *grads, *to)
         return grad_x
 
     def _through_skip_convs(self, state: int, grads: Tensor, grad_x: Tensor) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from search_spaces.cells.compiled.backward import Backward
+from search_spaces.cells.compiled.bypass import PartialBackward
 from search_spaces.cells.compiled.forward import forward
 from search_spaces.cells.compiled.layout import (
     OUTGOING,
@@ -92,5 +93,6 @@ class _Cell(torch.autograd.Function):
         nodes = grad.view(len(grad), len(CONCAT), -1, *grad.shape[2:]).permute(1, 0, 3, 4, 2)
         grads = list(nodes.clone(memory_format=torch.contiguous_format))
         states = [*arguments.inputs, *split(out)]
-        back = Backward(static, arguments, states, maps, grads, ctx.needs_input_grad[1:])
+        kind = PartialBackward if arguments.channels < states[0].shape[3] else Backward
+        back = kind(static, arguments, states, maps, grads, ctx.needs_input_grad[1:])
         return (None, *back.run(tensors[2].dtype))

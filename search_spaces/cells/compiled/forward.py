@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from search_spaces.cells.compiled.bypass import Bypass
 from search_spaces.cells.compiled.kernels import Job, Term, call
 from search_spaces.cells.compiled.layout import (
     FIRST,
@@ -43,19 +44,27 @@ def forward(static: Static, arguments: Arguments, updates: bool) -> tuple[Tensor
     height, width = (height - 1) // static.stride + 1, (width - 1) // static.stride + 1
     out = arguments.inputs[0].new_empty(batch, height, width, len(CONCAT) * channels)
     states, maps = [*arguments.inputs, *split(out)], []
+    bypass = Bypass(static, arguments, states) if arguments.channels < channels else None
     terms: dict[int, list[Term]] = {node: [] for node in CONCAT}
     coefficients = []  # the terms point into them
     for state, outgoing in enumerate(OUTGOING):
-        x = states[state]
         if state >= INPUTS:
-            _sum_into(x, terms[state])
+            _complete(state, states, terms[state], bypass)
+        x = states[state][..., : arguments.channels]
         maps.append(_edges_of(x, static, arguments, state, updates))
         coefficients.append(maps[-1].norm[:, INTO_NODE] * arguments.mixture(state)[..., None, None])
-        rows = maps[-1].into_nodes(x, coefficients[-1], [states[node] for node, _ in outgoing])
-        for (node, edge), row in zip(outgoing, rows, strict=True):
+        sums = [bypass.head if bypass else states[node] for node, _ in outgoing]
+        for (node, edge), row in zip(outgoing, maps[-1].into_nodes(x, coefficients[-1], sums), strict=True):
             terms[node] += [row[index] for index in static.into_node(edge)]
-    _sum_into(states[-1], terms[CONCAT[-1]])
+    _complete(CONCAT[-1], states, terms[CONCAT[-1]], bypass)
     return out, maps
+
+
+def _complete(node: int, states: list[Tensor], terms: list[Term], bypass: Bypass | None) -> None:
+    """Compute a node from the terms of its edges."""
+    _sum_into(bypass.head if bypass else states[node], terms)
+    if bypass:
+        bypass.complete(node)
 
 
 def _sum_into(node: Tensor, terms: list[Term]) -> None:

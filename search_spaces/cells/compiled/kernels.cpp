@@ -605,8 +605,9 @@ struct Loops {
 };
 
 template <typename Body>
-void dispatch(int64_t doubles, int64_t channels, Body body) {  // narrow cells in half vectors
+void dispatch(int64_t doubles, int64_t channels, Body body) {  // vectors that few channels fill
   if (doubles) channels <= 4 ? body(Loops<double, 32>(), double()) : body(Loops<double, 64>(), double());
+  else if (channels <= 4 || channels == 12) body(Loops<float, 16>(), float());
   else channels <= 8 ? body(Loops<float, 32>(), float()) : body(Loops<float, 64>(), float());
 }
 

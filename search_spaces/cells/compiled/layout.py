@@ -165,6 +165,11 @@ class Arguments(NamedTuple):
         count = 2 * len(KERNELS) * EDGES
         return cls(inputs, weights.double(), convolutions[:count], convolutions[count:])
 
+    @property
+    def channels(self) -> int:
+        """The channels that the candidates process, the first of a state; all but in a partial cell."""
+        return len(self.convolutions[0])
+
     def convolution(self, edge: int, index: int) -> tuple[int, int]:
         """Addresses of depthwise and pointwise weights."""
         start = 2 * (edge * len(KERNELS) + index)
