@@ -30,12 +30,29 @@ from nastransfer_nni.base.files import write_json
 RESULTS = Path(__file__).parent / "results" / "whole.json"
 ROOT = Path(__file__).resolve().parents[1]
 LABELS, LABEL_CLASSES = 1_281_167, 1_000
-FLOOR = {
-    "torch": "import torch",
-    "torch and an optimizer": "import torch; torch.optim.SGD([torch.ones(1, requires_grad=True)], 1.0)",
-    "torch and NNI": "import torch, nni.nas.strategy, nni.nas.experiment",
+IMPORTS = {
+    "torch": "torch",
+    "torch._dynamo, which the first optimizer imports": "torch._dynamo",
+    "pandas, which NNI imports": "pandas",
+    "scipy.stats, which NNI imports": "scipy.stats",
+    "torchvision, which torchmetrics imports": "torchvision",
+    "Matplotlib, which torchmetrics imports": "matplotlib.pyplot",
+    "torchmetrics, which Lightning imports": "torchmetrics",
+    "Lightning, which NNI's one-shot strategies subclass": "pytorch_lightning",
+    "NNI": "search_spaces.nni_api",
+    "the search": "nastransfer_nni.search.experiment",
 }
-"""What a search cannot start without."""
+"""What a search imports; each module counts only what those before it have not brought."""
+IMPORTER = """
+import gc, importlib, json, sys, time
+gc.disable()
+found, before = {}, 0.0  # the first one counts the start of Python
+for what, module in json.loads(sys.argv[1]).items():
+    importlib.import_module(module)
+    now = time.process_time()
+    found[what], before = now - before, now
+print(json.dumps(found))
+"""
 CASES: dict[str, str] = {
     "search digits": "--epochs 5 --width 8 --layers 5",
     "search cifar10": "--source cifar10 --proxy images:0.05 --epochs 2 --width 8 --layers 5",
@@ -44,6 +61,8 @@ CASES: dict[str, str] = {
     "search labels": "--source {labels} --img-size 128 --width 2 --layers 3 --workers 0 --batch-size 8",
     "transfer digits": "DARTS_V2 --epochs 5 --width 8 --layers 5",
     "transfer cifar10": "DARTS_V2 --target cifar10 --train-images 10000 --epochs 1 --width 8 --layers 5",
+    "transfer photographs": "DARTS_V2 --target imagenet_sample --val-share 0.2 --img-size 128 --epochs 1 "
+    "--width 4 --layers 3 --workers 0",
 }
 
 
@@ -101,17 +120,15 @@ def run(name: str, code: Path, scratch: Path) -> dict[str, Any]:
     return found
 
 
-def floor(rounds: int) -> dict[str, Any]:
-    """Processor seconds of the imports that a search cannot start without."""
-    found: dict[str, list[float]] = {what: [] for what in FLOOR}
+def imports(rounds: int) -> dict[str, Any]:
+    """Processor seconds of what a search imports, without garbage collection, as a search does it."""
+    found: dict[str, list[float]] = {what: [] for what in (*IMPORTS, "all")}
     for _ in range(rounds):
-        for what, code in FLOOR.items():
-            before = os.times()
-            subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
-            after = os.times()
-            used = after.children_user + after.children_system
-            found[what].append(used - before.children_user - before.children_system)
-    return {what: spread(seconds) for what, seconds in found.items()}
+        command = [sys.executable, "-W", "ignore", "-c", IMPORTER, json.dumps(IMPORTS)]
+        seconds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        for what, value in (seconds | {"all": sum(seconds.values())}).items():
+            found[what].append(value)
+    return {what: spread(values) for what, values in found.items()}
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -134,15 +151,19 @@ def keep(name: str, found: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=[*CASES, "floor"], default=[*CASES, "floor"])
+    parser.add_argument("--only", nargs="+", choices=["imports", *CASES], default=["imports", *CASES])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--beside", type=Path, help="folder of another checkout")
     options = parser.parse_args()
     codes = {"here": ROOT} | ({"beside": options.beside.resolve()} if options.beside else {})
-    if "floor" in options.only:
-        imports = floor(options.rounds)
-        keep("floor", imports)
-        print(f"imports: {json.dumps(imports)}", flush=True)
+    if "imports" in options.only:
+        imported = imports(options.rounds)
+        keep("imports", imported)
+        for what, seconds in imported.items():
+            print(
+                f"{what:52} {seconds['median']:6.2f} s ({seconds['min']:.2f} - {seconds['max']:.2f})",
+                flush=True,
+            )
     for name in (name for name in CASES if name in options.only):
         with tempfile.TemporaryDirectory() as folder:
             scratch = Path(folder)
