@@ -24,6 +24,7 @@ from nastransfer_nni.data import hashing
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.decode import UnreadableImage
 from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.data.memory import takes_little_memory
 from nastransfer_nni.data.photo_transform import PhotoTransform
 from search_spaces.errors import UserError
 from search_spaces.geometry import SMALL_PIXELS
@@ -55,6 +56,8 @@ class ImageBatches:
         drop_last: whether training drops an incomplete last batch.
         repeats: how often an image of an epoch is trained on, each time augmented anew; an epoch stays as
             long, and has the fewer images.
+        keep: keep images for evaluation in memory once they are decoded, if all of them take at most a
+            quarter of it; those of training are augmented anew in every epoch.
 
     Attributes:
         batch_size: images per batch, in this process.
@@ -75,6 +78,7 @@ class ImageBatches:
         on_bad_image: str = "skip",
         drop_last: bool = True,
         repeats: int = 1,
+        keep: bool = False,
     ) -> None:
         self.batch_size = batch_size
         self.unreadable: dict[str, None] = {}
@@ -84,6 +88,8 @@ class ImageBatches:
         self._epoch, self._start = 0, 0
         self._known_order: tuple[int, hashing.Rows] = (-1, np.arange(len(images)))
         self._drop_last, self._repeats = drop_last, max(repeats, 1)
+        self._keeps = keep and not is_training and takes_little_memory(len(images), (pixels, pixels))
+        self._kept: list[tuple[Tensor, Tensor]] = []
         cutout = 0 if photo_transform.no_aug else photo_transform.cutout
         self._cutout = Augmentation(mean=(0, 0, 0), std=(1 / 255,) * 3, cutout=cutout)
         self._loader = DataLoader(
@@ -131,14 +137,27 @@ class ImageBatches:
         return [(self._epoch, index, int(self._order[index])) for index in positions]
 
     def readable_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the workers, uint8 [B, 3, H, W], without the images that could not be decoded."""
-        for number, (images, labels) in enumerate(self._loader, self._start):
+        """Batches, uint8 [B, 3, H, W], without the images that could not be decoded."""
+        for number, (images, labels) in enumerate(self._batches(), self._start):
+            if len(labels) == 0:
+                continue
+            seed_everything(self._number("erase", number, self._rank))
+            yield images, labels
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches that are kept, and behind them those that the workers decode."""
+        first = self._start
+        while first < len(self._kept):
+            yield self._kept[first]
+            first += 1
+        if self._keeps and first == len(self):
+            return
+        for number, (images, labels) in enumerate(self._loader, first):
             bad = labels == UNREADABLE
             if bool(bad.any()):
                 images, labels = self._without_bad(images, labels, bad, number)
-                if len(labels) == 0:
-                    continue
-            seed_everything(self._number("erase", number, self._rank))
+            if self._keeps and number == len(self._kept):
+                self._kept.append((_own(images), _own(labels)))
             yield images, labels
 
     def _without_bad(self, images: Tensor, labels: Tensor, bad: Tensor, number: int) -> tuple[Tensor, Tensor]:
@@ -187,8 +206,8 @@ class ImageBatches:
 
     @property
     def start(self) -> int:
-        """Number of the first batch of the next iteration."""
-        return self._start
+        """Number of the first batch of the next iteration that is to be decoded."""
+        return max(self._start, len(self._kept))
 
 
 class _ReadableBatches:
@@ -267,6 +286,11 @@ def transform(
         used = [flip for flip, probability in flips if probability > 0]  # an unused flip would draw, too
         crop_and_flip = Compose([RandomCrop(pixels, padding=pixels // 8), *used])
     return Compose([crop_and_flip, augment, to_tensor])  # type: ignore[no-any-return]
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """The tensor in memory of this process: what workers share with it takes a file descriptor each."""
+    return tensor.clone() if tensor.is_shared() else tensor  # type: ignore[no-untyped-call]
 
 
 def seed_everything(seed: int) -> None:

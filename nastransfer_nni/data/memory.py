@@ -130,10 +130,13 @@ class InMemoryImages:
     def fits(images: ImageSet, pixels: tuple[int, int] | None = None) -> bool:
         """Whether a set can be kept in memory: images up to 64 px that fill at most a quarter of the RAM."""
         size = pixels or images.pixels
-        if size is None or max(size) > MAX_PIXELS:
-            return False
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return len(images) * 3 * size[0] * size[1] < memory // 4
+        return size is not None and max(size) <= MAX_PIXELS and takes_little_memory(len(images), size)
+
+
+def takes_little_memory(count: int, size: tuple[int, int]) -> bool:
+    """Whether `count` images of `size` (height, width), as uint8, fill at most a quarter of the RAM."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return count * 3 * size[0] * size[1] < memory // 4
 
 
 def report_bad_images(images: ImageSet, names: list[str], on_bad_image: str) -> None:

@@ -132,4 +132,5 @@ def _decoded(
         workers=config.workers,
         processes=processes,
         on_bad_image=config.on_bad_image,
+        keep=not is_training,
     )

@@ -108,6 +108,7 @@ def loaders(
         processes=processes,
         workers=workers,
         on_bad_image=on_bad_image,
+        keep=True,
     )
     size = (target.pixels, target.pixels)
     if _is_per_image(recipe) or not InMemoryImages.fits(target.train, size):
@@ -193,6 +194,7 @@ def evaluation_batches(
     workers: int = 0,
     on_bad_image: str = "skip",
     as_timm: bool = False,
+    keep: bool = False,
 ) -> Batches:
     """Batches for evaluation, which contain every image once.
 
@@ -205,6 +207,7 @@ def evaluation_batches(
         workers: data workers; 0: images are decoded in this process.
         on_bad_image: `skip` or `stop` at images that cannot be decoded.
         as_timm: prepare images by timm's transforms whatever their size; else small ones are not cropped.
+        keep: decode images once for all evaluations by these batches, where memory allows it.
     """
     if not (as_timm or crops(images, recipe, pixels)):
         size = (pixels, pixels)
@@ -226,4 +229,5 @@ def evaluation_batches(
         workers=workers,
         processes=processes,
         on_bad_image=on_bad_image,
+        keep=keep,
     )

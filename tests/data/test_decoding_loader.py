@@ -9,9 +9,14 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import RandomCrop
 
-from nastransfer_nni.data.decoding_loader import seed_cpu, transform
+from nastransfer_nni.base.distributed import DistributedContext
+from nastransfer_nni.data import memory
+from nastransfer_nni.data.decoding_loader import ImageBatches, seed_cpu, transform
+from nastransfer_nni.data.image_set import ImageSet
+from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.photo_transform import PhotoTransform
 from nastransfer_nni.data.sources import Source
+from tests.data.made_images import write_folder
 
 POLICIES = ("", "rand-m6-mstd0.5-inc1", "3a", "augmix-m3-w3")
 
@@ -69,3 +74,47 @@ def test_pixels_and_random_streams_are_those_of_timm(own, pixels, is_training):
                 outcomes.append((augmented, *drawn))
             assert np.array_equal(outcomes[0][0], outcomes[1][0])
             assert outcomes[0][1:] == outcomes[1][1:]  # as many random numbers were drawn
+
+
+def passes(path, *, keep, workers=0, is_training=False):
+    """What four passes over a set with a broken image give, two of them cut short, and all that was drawn."""
+    batches = ImageBatches(
+        load(str(path)),
+        photo_transform=PhotoTransform(),
+        pixels=8,
+        batch_size=4,
+        is_training=is_training,
+        workers=workers,
+        processes=DistributedContext(),
+        keep=keep,
+    )
+    found = []
+    for length in (1, 2, None, None):
+        torch.manual_seed(0)
+        found += itertools.islice(batches, length)
+        found.append((torch.rand(1), torch.tensor(random.random())))
+    return found, [*batches.unreadable]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_images_for_evaluation_are_decoded_once_and_the_batches_stay_the_same(tmp_path, monkeypatch, workers):
+    write_folder(tmp_path)
+    (tmp_path / "train" / "b" / "1.png").write_bytes(b"broken")
+    again, unreadable = passes(tmp_path, keep=False)
+    decoded, decode = [], ImageSet.__getitem__
+    monkeypatch.setattr(ImageSet, "__getitem__", lambda self, row: decoded.append(row) or decode(self, row))
+    once, also_unreadable = passes(tmp_path, keep=True, workers=workers)
+    assert len(once) == len(again) and len(unreadable) == 1 and also_unreadable == unreadable
+    for (images, labels), (same_images, same_labels) in zip(again, once, strict=True):
+        assert torch.equal(images, same_images) and torch.equal(labels, same_labels)
+    assert workers or sorted(decoded) == list(range(15))
+
+
+def test_images_are_decoded_anew_for_training_and_where_memory_is_short(tmp_path, monkeypatch):
+    write_folder(tmp_path)
+    first, *_, last = (
+        images for images, _ in passes(tmp_path, keep=True, is_training=True)[0] if images.ndim == 4
+    )
+    assert not torch.equal(first, last)
+    monkeypatch.setattr(memory.os, "sysconf", lambda name: 100)  # bytes in all: 10,000
+    assert memory.takes_little_memory(13, (8, 8)) and not memory.takes_little_memory(14, (8, 8))
