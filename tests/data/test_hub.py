@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import datasets
 import pytest
 from PIL import Image
 
+from nastransfer_nni.proxy import run as proxy
+from nastransfer_nni.proxy.config import MakeConfig
 from tests.data.local_hub import serving
 from tests.data.made_images import write_folder
 
@@ -61,11 +64,11 @@ def run(hub, tmp_path):
 @pytest.mark.parametrize("name", ["made/birds", "made/shards"])
 @pytest.mark.parametrize("stream", ["", "@stream=yes"])
 def test_a_hub_set_has_the_rows_of_the_same_images_in_a_folder(name, stream, hub, run, tmp_path):
-    chosen = []
-    for form, source in {"hub": name + stream, "folder": hub[1]}.items():
-        out = tmp_path / f"{form}.json"
-        run("nastransfer_nni.proxy", "make", "--source", source, "--kind", "images:0.5", "--out", out)
-        chosen.append(list(json.loads(out.read_text())["images"].values()))
+    out, kind = tmp_path / "hub.json", "images:0.5"
+    run("nastransfer_nni.proxy", "make", "--source", name + stream, "--kind", kind, "--out", out)
+    folder = {"source": str(hub[1]), "kind": kind, "out": str(tmp_path / "folder.json")}
+    proxy.make(MakeConfig.create(folder))
+    chosen = [list(json.loads(made.read_text())["images"].values()) for made in (out, Path(folder["out"]))]
     assert chosen[0] == chosen[1]
     assert [len(keys) for keys in chosen[0]] == [3, 3, 3]
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from nastransfer_nni.report import page
+from nastransfer_nni.report import best_cells, page
 from nastransfer_nni.report.statistics import reading, table
 from nastransfer_nni.report.statistics.findings import Findings
 from nastransfer_nni.report.statistics.options import AnalysisOptions
@@ -28,6 +28,12 @@ FIGURES = (
     "cost",
 )
 """Figures of the report on `study()`."""
+
+
+@pytest.fixture(autouse=True)
+def one_best_cell(monkeypatch):
+    """Drawings take half of the time of a small page; `full` has them all."""
+    monkeypatch.setattr(best_cells, "MAX_CELLS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +329,8 @@ def test_hostile_names_stay_text_in_every_file(tmp_path):
     pd.testing.assert_frame_equal(reading.read(out / "results.csv")[0], rows)
 
 
-def test_the_best_cell_of_random_is_the_last_and_all_are_compared_with_the_first(tmp_path):
+def test_the_best_cell_of_random_is_the_last_and_all_are_compared_with_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(best_cells, "MAX_CELLS", 3)
     frame = study(draws=2, searches=1, strategies={"darts": -5.0, "enas": -4.0})
     text = (make(tmp_path, frame) / "index.html").read_text()
     names = re.findall(r'class="best"><h\d>([^(< ]*)', text)

@@ -38,7 +38,7 @@ CANDIDATES = [
     "local_search:init=3,candidates=16",
     "local_search:init=3,candidates=16,ahead=2",
     "local_search:init=3,candidates=16,move=best",
-    "nao:evaluate=scratch,pool=8,new=4,top=4,hidden=8,controller_epochs=20",
+    "nao:evaluate=scratch,pool=8,new=4,top=4,hidden=8,controller_epochs=5",
     "score:by=nwot,candidates=12",
     "score:by=nwot+params,selection=evolution,population=4,tournament=3,candidates=16",
 ]

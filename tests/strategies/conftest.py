@@ -81,7 +81,6 @@ def run_supernet(
 
     `sizes` are the images of the weight and of the alpha split. The result counts scored images as well.
     """
-    kept = {} if kept is None else kept
     strategy = strategies.parse(text).create()
     records = Records(stop_at=stop_at)
     torch.manual_seed(0)
@@ -91,8 +90,8 @@ def run_supernet(
         Batches(sizes[1], 1),
         Schedule(epochs=epochs),
         records,
-        resume=kept.get("state"),
-        save=lambda state: kept.update(state=_copied(state)),
+        resume=(kept or {}).get("state"),
+        save=lambda state: None if kept is None else kept.update(state=_copied(state)),
         context=context or SearchContext(),
         val_interval=val_interval,
     )

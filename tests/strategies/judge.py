@@ -1,5 +1,6 @@
 """Searches that train candidates, with a made-up accuracy in place of the training."""
 
+import functools
 import itertools
 import random
 
@@ -77,6 +78,12 @@ class News:
         return self.items.pop(0)
 
 
+@functools.cache
+def space():
+    """The space of the searches; no candidate is trained, so that one is enough for all."""
+    return DartsSpace(2, 3, 3)
+
+
 def run(text, context, records, service=None, **judge):
     """Run a strategy that trains candidates; in process, or where `service` trains them."""
     strategy = strategies.parse(text).create()
@@ -84,6 +91,6 @@ def run(text, context, records, service=None, **judge):
     if service:
         strategy._news = News(service)
         judge["workers"] = service.workers
-    space = SimplifiedModelSpace.from_model(DartsSpace(2, 3, 3), Judge(context, records, **judge))
-    strategy(space, engine)
+    model = SimplifiedModelSpace.from_model(space(), Judge(context, records, **judge))
+    strategy(model, engine)
     return strategy

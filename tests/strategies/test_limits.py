@@ -24,7 +24,7 @@ CANDIDATES = [
 
 @pytest.fixture(scope="module")
 def limits():
-    """Limits on parameters and on a made-up latency that about one cell in ten keeps together."""
+    """Limits on parameters and on a made-up latency that some 30% of all cells keep."""
     space, setting, rng = registry.default(), (8, 6, 10, "cifar", 16), np.random.default_rng(0)
     times = {}
 
@@ -35,14 +35,14 @@ def limits():
     latency = space.costs(*setting, measure=time)
     cells = [space.random(rng) for _ in range(200)]
     return tuple(
-        Limit(name, size, int(np.quantile([size(cell) for cell in cells], 0.35)), unit)
+        Limit(name, size, int(np.quantile([size(cell) for cell in cells], 0.5)), unit)
         for name, size, unit in (("max_params", params, "parameters"), ("max_latency", latency, "ns"))
     )
 
 
 @pytest.mark.parametrize("text", SUPERNETS)
 def test_shared_weights_keep_all_limits(supernet, costs, limits, text):
-    most = costs.base * 3 // 2
+    most = costs.base * 2
     context = SearchContext(seed=1, mult_adds=costs, max_mult_adds=most, other_limits=limits)
     assert [limit.name for limit in context.limits] == ["max_mult_adds", "max_params", "max_latency"]
     found = supernet(text, context, epochs=1).result.genotype
@@ -51,7 +51,7 @@ def test_shared_weights_keep_all_limits(supernet, costs, limits, text):
 
 @pytest.mark.parametrize("text", CANDIDATES)
 def test_candidates_keep_all_limits(costs, limits, text, records):
-    context = SearchContext(seed=1, mult_adds=costs, max_mult_adds=costs.base * 3 // 2, other_limits=limits)
+    context = SearchContext(seed=1, mult_adds=costs, max_mult_adds=costs.base * 2, other_limits=limits)
     found = run(text, context, records)
     assert all(context.fits(found.proposer.architecture(each.code)) for each in found.history)
     assert len(found.history) == 8

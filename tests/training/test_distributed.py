@@ -38,6 +38,7 @@ def runs(tmp_path_factory):
     return [finish(process, folder) for process, folder in zip(started, folders, strict=True)]
 
 
+@pytest.mark.slow
 def test_one_and_two_processes_have_equal_losses_over_fifty_steps(runs):
     one, two = (json.loads((folder / "found.json").read_text()) for folder in runs)
     assert len(one["train"]) == STEPS and one["train"][-1] < one["train"][0] / 1.2
@@ -45,6 +46,7 @@ def test_one_and_two_processes_have_equal_losses_over_fifty_steps(runs):
     assert two["final"]["loss"] == pytest.approx(one["final"]["loss"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_an_odd_number_of_images_is_evaluated_exactly(runs):
     one, two = (json.loads((folder / "found.json").read_text())["final"] for folder in runs)
     assert one["images"] == two["images"] == 11
@@ -53,6 +55,7 @@ def test_an_odd_number_of_images_is_evaluated_exactly(runs):
     )
 
 
+@pytest.mark.slow
 def test_weights_are_equal_and_written_once(runs):
     one, two = (store.load(folder / "last.pt") for folder in runs)
     for name, value in one["state_dict"].items():
