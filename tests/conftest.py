@@ -13,7 +13,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    """A cache of this run of the tests, which its processes share: loops are compiled once."""
+    own = tmp_path_factory.getbasetemp()
+    run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    monkeypatch.setenv("NASTRANSFER_CACHE", str(run / "cache"))
 
 
 @pytest.fixture
