@@ -74,7 +74,8 @@ class FinalCell(nn.Module):
     """A cell of the final network: the outputs of two cells -> the concatenation of its nodes.
 
     [B, C0, H0, W0] and [B, C1, H, W] -> [B, nodes * channels, H / stride, W / stride]. ReLU is applied to a
-    state once for all convolutions that read it, in place of their own.
+    state once for all convolutions that read it, in place of their own, and a state is pooled once for all
+    edges with the same pooling.
     """
 
     def __init__(self, genotype: Genotype, geometry: CellGeometry) -> None:
@@ -87,6 +88,10 @@ class FinalCell(nn.Module):
         self.operations = nn.ModuleList(
             operation(name, channels, geometry.stride(state)) for name, state in edges
         )
+        pools = [
+            (name, state) if "pool" in name else (index, state) for index, (name, state) in enumerate(edges)
+        ]
+        self.computed_by = [pools.index(pool) for pool in pools]  # the first edge with the same result
         self.convolves = [isinstance(op, nn.Sequential) for op in self.operations]
         self.activates = [
             any(reads and state == index for reads, state in zip(self.convolves, self.inputs, strict=True))
@@ -103,9 +108,16 @@ class FinalCell(nn.Module):
         states = [self.preprocess0(s0), self.preprocess1(s1)]
         active = [self.activate(state, index) for index, state in enumerate(states)]
         first = states[0]
+        pooled: dict[int, Tensor] = {}
         for index, (op, drop) in enumerate(zip(self.operations, self.drop_paths)):  # noqa: B905 (TorchScript)
             state = self.inputs[index]
-            out = drop(op(active[state] if self.convolves[index] else states[state]))
+            if self.computed_by[index] != index:
+                out = pooled[self.computed_by[index]]
+            else:
+                out = op(active[state] if self.convolves[index] else states[state])
+                if index in self.computed_by[index + 1 :]:
+                    pooled[index] = out
+            out = drop(out)
             if index % 2 == 0:
                 first = out
             else:

@@ -1,10 +1,12 @@
+import copy
+
 import pytest
 import torch
 
 from search_spaces import DartsNetwork, Genotype
 from search_spaces.errors import UserError
 from search_spaces.geometry import geometries
-from search_spaces.network import AuxiliaryHead
+from search_spaces.network import AuxiliaryHead, FinalCell
 from search_spaces.sizes import mult_adds, parameters
 from search_spaces.zoo import zoo
 
@@ -52,6 +54,26 @@ def test_outputs_equal_nnis_hub_network_frozen_to_the_same_cell(name, stem, pixe
     images = torch.randn(2, 3, pixels, pixels, dtype=torch.float64)
     torch.testing.assert_close(ours(images), hub(images), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(ours.eval()(images), hub.eval()(images), rtol=1e-9, atol=1e-12)
+
+
+def test_a_state_is_pooled_once_for_all_edges_with_the_same_pooling():
+    torch.manual_seed(0)
+    shared = DartsNetwork(DARTS_V2, 4, 3, 10).double()
+    edges = [edge for node in DARTS_V2.nodes("reduce") for edge in node if "pool" in edge[0]]
+    alone, pooled = copy.deepcopy(shared), []
+    for module in alone.modules():
+        if isinstance(module, FinalCell):
+            module.computed_by = list(range(len(module.operations)))
+    for module in shared.cells[-1].modules():
+        if isinstance(module, torch.nn.MaxPool2d):
+            module.register_forward_hook(lambda *_: pooled.append(1))
+    images = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    outputs = [network(images) for network in (shared, alone)]
+    assert torch.equal(*outputs) and len(pooled) == len(set(edges)) < len(edges)
+    for output in outputs:
+        output.square().sum().backward()
+    for one, other in zip(shared.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-9)
 
 
 def test_equal_genotypes_load_each_others_weights():
