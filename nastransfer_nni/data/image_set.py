@@ -113,7 +113,15 @@ class ImageSet:
 
     def parts(self, shares: Sequence[float], seed: int) -> list[ImageSet]:
         """Disjoint parts with these shares of every class, see `splits.split`."""
-        return [self.select(rows) for rows in split(self.labels, shares, seed)]
+        drawn, key = self._drawn, (tuple(shares), seed)
+        if key not in drawn:
+            drawn[key] = tuple(self.select(rows) for rows in split(self.labels, shares, seed))
+        return list(drawn[key])
+
+    @cached_property
+    def _drawn(self) -> dict[tuple[tuple[float, ...], int], tuple[ImageSet, ...]]:
+        """The parts that were asked for: a search asks three times for the same ones."""
+        return {}
 
     def resized(self, side: int) -> ImageSet:
         """The same images cropped to their central square and resized to `side` x `side` pixels."""

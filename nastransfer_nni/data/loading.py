@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import distribution
@@ -29,6 +31,17 @@ from nastransfer_nni.data.stores.memory import MemoryStore
 from search_spaces.errors import UserError
 
 _log = logging.getLogger(__name__)
+_opened: ContextVar[dict[tuple[Source, str], ImageSet] | None] = ContextVar("opened", default=None)
+
+
+@contextlib.contextmanager
+def opened_once() -> Iterator[None]:
+    """In this block, `load` opens a split once: a search wants its images, and their size for the recipe."""
+    token = _opened.set({})
+    try:
+        yield
+    finally:
+        _opened.reset(token)
 
 
 def load(source: Source | str, split: str = "train") -> ImageSet:
@@ -46,6 +59,16 @@ def load(source: Source | str, split: str = "train") -> ImageSet:
     source = check(source) if isinstance(source, str) else source
     if split == "train" and source.split:
         split = source.split
+    opened = _opened.get()
+    if opened is None:
+        return _open(source, split)
+    if (source, split) not in opened:
+        opened[source, split] = _open(source, split)
+    return opened[source, split]
+
+
+def _open(source: Source, split: str) -> ImageSet:
+    """One split, or slices of several."""
     if split in slices.SPLITS:
         return _load(source, split)
     return _joined([_cut(_load(source, piece.split), piece) for piece in slices.parse(split)], split)

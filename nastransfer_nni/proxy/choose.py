@@ -86,6 +86,8 @@ def make(
     img_size: int | None = None
     for step in proxy.steps:
         img_size = step.resized_to(img_size)
+    is_whole = bool(np.array_equal(counts[kept], all_counts[kept]))
+    is_all = is_whole and len(kept) == len(images.classes) and not proxy.changes
     manifest = Manifest(
         source=SourceRecord(
             name=images.name, split=images.split, fingerprint=images.fingerprint, images=len(images)
@@ -99,9 +101,9 @@ def make(
             images.classes[label]: ClassRecord(label=new_label, images=int(counts[label]))
             for new_label, label in enumerate(kept)
         },
-        fingerprint=chosen.fingerprint,
+        fingerprint=images.fingerprint if is_all else chosen.fingerprint,
         changes=proxy.changes,
-        images=_listing(selected, is_whole=bool(np.array_equal(counts[kept], all_counts[kept]))),
+        images=_listing(selected, is_whole=is_whole),
         scores=tuple(pool.origins),
         cost=total(pool.costs.values()) if pool.costs else None,
         left_out=tuple(images.key(row) for row in np.flatnonzero(is_excluded).tolist()),

@@ -23,7 +23,7 @@ from nastransfer_nni.base.distributed import (
 )
 from nastransfer_nni.base.tf32 import tf32
 from nastransfer_nni.data.image_set import ImageSet
-from nastransfer_nni.data.loading import load
+from nastransfer_nni.data.loading import load, opened_once
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment, ServiceExperiment
 from nastransfer_nni.proxy.choose import SPLIT, resolve
 from nastransfer_nni.proxy.manifest import Manifest
@@ -72,16 +72,17 @@ def run_search(config: SearchConfig, run: Run) -> dict[str, Any]:
 
 
 def _search(config: SearchConfig, run: Run, processes: DistributedContext) -> dict[str, Any]:
-    _refuse_before_scoring(config)
-    with processes.main_process_first():  # scores and features are computed once
-        images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
-    if run.is_main:
-        write_manifest(manifest, images, run.path / "proxy.json")
-    torch.manual_seed(config.seed)
-    size = image_size(images, config)
-    space = config.space.model_space(config.width, config.layers, len(images.classes), config.stem_for(size))
-    strategy = config.strategy.create()
-    sizes = FinalSizes.of(config, images.source, size, len(images.classes))
+    with opened_once():
+        _refuse_before_scoring(config)
+        with processes.main_process_first():  # scores and features are computed once
+            images, manifest = resolve(config.proxy, config.source, config.proxy_seed)
+        if run.is_main:
+            write_manifest(manifest, images, run.path / "proxy.json")
+        torch.manual_seed(config.seed)
+        size, classes = image_size(images, config), len(images.classes)
+        space = config.space.model_space(config.width, config.layers, classes, config.stem_for(size))
+        strategy = config.strategy.create()
+        sizes = FinalSizes.of(config, images.source, size, classes)
     scorers = manifest.scorer_cost
     budget = config.budget and config.budget.after(scorers or Cost())
     if budget and budget.counts_scorers and scorers is None and run.is_main:

@@ -11,6 +11,7 @@ from nastransfer_nni.data.decode import UnreadableImage, decode
 from nastransfer_nni.data.image_set import summary
 from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.data.sources import check
+from nastransfer_nni.training import protocols
 from search_spaces.errors import UserError
 from tests.data.made_images import write_folder
 
@@ -205,6 +206,17 @@ def test_an_image_too_large_to_decode_is_unreadable(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
     with pytest.raises(UnreadableImage, match="decompression bomb"):
         decode(png(np.zeros((5, 5), dtype=np.uint8))["bytes"])
+
+
+def test_a_set_is_opened_once_for_images_and_recipe(tmp_path, monkeypatch):
+    write_folder(tmp_path)
+    opened, read = [], loading._load
+    monkeypatch.setattr(loading, "_load", lambda *which: opened.append(which) or read(*which))
+    with loading.opened_once():
+        assert protocols.largest_image(load(str(tmp_path)).source) == (12, 10)
+        assert len(opened) == 1
+    load(str(tmp_path))
+    assert len(opened) == 2  # its files may have changed since
 
 
 def test_damaged_files_are_named(tmp_path):

@@ -55,6 +55,7 @@ def test_manifests_round_trip_and_stay_in_the_training_split(digits, score_file,
     chosen, manifest = choose.make(digits, proxy_of(text, score_file), seed=2)
     again, same = choose.make(shuffled, proxy_of(text, score_file), seed=2)
     assert same == manifest and np.array_equal(again.keys, chosen.keys)
+    assert manifest.fingerprint == chosen.fingerprint
     manifests.write(manifest, chosen, tmp_path / "p.json")
     opened, read = choose.resolve(spec.parse(str(tmp_path / "p.json")), DIGITS)
     assert read == manifest
