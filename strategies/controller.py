@@ -13,6 +13,9 @@ from search_spaces import AbstractGenotype, Space
 from search_spaces.registry import default
 from strategies.builtin import EnasOptions
 
+Memory = tuple[Tensor, Tensor]
+"""Hidden state and cell state of the LSTM, [n, hidden] each."""
+
 
 @dataclass(frozen=True)
 class SampledCells:
@@ -27,6 +30,35 @@ class SampledCells:
     genotypes: list[AbstractGenotype]
     log_prob: Tensor
     entropy: Tensor
+
+
+class _Decisions:
+    """Makes one decision after the other, for several cells at a time.
+
+    Args:
+        count: number of cells.
+        generator: random generator of the draws; None: every decision is the most probable one.
+
+    Attributes:
+        log_prob: log-probability of the decisions so far, [n].
+        entropy: entropy summed over them, [n].
+    """
+
+    def __init__(self, count: int, generator: torch.Generator | None) -> None:
+        self._generator = generator
+        self.log_prob, self.entropy = torch.zeros(count), torch.zeros(count)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Decide by logits [n, choices]; returns the choices, int64 [n]."""
+        log_probs = logits.log_softmax(dim=1)
+        probs = log_probs.exp()
+        if self._generator is None:
+            chosen = probs.argmax(dim=1)
+        else:
+            chosen = torch.multinomial(probs, 1, generator=self._generator)[:, 0]
+        self.log_prob = self.log_prob + log_probs.gather(1, chosen[:, None])[:, 0]
+        self.entropy = self.entropy + torch.special.entr(probs).sum(dim=1)
+        return chosen
 
 
 class Controller(nn.Module):
@@ -68,56 +100,11 @@ class Controller(nn.Module):
 
     def forward(self, count: int, generator: torch.Generator | None = None) -> SampledCells:
         """Sample `count` cells; without a generator every decision is the most probable one."""
-        start = self.begin.expand(count, -1)
+        decide, start = _Decisions(count, generator), self.begin.expand(count, -1)
         memory = (torch.zeros_like(start), torch.zeros_like(start))
-        log_prob, entropy = torch.zeros(count), torch.zeros(count)
         edges: dict[str, list[tuple[Tensor, Tensor]]] = {}
-
-        def decide(logits: Tensor) -> Tensor:
-            nonlocal log_prob, entropy
-            log_probs = logits.log_softmax(dim=1)
-            probs = log_probs.exp()
-            if generator is None:
-                chosen = probs.argmax(dim=1)
-            else:
-                chosen = torch.multinomial(probs, 1, generator=generator)[:, 0]
-            log_prob = log_prob + log_probs.gather(1, chosen[:, None])[:, 0]
-            entropy = entropy + torch.special.entr(probs).sum(dim=1)
-            return chosen
-
-        nodes = self.space.node_inputs
         for kind in self.space.kinds:
-            states, chosen_edges, first_edge = [], [], 0
-            for _ in range(nodes[0].edges):
-                memory = self.lstm(start, memory)
-                states.append(memory[0])
-            for node in nodes:
-                inputs: list[Tensor] = []
-                last = start
-                if not self.space.chooses_inputs:
-                    inputs = [torch.full((count,), state) for state in range(node.edges)]
-                for _ in range(node.kept - len(inputs)):
-                    memory = self.lstm(last, memory)
-                    stack = torch.stack(states, dim=1)
-                    keys = torch.tanh(self.state_key(stack) + self.query(memory[0])[:, None])
-                    logits = self._squash(self.attention(keys)[:, :, 0], 1.0)
-                    if inputs:
-                        logits = logits.scatter(1, inputs[0][:, None], -torch.inf)
-                    inputs.append(decide(logits))
-                    last = stack[torch.arange(count), inputs[-1]]
-                operations: list[Tensor] = []
-                for state in inputs:
-                    memory = self.lstm(last, memory)
-                    logits = self._squash(self.operation(memory[0]), self.options.op_tanh_reduction)
-                    if not (allowed := self.allowed[kind][first_edge + state]).all():
-                        logits = logits.masked_fill(~allowed, -torch.inf)
-                    operations.append(decide(logits))
-                    last = self.embedding(operations[-1])
-                chosen_edges += list(zip(operations, inputs, strict=True))
-                memory = self.lstm(last, memory)
-                states.append(memory[0])
-                first_edge += node.edges
-            edges[kind] = chosen_edges
+            edges[kind], memory = self._sample_cell(kind, start, memory, decide)
         genotypes = []
         for row in range(count):
             cells = {
@@ -125,7 +112,63 @@ class Controller(nn.Module):
                 for kind, chosen in edges.items()
             }
             genotypes.append(self.space.genotype(cells))
-        return SampledCells(genotypes, log_prob, entropy)
+        return SampledCells(genotypes, decide.log_prob, decide.entropy)
+
+    def _sample_cell(
+        self, kind: str, start: Tensor, memory: Memory, decide: _Decisions
+    ) -> tuple[list[tuple[Tensor, Tensor]], Memory]:
+        """Sample a cell of one kind, node by node.
+
+        Args:
+            kind: kind of the cell.
+            start: what the LSTM reads before the first decision of a node, [n, hidden].
+            memory: state of the LSTM.
+            decide: makes the decisions.
+
+        Returns:
+            Operation and input of every edge, int64 [n] each, and the state of the LSTM.
+        """
+        nodes = self.space.node_inputs
+        states: list[Tensor] = []
+        chosen: list[tuple[Tensor, Tensor]] = []
+        first_edge = 0
+        for _ in range(nodes[0].edges):
+            memory = self.lstm(start, memory)
+            states.append(memory[0])
+        for node in nodes:
+            inputs: list[Tensor] = []
+            last = start
+            if not self.space.chooses_inputs:
+                inputs = [torch.full((len(start),), state) for state in range(node.edges)]
+            for _ in range(node.kept - len(inputs)):
+                memory = self.lstm(last, memory)
+                stack = torch.stack(states, dim=1)
+                inputs.append(decide(self._input_logits(stack, memory[0], inputs)))
+                last = stack[torch.arange(len(start)), inputs[-1]]
+            for state in inputs:
+                memory = self.lstm(last, memory)
+                logits = self._squash(self.operation(memory[0]), self.options.op_tanh_reduction)
+                if not (allowed := self.allowed[kind][first_edge + state]).all():
+                    logits = logits.masked_fill(~allowed, -torch.inf)
+                operation = decide(logits)
+                chosen.append((operation, state))
+                last = self.embedding(operation)
+            memory = self.lstm(last, memory)
+            states.append(memory[0])
+            first_edge += node.edges
+        return chosen, memory
+
+    def _input_logits(self, states: Tensor, hidden: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+        """Logits of a node's next input, [n, states]: its first one cannot be chosen again.
+
+        Args:
+            states: hidden states of the nodes so far, [n, states, hidden].
+            hidden: hidden state of the LSTM, [n, hidden].
+            inputs: the node's inputs so far, int64 [n] each.
+        """
+        keys = torch.tanh(self.state_key(states) + self.query(hidden)[:, None])
+        logits = self._squash(self.attention(keys)[:, :, 0], 1.0)
+        return logits.scatter(1, inputs[0][:, None], -torch.inf) if inputs else logits
 
     def _squash(self, logits: Tensor, reduction: float) -> Tensor:
         """Scale logits by the temperature and bound them by a tanh, so that no decision becomes certain."""

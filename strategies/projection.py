@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +102,7 @@ def solve(
     """
     from scipy.optimize import Bounds, LinearConstraint, milp  # takes a moment to import
 
-    names = [
+    variables = [
         (kind, node, state, column)
         for kind in space.kinds
         for node, inputs in enumerate(space.node_inputs)
@@ -110,31 +111,20 @@ def solve(
     ]
     weights = np.concatenate([np.asarray(mixture[kind], dtype=float).ravel() for kind in space.kinds])
     may = np.concatenate([allowed[kind].ravel() for kind in space.kinds])
-    edges = np.array([name[:3] for name in names], dtype=object)
-    _, edge_of = np.unique([f"{kind} {node} {state}" for kind, node, state in edges], return_inverse=True)
-    places = [(kind, node) for kind in space.kinds for node in range(len(space.node_inputs))]
-    of_node = np.array([[name[:2] == place for name in names] for place in places], dtype=float)
-    kept = [space.node_inputs[node].kept for _, node in places]
-    rules = [
-        LinearConstraint(np.eye(edge_of.max() + 1)[:, edge_of], -np.inf, 1),
-        LinearConstraint(of_node, kept, kept),
-    ]
-    sizes = []
+    rules = [LinearConstraint(*rule) for rule in _rules(space, variables)]
     for limit in limits:
         costs = edge_costs(limit)
-        sizes.append(
-            [
-                costs.edge(kind, space.candidates[column], state) if is_allowed else 0
-                for (kind, _, state, column), is_allowed in zip(names, may, strict=True)
-            ]
-        )
+        sizes = [
+            costs.edge(kind, space.candidates[column], state) if is_allowed else 0
+            for (kind, _, state, column), is_allowed in zip(variables, may, strict=True)
+        ]
         left = limit.maximum - costs.base
         unit = max(abs(left), 1)
-        rules.append(LinearConstraint(np.array(sizes[-1], dtype=float) / unit, -np.inf, left / unit))
+        rules.append(LinearConstraint(np.array(sizes, dtype=float) / unit, -np.inf, left / unit))
     while True:
         found = milp(
             -weights,
-            integrality=np.ones(len(names)),
+            integrality=np.ones(len(variables)),
             bounds=Bounds(0, may.astype(float)),
             constraints=rules,
             options={"mip_rel_gap": 0.0},
@@ -144,13 +134,32 @@ def solve(
         chosen = found.x > 0.5
         picked: dict[str, list[Edge]] = {kind: [] for kind in space.kinds}
         for index in np.flatnonzero(chosen):
-            kind, _, state, column = names[index]
+            kind, _, state, column = variables[index]
             picked[kind].append((space.candidates[column], state))
         genotype = space.genotype(picked)
         if all(limit.fits(genotype) for limit in limits):
             return genotype
         # HiGHS takes a limit for met that is missed by a millionth: leave this solution out
         rules.append(LinearConstraint(chosen.astype(float), -np.inf, chosen.sum() - 1))
+
+
+def _rules(
+    space: Space, variables: Sequence[tuple[str, int, int, int]]
+) -> list[tuple[npt.NDArray[np.float64], Any, Any]]:
+    """Rules of every cell: coefficients, least and most.
+
+    An edge has at most one operation, and a node as many edges as it keeps.
+
+    Args:
+        space: the search space.
+        variables: kind of cell, node, state and candidate of each variable.
+    """
+    edges = [f"{kind} {node} {state}" for kind, node, state, _ in variables]
+    _, edge_of = np.unique(edges, return_inverse=True)
+    places = [(kind, node) for kind in space.kinds for node in range(len(space.node_inputs))]
+    of_node = np.array([[name[:2] == place for name in variables] for place in places], dtype=float)
+    kept = [space.node_inputs[node].kept for _, node in places]
+    return [(np.eye(edge_of.max() + 1)[:, edge_of], -np.inf, 1), (of_node, kept, kept)]
 
 
 def _project_to_limit(mixture: Mapping[str, Weights], space: Space, limit: Limit) -> AbstractGenotype:
