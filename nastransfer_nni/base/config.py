@@ -17,7 +17,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 from nastransfer_nni.base.paths import expanded
 from search_spaces.errors import UserError, unknown
@@ -101,6 +101,15 @@ class Config(BaseModel):
             raise _explained(error, cls) from None
         except OSError as error:  # the name of a file that is too long, say
             raise UserError(f"{error.strerror}: {str(error.filename)[:80]!r}") from None
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The defaults of all options that have one, as JSON values."""
+        return {
+            name: to_jsonable_python(field.default, fallback=lambda value: value.text)
+            for name, field in cls.model_fields.items()
+            if not field.is_required()
+        }
 
     @classmethod
     def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:

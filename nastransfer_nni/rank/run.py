@@ -56,6 +56,7 @@ def rank(config: RankConfig) -> Run:
         out=config.out,
         overwrite=config.overwrite,
         non_identifying=NON_IDENTIFYING_OPTIONS,
+        defaults=RankConfig.defaults(),
     )
     with open_run as run:
         from nastransfer_nni.rank.measure import Measurement  # imports torch and NNI, which takes seconds

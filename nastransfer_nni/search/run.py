@@ -49,6 +49,7 @@ def search(config: SearchConfig) -> Run:
         out=config.out,
         overwrite=config.overwrite,
         non_identifying=NON_IDENTIFYING_OPTIONS,
+        defaults=SearchConfig.defaults(),
         upgrade=SearchConfig.upgrade,
     )
     with run_directory as run:

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import yaml
@@ -93,6 +94,7 @@ class Run:
         out: str | Path | None = None,
         overwrite: bool = False,
         non_identifying: Collection[str] = (),
+        defaults: Mapping[str, Any] = MappingProxyType({}),
         upgrade: Upgrade = dict,
     ) -> Iterator[Self]:
         """Open the run of `command` with these options, hold it for the block, and write how it ends.
@@ -108,6 +110,7 @@ class Run:
                 environment variable NASTRANSFER_RUNS replaces `runs`.
             overwrite: remove the run that the folder holds and start anew.
             non_identifying: options that do not change the result, left out of the hash and the comparison.
+            defaults: values that options count with in a run that was begun before they were added.
             upgrade: brings the options of a run of version 0.1 to their names of today.
 
         Raises:
@@ -115,7 +118,8 @@ class Run:
         """
         ignored = {"out", "overwrite", *non_identifying}
         compared = {name: value for name, value in options.items() if name not in ignored}
-        path = expanded(out) if out is not None else _default_folder(command, names, compared, upgrade)
+        as_today = _AsToday(command, compared, defaults, upgrade)
+        path = expanded(out) if out is not None else _default_folder(names, as_today)
         if global_rank() != 0:
             yield cls(path, is_main=False)
             return
@@ -124,14 +128,14 @@ class Run:
             try:
                 directory.require_usable(path)
                 if not overwrite:
-                    _refuse_other_options(path, command, compared, upgrade)
+                    _refuse_other_options(path, as_today)
                 made = [folder for folder in (path, *path.parents) if not folder.exists()]
                 path.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(directory.locked(path))
                 if overwrite or (path / directory.REMOVING).exists():
                     directory.clear(path)
                 else:  # again: the run may have appeared before the lock was taken
-                    _refuse_other_options(path, command, compared, upgrade)
+                    _refuse_other_options(path, as_today)
                 run = cls._prepare(path, command, options, compared)
                 if run.finished is None:
                     stack.enter_context(run._tracked(made))
@@ -287,15 +291,45 @@ def runs_folder() -> Path:
     return Path(os.environ.get("NASTRANSFER_RUNS", "runs"))
 
 
-def _default_folder(command: str, names: Sequence[str], compared: dict[str, Any], upgrade: Upgrade) -> Path:
-    words = [re.sub(r"[^A-Za-z0-9._]+", "_", str(name)).strip("_.") for name in (command, *names)]
+@dataclass(frozen=True)
+class _AsToday:
+    """Compares a run with today's options, whatever version has begun it.
+
+    Attributes:
+        command: name of the command.
+        compared: options of today that change the result.
+        defaults: values of options that the run was begun without.
+        upgrade: brings the options of a run of version 0.1 to their names of today.
+    """
+
+    command: str
+    compared: dict[str, Any]
+    defaults: Mapping[str, Any]
+    upgrade: Upgrade
+
+    def differences(self, config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+        """Options that differ between a run's config.yaml and today: name, value there, value here."""
+        options, is_0_1 = config["options"], "version" not in config
+        before = {**self.defaults, **(self.upgrade(options) if is_0_1 else options)}
+        before["command"] = config.get("command")
+        now = json.loads(json.dumps({"command": self.command, **self.compared}))
+        gone = [] if is_0_1 else [name for name in config.get("compared", []) if name not in now]
+        return [
+            (name, before.get(name), now.get(name))
+            for name in [*now, *gone]
+            if before.get(name) != now.get(name)
+        ]
+
+
+def _default_folder(names: Sequence[str], as_today: _AsToday) -> Path:
+    words = [re.sub(r"[^A-Za-z0-9._]+", "_", str(name)).strip("_.") for name in (as_today.command, *names)]
     stem = "-".join(filter(None, words))[:MAX_STEM]
-    folder = runs_folder() / f"{stem}-{files.digest(compared)}"
+    folder = runs_folder() / f"{stem}-{files.digest(as_today.compared)}"
     if folder.exists():
         return folder
     for other in sorted(runs_folder().glob(f"{stem}-*")):
-        config = read_config(other)  # version 0.1 had other names for some options, and so another digest
-        if config and "version" not in config and not _differences(config, command, compared, upgrade):
+        config = read_config(other)  # earlier versions lacked some options, and so had another digest
+        if config and not as_today.differences(config):
             return other
     return folder
 
@@ -307,36 +341,25 @@ def has_unfinished_0_1(
     options: dict[str, Any],
     out: str | Path | None,
     non_identifying: Collection[str],
+    defaults: Mapping[str, Any],
     upgrade: Upgrade,
 ) -> bool:
     """Whether `Run.open` with these arguments would resume a run that version 0.1 has begun."""
     ignored = {"out", "overwrite", *non_identifying}
     compared = {name: value for name, value in options.items() if name not in ignored}
-    path = expanded(out) if out is not None else _default_folder(command, names, compared, upgrade)
+    as_today = _AsToday(command, compared, defaults, upgrade)
+    path = expanded(out) if out is not None else _default_folder(names, as_today)
     config = read_config(path)
     if config is None or "version" in config or read_status(path) == "completed":
         return False
-    return not _differences(config, command, compared, upgrade)
+    return not as_today.differences(config)
 
 
-def _refuse_other_options(path: Path, command: str, compared: dict[str, Any], upgrade: Upgrade) -> None:
+def _refuse_other_options(path: Path, as_today: _AsToday) -> None:
     config = read_config(path)
     if config is None:
         return
-    differences = _differences(config, command, compared, upgrade)
+    differences = as_today.differences(config)
     if differences:
         shown = ", ".join(f"{name}: {before!r} there, {now!r} here" for name, before, now in differences[:3])
         raise UserError(f"{path} holds a run with other options ({shown}); name another --out or --overwrite")
-
-
-def _differences(
-    config: dict[str, Any], command: str, compared: dict[str, Any], upgrade: Upgrade
-) -> list[tuple[str, Any, Any]]:
-    """Options that differ between a run's config.yaml and those of today: name, value there, value here."""
-    options = config["options"]
-    before = {"command": config.get("command"), **(options if "version" in config else upgrade(options))}
-    now = json.loads(json.dumps({"command": command, **compared}))
-    gone = [name for name in config.get("compared", []) if "version" in config and name not in now]
-    return [
-        (name, before.get(name), now.get(name)) for name in [*now, *gone] if before.get(name) != now.get(name)
-    ]

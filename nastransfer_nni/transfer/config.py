@@ -169,6 +169,11 @@ class TransferConfig(_WithRecipe):
         return self.model_dump(include=set(RECIPE_OPTIONS), exclude_none=True)
 
     @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """The defaults of all options, as JSON values; those of the recipe without a protocol's changes."""
+        return super().defaults() | Recipe(protocol="").model_dump(mode="json")
+
+    @classmethod
     def upgrade(cls, options: Mapping[str, Any]) -> dict[str, Any]:
         """Options as version 0.1 wrote them, with what it did where it had no option."""
         defaults = Recipe(protocol="").model_dump(mode="json", include=set(ADDED_OPTIONS))

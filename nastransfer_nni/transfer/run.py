@@ -48,5 +48,6 @@ def _identity(config: TransferConfig) -> dict[str, Any]:
         "options": config.resolved(),
         "out": config.out,
         "non_identifying": NON_IDENTIFYING_OPTIONS,
+        "defaults": TransferConfig.defaults(),
         "upgrade": TransferConfig.upgrade,
     }

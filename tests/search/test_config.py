@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 
+from nastransfer_nni.search import experiment
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.run import search
 from search_spaces.errors import UserError
@@ -93,6 +94,22 @@ def test_an_unfinished_search_of_version_0_1_resumes(is_named, tmp_path, monkeyp
     assert len(yaml.safe_load((folder / "config.yaml").read_text())["continued"]) == 1
     with pytest.raises(UserError, match=r"width: 2 there, 4 here"):
         search(SearchConfig.create({**options, "width": 4, "out": str(folder)}))
+
+
+def test_an_unfinished_search_without_an_option_of_today_resumes(tmp_path, monkeypatch):
+    """Nothing is computed here; the run is begun with the options that there were before these two."""
+    monkeypatch.setattr(experiment, "run_search", lambda config, run: run.complete({"top1": 1.0}))
+    options = {**QUICK, "out": str(tmp_path)}
+    search(SearchConfig.create(options))
+    (tmp_path / "status.json").write_text('{"status": "interrupted"}')
+    begun = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    for added in ("amp", "val_interval"):
+        del begun["options"][added]
+        begun["compared"].remove(added)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(begun))
+    with pytest.raises(UserError, match="val_interval: 1 there, 2 here"):
+        search(SearchConfig.create({**options, "val_interval": 2}))
+    assert search(SearchConfig.create(options)).is_resumed
 
 
 def test_bfloat16_is_refused_where_it_rounds_away_the_second_order():

@@ -87,6 +87,29 @@ def test_other_options_are_refused_by_name_and_taken_with_overwrite(tmp_path):
         run.complete({})
 
 
+@pytest.mark.parametrize("out", [None, "mine"])
+def test_an_option_that_was_added_since_counts_as_its_default(out, tmp_path, monkeypatch):
+    monkeypatch.setenv("NASTRANSFER_RUNS", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    old = {"epochs": 3}
+
+    def opened_with(**added):
+        return Run.open("demo", names=[], options=old | added, out=out, defaults={"amp": False})
+
+    with pytest.raises(KeyboardInterrupt), opened_with() as begun:
+        raise KeyboardInterrupt
+    with opened_with(amp=False) as run:
+        assert run.path == begun.path and run.is_resumed
+        run.complete({})
+    if out is None:
+        with opened_with(amp=True) as other:
+            assert other.path != begun.path
+            other.complete({})
+    else:
+        with pytest.raises(UserError, match="amp: False there, True here"), opened_with(amp=True):
+            pass
+
+
 def test_the_default_folder_depends_on_what_changes_the_result_only(tmp_path, monkeypatch):
     monkeypatch.setenv("NASTRANSFER_RUNS", str(tmp_path))
     paths = []
