@@ -6,14 +6,13 @@ where they are read: before the second convolution of a sep_conv, and where a no
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.cells.compiled.bypass import Bypass
-from search_spaces.cells.compiled.kernels import Job, Term, call
+from search_spaces.cells.compiled.kernels import Job, Norm, Term, call
 from search_spaces.cells.compiled.layout import (
     FIRST,
     INTO_NODE,
@@ -80,9 +79,12 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
     outgoing, stride = OUTGOING[state], static.stride if state < INPUTS else 1
     batch, height, width, channels = x.shape
     size = (batch, (height - 1) // stride + 1, (width - 1) // stride + 1, channels)
-    edges, pixels = range(len(outgoing)), size[0] * size[1] * size[2]
+    edges = range(len(outgoing))
+    if updates and size[0] * size[1] * size[2] == 1:
+        raise UserError("BatchNorm needs more than one value per channel when training")
     norms = [static.norms[edge] for _, edge in outgoing]
-    tracked = len(norms[0])
+    tracked, momentum = len(norms[0]), norms[0][0].momentum
+    assert momentum is not None, "search-time BatchNorm forgets exponentially"
     convolutions, pools = x.new_empty(len(edges), len(KERNELS), *size), x.new_empty(2, *size)
     sums = torch.zeros(len(edges), MAPS, 2, channels, dtype=torch.float64)
     norm = torch.zeros_like(sums)
@@ -107,9 +109,18 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
         if made:
             call("forward", source, stride, made)
 
+    def normalize(indices: range) -> None:
+        made = [
+            Norm(sums_at[edge][index], norm_at[edge][index], *_running(norms[edge][index], updates))
+            for edge in edges
+            for index in indices
+            if static.training and static.computes(outgoing[edge].edge, index)
+        ]
+        if made:
+            call("normalize", convolutions[0, 0], 1, made, norms[0][0].eps, momentum)
+
     convolve(x, stride, ((edge, index, x.data_ptr(), None) for edge in edges for index in ON_STATE))
-    if static.training:
-        norm[:, : len(FIRST)] = _from_batch(sums[:, : len(FIRST)], pixels, norms[0][0].eps)
+    normalize(range(len(FIRST)))
     second = ((edge, SECOND[k], maps_at[edge][k], norm_at[edge][k]) for edge in edges for k in FIRST)
     convolve(convolutions[0, 0], 1, second)
     if any(static.computes(edge, pool) for _, edge in outgoing for pool in (MAX, MEAN)):
@@ -121,15 +132,7 @@ def _edges_of(x: Tensor, static: Static, arguments: Arguments, state: int, updat
         skips = _skips(x, arguments, state, sums)
     else:
         skips = _masked(x, [static.masks[edge] for _, edge in outgoing]) if static.masks else None
-    if static.training:
-        rest = slice(len(FIRST), tracked)
-        norm[:, rest] = _from_batch(sums[:, rest], pixels, norms[0][0].eps)
-    if updates:
-        every, fresh = list(itertools.chain(*norms)), sums[:, :tracked].flatten(0, 1)
-        if static.computed is not None:
-            wanted = [static.computes(edge, index) for _, edge in outgoing for index in range(tracked)]
-            every, fresh = list(itertools.compress(every, wanted)), fresh[torch.tensor(wanted)]
-        _update(every, fresh, pixels)
+    normalize(range(len(FIRST), tracked))
     return Maps(convolutions, pools, norm, skips)
 
 
@@ -154,45 +157,16 @@ def _skips(x: Tensor, arguments: Arguments, state: int, sums: Tensor) -> Tensor:
     return skips
 
 
-def _moments(sums: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance from sums and sums of squares [..., 2, C]."""
-    mean = sums[..., 0, :] / pixels
-    return mean, (sums[..., 1, :] / pixels - mean.square()).clamp_min(0)
-
-
-def _scale_and_shift(mean: Tensor, variance: Tensor, eps: float) -> Tensor:
-    scale = (variance + eps).rsqrt()
-    return torch.stack([scale, -mean * scale], dim=-2)
-
-
-def _from_batch(sums: Tensor, pixels: int, eps: float) -> Tensor:
-    return _scale_and_shift(*_moments(sums, pixels), eps)
-
-
 def _from_running(norms: list[list[nn.BatchNorm2d]]) -> Tensor:
     mean, variance = (
         torch.stack([torch.stack([getattr(norm, name) for norm in row]) for row in norms])
         for name in ("running_mean", "running_var")
     )
-    return _scale_and_shift(mean.double(), variance.double(), norms[0][0].eps)
+    scale = (variance.double() + norms[0][0].eps).rsqrt()
+    return torch.stack([scale, -mean.double() * scale], dim=-2)
 
 
-def _batches(norm: nn.BatchNorm2d) -> Tensor:
-    assert norm.num_batches_tracked is not None, "search-time BatchNorm tracks running statistics"
-    return norm.num_batches_tracked
-
-
-def _update(norms: list[nn.BatchNorm2d], sums: Tensor, pixels: int) -> None:
-    """Running statistics after a batch, from sums [norms, 2, C]: of means, and of unbiased variances."""
-    if not norms:
-        return
-    if pixels == 1:
-        raise UserError("BatchNorm needs more than one value per channel when training")
-    mean, variance = _moments(sums, pixels)
-    momentum = norms[0].momentum
-    assert momentum is not None, "search-time BatchNorm forgets exponentially"
-    fresh = {"running_mean": mean, "running_var": variance * (pixels / (pixels - 1))}
-    for name, values in fresh.items():
-        buffers = [getattr(norm, name) for norm in norms]
-        torch._foreach_lerp_(buffers, list(values.to(buffers[0].dtype).unbind()), momentum)
-    torch._foreach_add_([_batches(norm) for norm in norms], 1)
+def _running(norm: nn.BatchNorm2d, updates: bool) -> list[int]:
+    """Addresses of the running mean and variance and of the number of batches, if they change."""
+    tracked = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    return [buffer.data_ptr() for buffer in tracked if buffer is not None] if updates else []

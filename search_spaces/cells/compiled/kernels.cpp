@@ -6,6 +6,7 @@
 // that results do not depend on the number of threads.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -36,6 +37,13 @@ struct Term {  // scale * x + shift
   int64_t pixel;
   void* map;  // what it is added to, or multiplied by: [B, H, W, map_pixel]
   int64_t map_pixel;
+};
+
+struct Norm {  // BatchNorm of a map
+  const double* sums;      // of it, of its square: [2, C]
+  double* coefficients;    // receives scale and shift: [2, C]
+  void *mean, *variance;   // running statistics [C], which are updated; null: there are none
+  int64_t* batches;
 };
 
 namespace {
@@ -377,15 +385,16 @@ struct Loops {
                    channels, job.prologue ? scale : nullptr, scale + wide, true, image);
             const T* y = static_cast<const T*>(job.y) + b * pixels * channels;
             const T* grad = static_cast<const T*>(job.grad) + b * pixels * job.grad_pixel;
-            for (int64_t j = 0; j < pixels; j++)
-              for (int64_t c = 0; c < channels; c += LANES) {
-                const T *from = grad + j * job.grad_pixel + c, *made = y + j * channels + c;
-                read_soon(from + AHEAD * count * job.grad_pixel), read_soon(made + AHEAD * count * channels);
-                put(grad_y + j * wide + c, get(p + c) * get(from, channels - c) +
-                                               get(p + wide + c) * get(made, channels - c) + get(p + 2 * wide + c));
-              }
-            for (int64_t i = 0; i < rows; i++)
+            for (int64_t i = 0; i < rows; i++) {
+              for (int64_t j = i * count; j < (i + 1) * count; j++)
+                for (int64_t c = 0; c < channels; c += LANES) {
+                  const T *from = grad + j * job.grad_pixel + c, *made = y + j * channels + c;
+                  read_soon(from + AHEAD * count * job.grad_pixel), read_soon(made + AHEAD * count * channels);
+                  put(grad_y + j * wide + c, get(p + c) * get(from, channels - c) +
+                                                 get(p + wide + c) * get(made, channels - c) + get(p + 2 * wide + c));
+                }
               pointwise(grad_y + i * count * wide, wide, channels, transposed, inner + i * inner_pitch, count);
+            }
             if (learns) {
               T* own = partial_weights.data() + (part * n + k) * weights;
               for (int64_t i = 0; i < rows; i++)
@@ -448,6 +457,23 @@ struct Loops {
           }
         }
       }
+    }
+  }
+
+  // Running statistics are those of unbiased variances.
+  static void normalize(const Norm* norms, int64_t n, const Shape& s, double eps, double momentum) {
+    const double pixels = s.batch * s.height * s.width, unbiased = pixels / (pixels - 1);
+    const auto approach = [&](T& running, double value) { running += T(momentum) * (T(value) - running); };
+    for (const Norm* norm = norms; norm < norms + n; norm++) {
+      T *running_mean = static_cast<T*>(norm->mean), *running_variance = static_cast<T*>(norm->variance);
+      for (int64_t c = 0; c < s.channels; c++) {
+        const double mean = norm->sums[c] / pixels;
+        const double variance = std::max(norm->sums[s.channels + c] / pixels - mean * mean, 0.0);
+        const double scale = 1 / std::sqrt(variance + eps);
+        norm->coefficients[c] = scale, norm->coefficients[s.channels + c] = -mean * scale;
+        if (running_mean) approach(running_mean[c], mean), approach(running_variance[c], variance * unbiased);
+      }
+      if (running_mean) ++*norm->batches;
     }
   }
 
@@ -629,6 +655,10 @@ void combine(int64_t doubles, const Shape* s, const Term* terms, int64_t n, int 
 
 void dots(int64_t doubles, const Shape* s, const Term* terms, int64_t n, double* sums, int threads) {
   dispatch(doubles, s->channels, [&](auto loops, auto) { loops.dots(terms, n, *s, sums, threads); });
+}
+
+void normalize(int64_t doubles, const Shape* s, const Norm* norms, int64_t n, double eps, double momentum, int) {
+  dispatch(doubles, s->channels, [&](auto loops, auto) { loops.normalize(norms, n, *s, eps, momentum); });
 }
 
 void pool(int64_t doubles, const Shape* s, const void* x, void* maximum, void* mean, double* sums, int threads) {

@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from ctypes import POINTER, Structure, c_int, c_int64, c_void_p
+from ctypes import POINTER, Structure, c_double, c_int, c_int64, c_void_p
 from pathlib import Path
 
 import torch
@@ -62,11 +62,18 @@ class Term(Structure):
     ]
 
 
+class Norm(Structure):
+    """BatchNorm of a map, and its running statistics; see kernels.cpp."""
+
+    _fields_ = [(name, c_void_p) for name in ("sums", "coefficients", "mean", "variance", "batches")]
+
+
 _SIGNATURES = {
     "forward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
     "backward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
     "combine": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_int),
     "dots": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_int),
+    "normalize": (c_int64, POINTER(Shape), POINTER(Norm), c_int64, c_double, c_double, c_int),
     "pool": (c_int64, POINTER(Shape), c_void_p, c_void_p, c_void_p, c_void_p, c_int),
     "pool_backward": (c_int64, POINTER(Shape), *(c_void_p,) * 5, c_int64, c_int),
 }
