@@ -2,6 +2,7 @@
 
     python -m benchmarks.roofline                                # width 16, 8 layers, batch 16 and 64
     python -m benchmarks.roofline --batches 16 --order 2
+    python -m benchmarks.roofline --partial-channels --name roofline_partial
 
 A part cannot be faster than its multiply-adds at the core's peak, nor than its bytes at the memory's
 bandwidth; the later of the two is its bound. The peak is that of torch's matrix product, the bandwidth that
@@ -92,6 +93,8 @@ def work(name: str, shape: Any, arguments: tuple[Any, ...]) -> Work:
         terms = arguments[0][: arguments[1]]
         count = len({term.x for term in terms if term.x}) + len({term.map for term in terms})
         return maps(shape, count, products=len(terms) * (1 if name == "combine" else 2))
+    if name == "normalize":
+        return Work(0, 0)
     if name == "pool":
         return maps(shape, 1 + 2 * reduced, products=9 * reduced)
     return maps(shape, 3 + 3 * reduced, products=9 * reduced)  # pool_backward
@@ -181,12 +184,12 @@ def torch_parts(step: Callable[[], None]) -> dict[str, float]:
     return seconds
 
 
-def measure(width: int, layers: int, batch: int, order: int, rounds: int) -> dict[str, Any]:
+def measure(setting: Setting, rounds: int) -> dict[str, Any]:
     """The parts of a step of alphas and weights, in alternation with the processor's limits."""
     import torch
 
     torch.set_num_threads(1)
-    step = our_step(Setting("fast", width, layers, batch, order, repeats=1))
+    step = our_step(setting)
     step()
     parts: dict[str, Part] = defaultdict(Part)
     peaks, bandwidths, totals = [], [], []
@@ -208,10 +211,11 @@ def measure(width: int, layers: int, batch: int, order: int, rounds: int) -> dic
     known = sum(row["seconds"] for row in rows)
     rest = {"part": "elementwise, copies, Python", "seconds": max(0.0, total - known)}
     return {
-        "width": width,
-        "layers": layers,
-        "batch": batch,
-        "order": order,
+        "cell": setting.variant,
+        "width": setting.width,
+        "layers": setting.layers,
+        "batch": setting.batch,
+        "order": setting.order,
         "seconds": total,
         "least": min(totals),
         "most": max(totals),
@@ -240,7 +244,7 @@ def text(found: dict[str, Any]) -> str:
     """The table of a step."""
     size = f"width {found['width']}, {found['layers']} layers, batch {found['batch']}"
     lines = [
-        f"## Order {found['order']}, {size}\n",
+        f"## Order {found['order']}, {size}, {found['cell']} cell\n",
         f"{found['seconds']:.2f} CPU seconds a step ({found['least']:.2f} - {found['most']:.2f}); peak "
         f"{found['peak'] / 1e9:.1f} billion multiply-adds and {found['bandwidth'] / 1e9:.1f} GB a second.\n",
         "| part | seconds | share of the step | million multiply-adds | MB | bound, s | share of its bound |",
@@ -267,14 +271,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--order", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--partial-channels", action="store_true", help="of each cell a quarter is processed")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--name", default="roofline", help="of the files under benchmarks/results")
     options = parser.parse_args()
     from nastransfer_nni.base.files import write_json, write_text
 
     before = machine()
+    variant = "fast, partial" if options.partial_channels else "fast"
     found = [
-        measure(options.width, options.layers, batch, options.order, options.rounds)
+        measure(Setting(variant, options.width, options.layers, batch, options.order, 1), options.rounds)
         for batch in options.batches
     ]
     table = "\n\n".join(map(text, found))

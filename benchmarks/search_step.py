@@ -3,6 +3,7 @@
     python -m benchmarks.search_step                                       # the whole grid, an hour
     python -m benchmarks.search_step --widths 16 --layers 8 --batches 16   # the headline alone
     python -m benchmarks.search_step --orders 1 --variants nni fast
+    python -m benchmarks.search_step --orders 1 --variants "plain, partial" "fast, partial"
 
 A step is an update of the alphas and one of the weights, at 32 px. Every measurement is a process of its own
 that warms up with a step, and the variants take turns. Memory is the peak above what the process held before
@@ -32,8 +33,9 @@ from benchmarks.fresh import Sample, alternate, figures, machine, ratio, repeate
 RESULTS = Path(__file__).parent / "results"
 PIXELS = 32
 SECOND_ORDER = ("plain", "fast", "fast, recompute")
-VARIANTS = ("nni", *SECOND_ORDER, "fast, without compiler", "fast, without compiler, bf16")
-"""bf16: under autocast, which is not exact."""
+PARTIAL = ("plain, partial", "fast, partial")
+VARIANTS = ("nni", *SECOND_ORDER, *PARTIAL, "fast, without compiler", "fast, without compiler, bf16")
+"""partial: one channel in four is processed, as in PC-DARTS; bf16: under autocast, which is not exact."""
 
 
 class Setting(NamedTuple):
@@ -70,7 +72,7 @@ def _batches(setting: Setting) -> list[tuple[Any, Any]]:
 def our_step(setting: Setting) -> Callable[[], None]:
     """A step of our DARTS on a supernet as a search makes it.
 
-    Details of a variant: recompute, without compiler, bf16, channels first, graphs.
+    Details of a variant: recompute, partial, without compiler, bf16, channels first, graphs.
     """
     import torch
 
@@ -94,7 +96,11 @@ def our_step(setting: Setting) -> Callable[[], None]:
     )
     evaluator = SupernetEvaluator([], [], [], Schedule(), device=device, compute=compute)  # type: ignore[arg-type]
     strategy: Any = strategies.create(
-        "darts", cell=cell, order=setting.order, recompute="recompute" in details
+        "darts",
+        cell=cell,
+        order=setting.order,
+        recompute="recompute" in details,
+        partial_channels=4 if "partial" in details else 1,
     )
     space = DartsSpace(setting.width, setting.layers, 10)
     strategy._mutated_model_space = RawFormatModelSpace(strategy.mutate_model(space), evaluator)
@@ -237,16 +243,17 @@ def main() -> None:
         settings = [
             Setting(variant, width, layers, batch, order, options.repeats)
             for variant in options.variants
-            if order == 1 or variant in SECOND_ORDER
+            if order == 1 or variant in (*SECOND_ORDER, *PARTIAL)
         ]
         preload = ["torch", "strategies.darts.search"]
         samples = alternate(measure, settings, options.rounds, preload)
         by_variant = {setting.variant: taken for setting, taken in samples.items()}
         for setting, taken in samples.items():
             row = setting._asdict() | figures(taken)
-            for other in ("nni", "plain"):
-                if other in by_variant:
-                    row[f"faster_than_{other}"] = ratio(taken, by_variant[other])
+            is_partial = setting.variant in PARTIAL
+            for other, base in (("nni", "nni"), ("plain", PARTIAL[0] if is_partial else "plain")):
+                if base in by_variant:
+                    row[f"faster_than_{other}"] = ratio(taken, by_variant[base])
             rows.append(row | {"samples": [asdict(sample) for sample in taken]})
             versus = [
                 f"{row[key]['median']:.2f} ({row[key]['min']:.2f}-{row[key]['max']:.2f})"
