@@ -2,6 +2,7 @@
 
     python -m benchmarks.final_network                       # minutes, most of them torch.compile's
     python -m benchmarks.final_network --width 36 --layers 20 --batch 96
+    python -m benchmarks.final_network --tasks training --variants "ours, channels last, loops" --name loops
 
 The cell is DARTS_V2, at 32 px. Training is forward, loss, backward and a step of SGD; inference is without
 gradients. The timm models take images of the size at which their mult_adds are closest to ours. Every
@@ -29,6 +30,7 @@ HUB = "NNI's hub, frozen"
 LOOPS = "ours, channels last, loops"
 OURS = ("ours", "ours, channels last", LOOPS, "ours, channels last, compiled")
 TIMM = ("mobilenetv2_100", "resnet10t")
+TASKS = ("training", "inference")
 
 
 class Setting(NamedTuple):
@@ -111,7 +113,7 @@ def measure(setting: Setting) -> Sample:
     return repeated(train if setting.task == "training" else infer, setting.repeats)
 
 
-def differences(width: int, layers: int) -> dict[str, float]:
+def differences(variants: tuple[str, ...], width: int, layers: int) -> dict[str, float]:
     """Largest distance of an output from the hub network's, over the largest output, in evaluation mode."""
     import torch
 
@@ -119,7 +121,7 @@ def differences(width: int, layers: int) -> dict[str, float]:
     result = {}
     with torch.no_grad():
         expected = network(HUB, width, layers).eval()(images)
-        for variant in OURS:
+        for variant in (variant for variant in OURS if variant in variants):
             model, given = network(variant, width, layers).eval(), images
             if "channels last" in variant:
                 model.to(memory_format=torch.channels_last)
@@ -137,7 +139,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, panels = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained", sharey=True)
-    for axes, task in zip(panels, ("training", "inference"), strict=True):
+    for axes, task in zip(panels, TASKS, strict=True):
         chosen = [row for row in rows if row["task"] == task]
         axes.barh([row["variant"] for row in chosen], [row["images_per_second"] for row in chosen])
         axes.set(xlabel="images per second", title=task)
@@ -153,12 +155,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")
     parser.add_argument("--repeats", type=int, default=3, help="timed steps of a process")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--variants", nargs="+", choices=(*OURS, *TIMM), default=(*OURS, *TIMM))
     parser.add_argument("--name", default="final_network", help="of the files under benchmarks/results")
     options = parser.parse_args()
     from nastransfer_nni.base.files import write_json
     from search_spaces.sizes import mult_adds
 
-    variants, before = (HUB, *OURS, *TIMM), machine()
+    variants, before = (HUB, *options.variants), machine()
     sizes = {variant: image_size(variant, options.width, options.layers) for variant in variants}
     work = {
         variant: mult_adds(network(variant, options.width, options.layers), size)
@@ -167,7 +171,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     table = Table("task", "network", "px", "mult_adds (M)", "images/s", "s (median)", "min", "max", "vs hub")
     table.add_column("CPU time vs hub")
-    for task in ("training", "inference"):
+    for task in options.tasks:
         settings = [
             Setting(variant, task, options.width, options.layers, options.batch, options.repeats)
             for variant in variants
@@ -190,7 +194,7 @@ def main() -> None:
                 "{cpu_median:.2f}".format(**row["faster_than_hub"]),
             )
     Console(width=140).print(table)
-    distances = differences(options.width, options.layers)
+    distances = differences(variants, options.width, options.layers)
     print("relative distance from the hub network's outputs:", distances)
     RESULTS.mkdir(exist_ok=True)
     content = {"before": before, "after": machine(), "rows": rows, "output_difference": distances}
