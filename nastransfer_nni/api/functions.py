@@ -13,6 +13,7 @@ from nastransfer_nni.api.record import RunRecord
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.cli import Command
 from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.commands import COMMANDS
 from search_spaces.errors import UserError
 
@@ -223,7 +224,7 @@ def runs(folder: str | Path = "runs") -> pd.DataFrame:
     import pandas as pd  # takes half a second, which the other functions do not need
 
     found = []
-    for file in sorted(Path(folder).rglob("config.yaml")):
+    for file in sorted(expanded(folder).rglob("config.yaml")):
         try:
             found.append(RunRecord(file.parent))
         except UserError:
@@ -243,6 +244,6 @@ def results(folder: str | Path) -> pd.DataFrame:
     """
     from nastransfer_nni.report.collect import collect
 
-    table = collect(Path(folder))[0]
+    table = collect(expanded(folder))[0]
     counts = [name for name in ("params", "mult_adds", "search_samples") if name in table]
     return table.astype(dict.fromkeys(counts, "Int64"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nastransfer_nni.architecture.file import Architecture, read
 from nastransfer_nni.base.files import pretty
+from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.base.reading import read_records
 from nastransfer_nni.tracking.directory import Status, read_config, read_status, read_summary
 from search_spaces.errors import UserError
@@ -34,7 +35,7 @@ class RunRecord:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         config = read_config(self.path)
         if config is None:
             raise UserError(f"{path} holds no run: it has no config.yaml that a run has written")

@@ -131,8 +131,10 @@ def _explained(error: ValidationError, config: type[Config]) -> UserError:
         return unknown("option", first["loc"][-1], list(config.model_fields), config.renamed)
     if cause is not None:
         given = first["input"]
-        is_shown = first["loc"] and isinstance(given, str | int | float | tuple | list)
-        return UserError(f"{flag}: {cause} (got {_shown(given)})" if is_shown else str(cause))
+        if not first["loc"] or not isinstance(given, str | int | float | tuple | list):
+            return UserError(str(cause))
+        has_shown = "(got " in str(cause)  # the part of the value that does not fit
+        return UserError(f"{flag}: {cause}" if has_shown else f"{flag}: {cause} (got {_shown(given)})")
     return UserError(f"{flag}: {first['msg']} (got {_shown(first['input'])})")
 
 

@@ -209,9 +209,9 @@ def timm_model(name: str) -> Any:
         similar = difflib.get_close_matches(name, timm.list_models())
         known = f"it has {', '.join(similar)}" if similar else "timm.list_models() lists them"
         raise UserError(f"timm has no model {name!r}; {known}")
-    overlay = {"file": str(located(file))} if file else None
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # logs every retry of a download
     try:
+        overlay = _weights(located(file)) if file else None
         model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
     except _LOADING_ERRORS as error:
         problem = next(iter(str(error).splitlines()), type(error).__name__)
@@ -219,6 +219,15 @@ def timm_model(name: str) -> Any:
             f"cannot load the weights of timm's {name} ({problem}); timm:{name}@FILE takes them from a file"
         ) from None
     return model.eval().to(device())
+
+
+def _weights(file: Path) -> dict[str, Any]:
+    """What tells timm the weights; those in torch's format are read by us, so that no file runs code."""
+    from timm.models import load_state_dict  # slow to import
+
+    if file.suffix == ".npz":  # which NumPy reads, for the models that Google published so
+        return {"file": str(file)}
+    return {"state_dict": load_state_dict(str(file), weights_only=True)}
 
 
 def timm_outputs(model: Any, images: ImageSet, begin: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
 from nastransfer_nni.base.files import digest, replacing
+from nastransfer_nni.base.locks import locked
 from nastransfer_nni.base.paths import located
 from nastransfer_nni.data import hashing
 from nastransfer_nni.data.image_set import ImageSet
@@ -204,7 +204,7 @@ def compute(images: ImageSet, source: ScoreSource) -> Path:
 def _once(final: Path, work: Callable[[], None]) -> Path:
     """Do the work that writes a file, unless it is there; of several searches that need it, one does it."""
     if not final.is_file():
-        with FileLock(final.with_suffix(".lock")):
+        with locked(final.with_suffix(".lock")):
             if not final.is_file():
                 work()
     return final

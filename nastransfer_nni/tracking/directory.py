@@ -17,8 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
+from nastransfer_nni.base import locks
 from nastransfer_nni.base.files import SCRATCH_MARK
 from nastransfer_nni.base.reading import parse_yaml, read_object, read_text
 from search_spaces.errors import UserError
@@ -153,15 +152,15 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system releases when the process dies.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the file system has no locks.
     """
     holder = _status(path)
     host, pid = holder.get("host"), holder.get("pid")
     is_dead = host == socket.gethostname() and isinstance(pid, int) and not _is_alive(pid)
     try:
-        with FileLock(path / LOCK).acquire(timeout=ORPHAN_SECONDS if is_dead else LOOK_SECONDS):
+        with locks.locked(path / LOCK, timeout=ORPHAN_SECONDS if is_dead else LOOK_SECONDS):
             yield
-    except Timeout:
+    except locks.Timeout:
         raise UserError(f"{path} is in use by another run (process {pid} on {host})") from None
 
 

@@ -60,7 +60,7 @@ def test_a_transfer_takes_the_architecture_itself(transferred, searched):
     assert evaluated["top1"] == pytest.approx(transferred.top1)
 
 
-def test_runs_and_results_are_tables(transferred):
+def test_runs_and_results_are_tables(transferred, monkeypatch):
     folder = transferred.path.parent
     (folder / "other").mkdir(exist_ok=True)
     (folder / "other" / "config.yaml").write_text("model: resnet\n")
@@ -69,6 +69,10 @@ def test_runs_and_results_are_tables(transferred):
     assert runs["status"].tolist() == ["completed", "completed"]
     results = nt.results(folder)
     assert isinstance(results, pd.DataFrame) and results["top1"].tolist() == [transferred.top1]
+    monkeypatch.setenv("HOME", str(folder.parent))
+    home = f"~/{folder.name}"
+    assert nt.runs(home).equals(runs) and nt.results(home).equals(results)
+    assert nt.load_run(f"{home}/{transferred.path.name}").path == transferred.path
 
 
 def test_a_proxy_set_is_made(tmp_path):

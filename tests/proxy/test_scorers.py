@@ -124,6 +124,17 @@ def test_missing_timm_models_and_weights_are_refused(digits, tmp_path):
             )
 
 
+def test_weights_that_would_run_code_are_refused(digits, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(UserError, match="cannot load the weights of timm's test_resnet"):
+        networks.timm_model(f"test_resnet@{tmp_path / 'evil.pth'}")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_users_file_with_and_without_keys(digits, tmp_path):
     loss = np.random.default_rng(0).random(len(digits))
     frame = pandas.DataFrame({"loss": loss, "key": [digits.key(row) for row in range(len(digits))]})

@@ -160,6 +160,15 @@ def test_ranks_other_than_0_write_nothing(tmp_path, monkeypatch):
     assert not run.path.exists()
 
 
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match="run is on a file system without locks"), opened(tmp_path / "run"):
+        pass
+
+
 def test_a_full_disk_ends_with_one_line(tmp_path):
     with pytest.raises(UserError, match="No space left"), opened(tmp_path / "run") as run:
         raise OSError(28, "No space left on device", str(run.checkpoints / "last.pt"))

@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from nastransfer_nni.base.locks import Timeout, locked
 from nastransfer_nni.nni_engine.service import assignments
 from nastransfer_nni.study import record
 from nastransfer_nni.study.design import Study
@@ -47,7 +46,7 @@ class SlurmEngine:
         queue = Queue(study.name, root)
         queue.add([job.name for job in in_rounds(study.jobs, study.jobs) if job.kind == "search"])
         try:
-            with FileLock(queue.searches_file.with_name(".lock"), timeout=0):
+            with locked(queue.searches_file.with_name(".lock"), timeout=0):
                 _Controller(study, root, queue, settings).run()
         except Timeout:
             raise UserError(f"another process submits the tasks of {root}; end it first") from None
