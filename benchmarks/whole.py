@@ -56,12 +56,12 @@ print(json.dumps(found))
 CASES: dict[str, str] = {
     "search digits": "--epochs 5 --width 8 --layers 5",
     "search cifar10": "--source cifar10 --proxy images:0.05 --epochs 2 --width 8 --layers 5",
-    "search photographs": "--source imagenet_sample --img-size 128 --epochs 1 --width 4 --layers 3 "
+    "search photographs": "--source imagenet_sample --img-size 128 --epochs 3 --width 4 --layers 3 "
     "--workers 0",
     "search labels": "--source {labels} --img-size 128 --width 2 --layers 3 --workers 0 --batch-size 8",
     "transfer digits": "DARTS_V2 --epochs 5 --width 8 --layers 5",
     "transfer cifar10": "DARTS_V2 --target cifar10 --train-images 10000 --epochs 1 --width 8 --layers 5",
-    "transfer photographs": "DARTS_V2 --target imagenet_sample --val-share 0.2 --img-size 128 --epochs 1 "
+    "transfer photographs": "DARTS_V2 --target imagenet_sample --val-share 0.2 --img-size 128 --epochs 3 "
     "--width 4 --layers 3 --workers 0",
 }
 
@@ -138,6 +138,7 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "cpu_seconds": spread([run["cpu"] for run in runs]),
         "wall_seconds": spread([run["wall"] for run in runs]),
         "cpu_seconds_to_first_step": spread([run["first_step"]["cpu"] for run in runs]),
+        "wall_seconds_to_first_step": spread([run["first_step"]["wall"] for run in runs]),
         "percent": shares,
     }
 
@@ -187,7 +188,8 @@ def main() -> None:
         keep(name, found)
         shown = ", ".join(f"{part} {found['here']['percent'][part]['median']:.1f}%" for part in PARTS)
         print(f"{name}: {found['here']['cpu_seconds']['median']:.1f} s of the processor; {shown}")
-        print(f"  {json.dumps(found['here']['cpu_seconds_to_first_step'])} s to the first step")
+        cpu, wall = (found["here"][f"{clock}_seconds_to_first_step"]["median"] for clock in ("cpu", "wall"))
+        print(f"  to the first step {cpu:.1f} s of the processor, {wall:.1f} s on the wall")
         print(f"  {json.dumps(found.get('here_over_beside', {}))}", flush=True)
 
 
