@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from search_spaces import OPERATIONS, Genotype
+from search_spaces.cells.compiled import kernels
 from search_spaces.cells.mixed import MixedCell
 from search_spaces.cells.sampled import SampledCell
 from search_spaces.genotype import CONCAT, EDGES
@@ -39,6 +40,33 @@ def test_computes_what_a_one_hot_mixture_computes(geometry):
         expected = mixed(s0, s1)
         for mode in (True, False):  # the batch's own statistics in both
             torch.testing.assert_close(sampled.train(mode)(s0, s1), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler here")
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_loops_compute_what_the_candidates_do(geometry, monkeypatch):
+    """The output, and the gradients of inputs and weights; the others have none either way."""
+    torch.manual_seed(0)
+    cell = SampledCell(geometry).double()
+    size = 10 if geometry.follows_reduction else 5
+    s0, s1 = (
+        torch.randn(2, channels, pixels, pixels, dtype=torch.double, requires_grad=True)
+        for channels, pixels in ((geometry.before_previous, size), (geometry.previous, 5))
+    )
+    for seed in range(4):
+        cell.choose(Genotype.random(np.random.default_rng(seed)))
+        results = []
+        for usable in (kernels.usable, lambda x: False):
+            monkeypatch.setattr(kernels, "usable", usable)
+            out = cell(s0, s1)
+            slope = torch.linspace(-1, 2, out.numel(), dtype=out.dtype).view(out.shape)
+            leaves = [s0, s1, *cell.parameters()]
+            results.append([out, *torch.autograd.grad((out * slope).sum(), leaves, allow_unused=True)])
+        monkeypatch.undo()
+        for one, other in zip(*results, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
 def test_a_path_touches_its_own_weights_only():
