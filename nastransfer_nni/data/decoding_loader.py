@@ -157,7 +157,8 @@ class ImageBatches:
             if bool(bad.any()):
                 images, labels = self._without_bad(images, labels, bad, number)
             if self._keeps and number == len(self._kept):
-                self._kept.append((_own(images), _own(labels)))
+                # copies: what workers share takes a file descriptor each, and pinned memory is rounded up
+                self._kept.append((images.clone(), labels.clone()))
             yield images, labels
 
     def _without_bad(self, images: Tensor, labels: Tensor, bad: Tensor, number: int) -> tuple[Tensor, Tensor]:
@@ -286,11 +287,6 @@ def transform(
         used = [flip for flip, probability in flips if probability > 0]  # an unused flip would draw, too
         crop_and_flip = Compose([RandomCrop(pixels, padding=pixels // 8), *used])
     return Compose([crop_and_flip, augment, to_tensor])  # type: ignore[no-any-return]
-
-
-def _own(tensor: Tensor) -> Tensor:
-    """The tensor in memory of this process: what workers share with it takes a file descriptor each."""
-    return tensor.clone() if tensor.is_shared() else tensor  # type: ignore[no-untyped-call]
 
 
 def seed_everything(seed: int) -> None:
