@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from search_spaces.errors import unknown
 from search_spaces.genotype import KNOWN
+from search_spaces.pooling import AveragePool
 
 
 class FactorizedReduce(nn.Module):
@@ -132,5 +133,5 @@ def operation(name: str, channels: int, stride: int, affine: bool = True) -> nn.
     if family == "max_pool":
         return nn.MaxPool2d(kernel, stride, padding=1)
     if family == "avg_pool":
-        return nn.AvgPool2d(kernel, stride, padding=1, count_include_pad=False)
+        return AveragePool(kernel, stride)
     return (_sep_conv if family == "sep_conv" else _dil_conv)(channels, kernel, stride, affine)

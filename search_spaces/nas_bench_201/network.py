@@ -16,6 +16,7 @@ from search_spaces.nas_bench_201.genotype import EDGES, KIND, NasBench201Genotyp
 from search_spaces.nas_bench_201.geometry import Block, blocks
 from search_spaces.network import AuxiliaryHead, CellNetwork, DropPath, Stem
 from search_spaces.operations import relu_conv_bn
+from search_spaces.pooling import AveragePool
 
 
 class Zero(nn.Module):
@@ -38,7 +39,7 @@ def operation(name: str, channels: int, affine: bool = True) -> nn.Module:
     if name == "skip_connect":
         return nn.Identity()
     if name == "avg_pool_3x3":
-        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        return AveragePool(kernel=3, stride=1)
     return relu_conv_bn(channels, channels, affine, kernel=int(name[-1]))
 
 
