@@ -4,9 +4,8 @@
 
 Counted on the meta device, where nothing is computed, so that no GPU is needed; width 16, 8 layers, batch 64.
 Views and allocations launch nothing and are left out. An operation on a list of tensors (`_foreach_add_`)
-takes as many launches as its
-kernels need for so many; one that is several kernels, such as the backward pass of a
-convolution, counts once.
+takes as many launches as its kernels need for so many; one that is several kernels, such as the backward pass
+of a convolution, counts once. Of kernels of our own, each launch counts.
 """
 
 from __future__ import annotations
@@ -23,12 +22,17 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.search_step import Setting, our_step
+from search_spaces.cells import batched
+from search_spaces.cells.gpu import separable
 
 TENSORS = (110, 64, 48, 36, 30)
 """Most tensors in each list of a kernel of torch's foreach operations, by the number of lists
 (`depth_to_max_tensors` in its MultiTensorApply.cuh)."""
 
+OURS = "kernels of our own"
+
 KINDS = {
+    OURS: (OURS,),
     "convolution": ("convolution",),
     "batch norm": ("batch_norm",),
     "pooling": ("pool2d",),
@@ -102,12 +106,48 @@ def lists_on_meta() -> Iterator[None]:
         yield
 
 
+class CountedKernels:
+    """In place of Triton kernels: counts their launches, whatever their name and arguments.
+
+    Attributes:
+        launches: launches so far.
+    """
+
+    def __init__(self) -> None:
+        self.launches = 0
+
+    def __getattr__(self, name: str) -> CountedKernels:
+        return self
+
+    def __getitem__(self, grid: object) -> Callable[..., None]:
+        return self._launch
+
+    def _launch(self, *args: object, **kwargs: object) -> None:
+        self.launches += 1
+
+
+@contextlib.contextmanager
+def kernels_on_meta() -> Iterator[CountedKernels]:
+    """Take the path of a GPU that has Triton, with maps that have their channels last."""
+    kernels = CountedKernels()
+    with (
+        mock.patch.object(separable, "usable", lambda x: True),
+        mock.patch.object(separable, "_kernels", lambda: kernels),
+        mock.patch.object(batched, "lies_last", lambda x: x.dim() == 4),
+        mock.patch("search_spaces.cells.fast.lies_last", lambda x: True),
+        mock.patch("search_spaces.pooling._pads_itself", lambda x: True),
+    ):
+        yield kernels
+
+
 def count(step: Callable[[], object]) -> Launches:
     """Count a step, after one that creates what the optimizers keep."""
-    with lists_on_meta():
+    with lists_on_meta(), kernels_on_meta() as kernels:
         step()
+        kernels.launches = 0
         with Launches() as launches:
             step()
+    launches.operations[OURS] = kernels.launches
     return launches
 
 

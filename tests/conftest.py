@@ -4,6 +4,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Triton reads it when it is imported: without a GPU its kernels are computed by NumPy.
+os.environ.setdefault("TRITON_INTERPRET", "0" if Path("/dev/nvidiactl").exists() else "1")
+
 # One run tries the same examples as the next, so that a change fails for what it changed alone. New ones are
 # drawn by HYPOTHESIS_PROFILE=random.
 settings.register_profile("same", derandomize=True)

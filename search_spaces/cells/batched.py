@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, batch_norm, conv2d, max_pool2d
+from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
 from search_spaces.cells.compiled.layout import (
     CANDIDATE_OF_MAP,
@@ -27,8 +27,10 @@ from search_spaces.cells.compiled.layout import (
     SKIP,
     Layers,
 )
+from search_spaces.cells.gpu import separable
 from search_spaces.cells.plan import BLOCKS, POOLS, WAVES, Key, Plan, Unit, units_of
 from search_spaces.operations import pixels_by_parity
+from search_spaces.pooling import average_pool
 
 READERS = 4
 """Number of operations that read the states of a wave: ReLU, the sum with skips, and two poolings."""
@@ -116,14 +118,18 @@ class Waves:
         """
         edges, (active, skipped, *pooled) = units_of(wave, SKIP), states
         pools = self._pools(wave, *pooled)
+        is_fused = self._is_fused(wave, active)
         if wave in self._matrices:
             nodes = self._mixed(wave, pools | {SKIP: skipped}, nodes)
-        elif nodes is None:
+        elif nodes is None and not is_fused:
             stride = self._plan.stride(wave)
             zeros = self._in_memory(skipped[:, : self._channels, ::stride, ::stride] * 0)
             nodes = zeros.expand(len(edges) // len(WAVES[wave]), *zeros.shape)
+        if is_fused:
+            nodes = self._separable(wave, active, nodes)
+        assert nodes is not None
         alone = []
-        for units, maps in self._scaled(wave, torch.relu(active), pools):
+        for units, maps in self._scaled(wave, active, pools, "skip" if is_fused else "all"):
             ordered = self._in_memory(maps)
             if self._plan.is_whole(wave, units):
                 parts = torch.unflatten(ordered, self._axis, (-1, len(nodes), self._channels))
@@ -159,7 +165,7 @@ class Waves:
         if self._plan.units[wave, "max"]:
             pools[MAX] = max_pool2d(x, 3, stride, 1)
         if self._plan.units[wave, "mean"]:
-            pools[MEAN] = avg_pool2d(same, 3, stride, 1, count_include_pad=False)
+            pools[MEAN] = average_pool(same, 3, stride)
         if self._training:
             names = {index: block for block, index in POOLS.items()}
             pools = {index: self._norm((wave, names[index]), pool) for index, pool in pools.items()}
@@ -176,17 +182,55 @@ class Waves:
         mixed = matrix @ flat if nodes is None else torch.addmm(nodes.flatten(1), matrix, flat)
         return torch.unflatten(mixed, 1, stacked.shape[1:])
 
+    def _is_fused(self, wave: int, x: Tensor) -> bool:
+        """Whether kernels of our own compute the separable convolutions of all edges of the wave."""
+        blocks = [self._plan.units[wave, block] for block in ("first", "last")]
+        edges = len(units_of(wave, SKIP))
+        is_whole = [len(units) for units in blocks] == [2 * edges, 4 * edges]
+        return self._is_last and is_whole and separable.usable(x)
+
+    def _separable(self, wave: int, x: Tensor, nodes: Tensor | None) -> Tensor:
+        """The nodes and the separable convolutions of the wave, by kernels of our own."""
+        keys, channels = ((wave, "first"), (wave, "last")), self._channels
+        starts = [(self._plan.starts[key], len(self._plan.units[key])) for key in keys]
+        batches = [self._batch[:, start : start + count].flatten(1) for start, count in starts]
+        shape = separable.Wave(
+            states=len(WAVES[wave]),
+            nodes=len(units_of(wave, SKIP)) // len(WAVES[wave]),
+            stride=self._plan.stride(wave),
+            channels=channels,
+            epsilon=self._layers[0].norms[0].eps,
+            norms=None if self._training else (self._running_norm(keys[0]), self._running_norm(keys[1])),
+            batches=(batches[0], batches[1]),
+        )
+        return separable.add_separable(
+            shape,
+            self._in_memory(x),
+            nodes,
+            [self._stacks[wave, "depthwise", index] for index in range(len(KERNELS))],
+            [self._stacks[(*key, -1)] for key in keys],
+            self._scales[keys[1]],
+        )
+
+    def _running_norm(self, key: Key) -> separable.Norm:
+        mean, variance = self._running(key)
+        return separable.Norm(mean, (variance + self._layers[0].norms[0].eps).rsqrt())
+
     def _scaled(
-        self, wave: int, active: Tensor, pools: dict[int, Tensor]
+        self, wave: int, state: Tensor, pools: dict[int, Tensor], which: str
     ) -> Iterator[tuple[list[Unit], Tensor]]:
-        """Maps [B, units * C, H, W] that go into nodes, times the weights of their candidates."""
+        """Maps [B, units * C, H, W] that go into nodes, times the weights of their candidates.
+
+        `which`: all of them, or only those of a skip, and of poolings.
+        """
         units, stride = self._plan.units, self._plan.stride(wave)
         of_map = {
             index: [unit for unit in units[wave, block] if unit.map == index]
-            for block in ("first", "last", "skip")
+            for block in (("first", "last", "skip") if which == "all" else ("skip",))
             for index in BLOCKS[block]
         }
-        inputs = self._inputs(wave, active, {i: of_map[i] for i in of_map if of_map[i] and i not in SECOND})
+        readers = {i: of_map[i] for i in of_map if of_map[i] and i not in SECOND}
+        inputs = self._inputs(wave, torch.relu(state), readers) if readers else {}
         first = [self._depthwise(wave, index, inputs[index], stride) for index in FIRST if index in inputs]
         last = []
         if first:
@@ -229,15 +273,24 @@ class Waves:
 
     def _pointwise(self, key: Key, parts: list[Tensor]) -> Tensor:
         x = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return conv2d(x, self._stacks[(*key, -1)], groups=x.shape[1] // self._channels)
+        return self._products(x, self._stacks[(*key, -1)])
 
     def _halved(self, wave: int, x: Tensor) -> Tensor:
         """The two convolutions of skips of stride 2, one of the even and one of the odd pixels."""
         count, pieces = x.shape[1] // self._channels, []
         for name, pixels in zip((("half 0", SKIP), ("half 1", -1)), pixels_by_parity(x), strict=True):
-            half = conv2d(pixels, self._stacks[(wave, *name)], groups=count)
+            half = self._products(pixels, self._stacks[(wave, *name)])
             pieces.append(torch.unflatten(half, 1, (count, -1)))
         return torch.cat(pieces, dim=2).flatten(1, 2)
+
+    def _products(self, x: Tensor, weight: Tensor) -> Tensor:
+        """A 1x1 convolution of each unit as a matrix product; cuDNN would take one unit after the other."""
+        units = x.shape[1] // self._channels
+        weight = weight.view(units, -1, self._channels)
+        split = torch.unflatten(self._in_memory(x), self._axis, (units, -1))
+        if self._is_last:
+            return in_channels(torch.einsum("bhwgi,goi->bhwgo", split, weight).flatten(3), True)
+        return torch.unflatten((weight @ split.flatten(3)).flatten(1, 2), 2, x.shape[2:])
 
     def _norm(self, key: Key, x: Tensor) -> Tensor:
         """BatchNorm, multiplied by the weights of the candidates where they are in a node's sum."""
@@ -246,11 +299,15 @@ class Waves:
             start = self._plan.starts[key]
             mean, variance = self._batch[:, start : start + x.shape[1] // self._channels].flatten(1)
             return batch_norm(x, mean, variance, scale, None, True, 1.0, epsilon)
+        return batch_norm(x, *self._running(key), scale, None, False, 0.0, epsilon)
+
+    def _running(self, key: Key) -> tuple[Tensor, Tensor]:
+        """Running mean and variance of every channel of a block."""
         norms: list[Any] = [self._layers[unit.edge].norms[unit.map] for unit in self._plan.units[key]]
-        mean, variance = (
-            torch.cat([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var")
+        return (
+            torch.cat([norm.running_mean for norm in norms]),
+            torch.cat([norm.running_var for norm in norms]),
         )
-        return batch_norm(x, mean, variance, scale, None, False, 0.0, epsilon)
 
     @torch.no_grad()
     def update(self) -> None:

@@ -57,6 +57,8 @@ class FastCell(MixedCell):
         if not is_batched:
             s0, s1 = (x.contiguous(memory_format=_order_on_cpu()) for x in (s0, s1))
         x0, x1 = self.preprocess0(s0), self.preprocess1(s1)
+        if is_batched and lies_last(s0):  # cuDNN brings maps in float64 into the other order
+            x0, x1 = (x.contiguous(memory_format=torch.channels_last) for x in (x0, x1))
         masks = self.skip_masks(x0)
         if not is_batched and kernels.usable(x0):
             return compiled_cell.run(
