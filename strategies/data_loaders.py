@@ -50,7 +50,7 @@ class LoaderBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for images, labels in self._loader:
-            yield images.to(self._device), labels.to(self._device)
+            yield images.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
 
 
 def as_batches(batches: Batches | DataLoader[Any], device: torch.device) -> Batches:

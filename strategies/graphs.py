@@ -1,6 +1,6 @@
 """Steps of a search as CUDA graphs: the CPU starts one graph, in place of some thousands of operations.
 
-No GPU has run this yet. Its logic is tested on a CPU, with a stand-in for CUDA.
+Its logic is tested on a CPU with a stand-in for CUDA, and on a GPU where there is one.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Graphs:
         """Log why graphs are not used, once."""
         if reason not in self._said:
             self._said.add(reason)
-            _logger.warning("CUDA graphs: %s", reason)
+            _logger.info("CUDA graphs: %s", reason)
 
     def of_epoch(
         self, result: SearchResult, steps: dict[str, Callable[..., Any]]
@@ -123,12 +123,9 @@ class Graphs:
         self.say(f"{name} runs without one, as it cannot be recorded: {why}")
 
 
-def graphs_on(device: torch.device) -> Graphs:
-    """The CUDA graphs of a search; on another device than a CUDA GPU there are none, which is logged."""
-    graphs = Graphs(lambda: CudaRecorder(device))
-    if device.type != "cuda":
-        graphs.turn_off(f"the device is {device}")
-    return graphs
+def graphs_on(device: torch.device) -> Graphs | None:
+    """The CUDA graphs of a search; None on another device than a CUDA GPU."""
+    return Graphs(lambda: CudaRecorder(device)) if device.type == "cuda" else None
 
 
 class GraphStep(Generic[T]):

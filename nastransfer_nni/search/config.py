@@ -164,7 +164,7 @@ class SearchConfig(Config):
         "have it anyway",
     )
     amp: bool = Field(
-        False, description="convolutions and matrix products in bfloat16: another search, untried on a GPU"
+        False, description="convolutions and matrix products in bfloat16: another search"
     )
     tf32: bool | None = Field(
         None,
@@ -172,8 +172,7 @@ class SearchConfig(Config):
         "does, in convolutions only",
     )
     cuda_graphs: bool = Field(
-        False,
-        description="steps of darts as CUDA graphs, where its options allow them: untried on a GPU",
+        True, description="steps of darts as CUDA graphs on a GPU, where its options allow them"
     )
     log_mlflow: LogMLflow = False
     log_wandb: LogWandB = False

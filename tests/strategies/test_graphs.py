@@ -17,6 +17,11 @@ SPACE = "darts:nodes=1"
 """Small, as graphs do not depend on what a cell computes."""
 
 
+@pytest.fixture(autouse=True)
+def informed(caplog):
+    caplog.set_level("INFO", "strategies.graphs")
+
+
 class StandIn:
     """Records a function as CUDA does: its results get their memory, and what it changes stays as it is.
 
