@@ -6,7 +6,7 @@
 
 A step is an update of the alphas and one of the weights, at 32 px. All variants of a setting take turns in
 one process, round by round; every figure is a ratio within a round. It says which settings it left out where
-the time runs out. Writes benchmarks/results/gpu.json and gpu.png. No GPU has run it yet.
+the time runs out. Writes benchmarks/results/gpu.json and gpu.png.
 """
 
 from __future__ import annotations
@@ -31,20 +31,21 @@ from benchmarks.search_step import RESULTS, Setting, nni_step, our_step
 from nastransfer_nni.base.files import write_json
 from search_spaces import DartsSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine
+from strategies.compute import Compute
 from strategies.distributed import DistributedContext
-from strategies.graphs import WARM_UP_STEPS
+from strategies.graphs import WARM_UP_STEPS, graphs_on
 from strategies.supernet import Schedule, SupernetEvaluator
 
-SECONDS, LAST_SECONDS = 420, 500
-"""Time after which no further setting is begun, and no further round: nine minutes are the limit."""
+SECONDS, MORE_SECONDS = 420, 80
+"""Time after which no further setting is begun, and after how much more no further round."""
+
+LONGEST = 0.5
+"""Seconds of a step from which on a turn is a single one."""
 
 NO_TIME = "left out: no time was left"
 
-SEARCH = [
-    (width, 8, batch, order)
-    for order in (1, 2)
-    for width, batch in ((16, 64), (16, 256), (36, 64), (36, 256))
-]
+HEADLINE = [(16, 8, 64, 1), (16, 8, 64, 2)]
+SEARCH = [(width, 8, batch, order) for order in (1, 2) for width, batch in ((36, 256), (16, 256), (36, 64))]
 TINY = [(2, 3, 4, 1), (2, 3, 4, 2)]
 FINAL = ("ours", "ours, channels last", "ours, channels last, bf16", "mobilenetv2_100", "resnet10t")
 OURS = ("fast", "fast, graphs", "plain")
@@ -107,11 +108,12 @@ def alternated(
         makers: make the step of each variant.
         device: device of the steps.
         rounds: turns of every variant.
-        repeats: steps of a turn.
+        repeats: steps of a turn; 1 where a step takes longer than `LONGEST`.
         deadline: value of `time.perf_counter` after which no variant is made, and no round but the first
             begins.
     """
     steps: dict[str, Callable[[], object]] = {}
+    turns: dict[str, int] = {}
     found: dict[str, list[Round] | str] = {}
     for name, make in makers.items():
         if time.perf_counter() > deadline:
@@ -121,6 +123,7 @@ def alternated(
             steps[name] = make()
             for _ in range(WARM_UP_STEPS + 1):  # the last of them records CUDA graphs
                 steps[name]()
+            turns[name] = 1 if timed(steps[name], device, 1).seconds > LONGEST else repeats
             found[name] = []
         except Exception as error:
             steps.pop(name, None)
@@ -131,7 +134,7 @@ def alternated(
         for name, step in steps.items():
             taken = found[name]
             assert isinstance(taken, list)
-            taken.append(timed(step, device, repeats, is_first=turn == 0))
+            taken.append(timed(step, device, turns[name], is_first=turn == 0))
     return found
 
 
@@ -205,13 +208,18 @@ def _searched(device: str) -> Any:
     torch.set_default_dtype(torch.float64)
     try:
         torch.manual_seed(0)
-        labels = torch.arange(32) % 4
-        images = torch.randn(32, 3, 8, 8) + labels[:, None, None, None]
-        splits = [TensorDataset(images[part], labels[part]) for part in (slice(16), slice(16, 32))]
+        labels = torch.arange(96) % 4
+        images = torch.randn(96, 3, 8, 8) + labels[:, None, None, None]
+        splits = [TensorDataset(images[part], labels[part]) for part in (slice(48), slice(48, 96))]
         weights, alphas = (DataLoader(split, batch_size=8) for split in splits)
         processes = DistributedContext(device=torch.device(device))
         evaluator = SupernetEvaluator(
-            weights, alphas, schedule=Schedule(epochs=2), device=device, processes=processes
+            weights,
+            alphas,
+            schedule=Schedule(epochs=2),
+            device=device,
+            processes=processes,
+            compute=Compute(graphs=graphs_on(processes.device)),
         )
         strategy: Any = strategies.create("darts", alpha_lr=3e-2)
         strategy(RawFormatModelSpace(DartsSpace(4, 3, 4), evaluator), SequentialExecutionEngine())
@@ -249,12 +257,16 @@ def plot(table: list[dict[str, Any]], path: Path) -> None:
 def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The rows of every setting, as long as there is time."""
     device, began = torch.device(options.device), time.perf_counter()
-    sizes, batch = (TINY, 4) if options.tiny else (SEARCH, 96)
+    sizes, others, batch = (TINY, [], 4) if options.tiny else (HEADLINE, SEARCH, 96)
     width, layers = (4, 3) if options.tiny else (36, 20)
     settings: dict[tuple[str, int], dict[str, Callable[[], Callable[[], object]]]] = {}
-    for size in sizes:
-        name = f"search, width {size[0]}, batch {size[2]}, order {size[3]}"
-        settings[name, size[2]] = search_makers(options.device, size, options.original)
+
+    def add_searches(sizes: list[tuple[int, int, int, int]]) -> None:
+        for size in sizes:
+            name = f"search, width {size[0]}, batch {size[2]}, order {size[3]}"
+            settings[name, size[2]] = search_makers(options.device, size, options.original)
+
+    add_searches(sizes)
     final = (options.device, width, layers, batch)
     settings[f"final network, width {width}, batch {batch}", batch] = {
         variant: lambda variant=variant: training_step(variant, *final)
@@ -264,11 +276,14 @@ def measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         variant: lambda variant=variant: fed_step(variant, *final, 32 if options.tiny else IMAGES)
         for variant in FED
     }
+    add_searches(others)
     for (name, images), makers in settings.items():
-        if time.perf_counter() - began > SECONDS:
+        if time.perf_counter() - began > options.seconds:
             yield {"setting": name, "variant": "all", "failed": NO_TIME}
             continue
-        found = alternated(makers, device, options.rounds, options.repeats, began + LAST_SECONDS)
+        found = alternated(
+            makers, device, options.rounds, options.repeats, began + options.seconds + MORE_SECONDS
+        )
         yield from rows({"setting": name, "batch": images}, found)
         if device.type == "cuda":
             torch.cuda.empty_cache()
@@ -302,6 +317,7 @@ def main() -> None:
     parser.add_argument("--original", type=Path, help="directory cnn of the authors' code of DARTS")
     parser.add_argument("--rounds", type=int, default=5, help="turns of every variant")
     parser.add_argument("--repeats", type=int, default=3, help="steps of a turn")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="begin no further setting after these")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of gpu.json and gpu.png")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
@@ -310,20 +326,19 @@ def main() -> None:
     card = torch.cuda.get_device_name(options.device) if options.device.startswith("cuda") else "no GPU"
     table = Table("setting", "variant", "turns", "ms (median)", "least", "most", "images/s", "idle, memory")
     table.add_column("times faster than NNI's, plain or timm's")
-    content: list[dict[str, Any]] = []
+    options.out.mkdir(parents=True, exist_ok=True)
+    tiny = same_cell(options.device)
+    result: dict[str, Any] = {"card": card, "machine": machine(), "tiny_search": tiny, "rows": []}
     for row in measured(options):
-        content.append(row)
+        result["rows"].append(row)
         table.add_row(*shown(row))
         print(*shown(row), sep="  ", flush=True)
-    tiny = same_cell(options.device)
+        write_json(options.out / "gpu.json", result)
     Console(width=170).print(table)
     print(
         f"{card}: a tiny search ends in {'the same cell' if tiny['same'] else 'ANOTHER CELL'} as on the CPU"
     )
-    options.out.mkdir(parents=True, exist_ok=True)
-    result = {"card": card, "machine": machine(), "rows": content, "tiny_search": tiny}
-    write_json(options.out / "gpu.json", result)
-    plot(content, options.out / "gpu.png")
+    plot(result["rows"], options.out / "gpu.png")
 
 
 if __name__ == "__main__":
