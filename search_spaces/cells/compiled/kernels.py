@@ -150,7 +150,11 @@ def usable(x: Tensor) -> bool:
 
 def pixel_stride(x: Tensor) -> int:
     """Elements of x [B, H, W, C] from one pixel to the next; torch gives a dimension of size 1 any stride."""
-    return next((x.stride(axis) for axis in (2, 1, 0) if x.shape[axis] > 1), x.shape[3])
+    shape, strides = x.shape, x.stride()
+    for axis in (2, 1, 0):
+        if shape[axis] > 1:
+            return strides[axis]
+    return shape[3]
 
 
 def call(name: str, x: Tensor, stride: int, *arguments: object) -> None:

@@ -5,9 +5,12 @@ All maps lie in memory with their channels last, [B, H, W, C].
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from search_spaces.cells.compiled.kernels import Term, pixel_stride
@@ -187,13 +190,16 @@ class Arguments(NamedTuple):
 
 def addresses(x: Tensor, depth: int = 1) -> list[Any]:
     """Addresses of x[0], x[1], ...; of depth 2 lists of those of x[0, 0], x[0, 1], ... and so on."""
-    steps = [stride * x.element_size() for stride in x.stride()]
+    offsets = _offsets(x.shape[:depth], x.stride()[:depth], x.element_size())
+    found: list[Any] = (offsets + x.data_ptr()).tolist()
+    return found
 
-    def of(first: int, axis: int) -> list[Any]:
-        every = range(first, first + x.shape[axis] * steps[axis], steps[axis])
-        return list(every) if axis == depth - 1 else [of(at, axis + 1) for at in every]
 
-    return of(x.data_ptr(), 0)
+@functools.lru_cache(maxsize=1024)
+def _offsets(sizes: tuple[int, ...], strides: tuple[int, ...], item: int) -> NDArray[np.int64]:
+    """Bytes from a tensor's first element to those at every index of its first axes; few of them recur."""
+    axes = [item * stride * np.arange(size) for size, stride in zip(sizes, strides, strict=True)]
+    return functools.reduce(np.add, np.ix_(*axes))
 
 
 def by_parity(x: Tensor) -> list[Tensor]:
