@@ -61,8 +61,15 @@ def run(hub, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("name", ["made/birds", "made/shards"])
-@pytest.mark.parametrize("stream", ["", "@stream=yes"])
+@pytest.mark.parametrize(
+    ("name", "stream"),
+    [
+        ("made/birds", ""),
+        ("made/shards", "@stream=yes"),
+        pytest.param("made/birds", "@stream=yes", marks=pytest.mark.slow),
+        pytest.param("made/shards", "", marks=pytest.mark.slow),
+    ],
+)
 def test_a_hub_set_has_the_rows_of_the_same_images_in_a_folder(name, stream, hub, run, tmp_path):
     out, kind = tmp_path / "hub.json", "images:0.5"
     run("nastransfer_nni.proxy", "make", "--source", name + stream, "--kind", kind, "--out", out)

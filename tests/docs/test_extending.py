@@ -29,6 +29,7 @@ def engine(monkeypatch):
     del ENGINES[name]
 
 
+@pytest.mark.slow
 def test_the_engine_of_the_page_runs_a_study(engine, tmp_path):
     size = {"width": 2, "layers": 3, "epochs": 1, "batch_size": 64, "device": "cpu"}
     study = Study.create(

@@ -48,6 +48,7 @@ def test_another_part_and_another_target(run):
         EvaluateConfig.create({"checkpoint": str(run[0]), "target": "digitz"})
 
 
+@pytest.mark.slow
 def test_every_format_gives_the_same_logits_and_the_card_says_what_they_are(run, capsys):
     pytest.importorskip("onnxscript")
     card = export(ExportConfig.create({"checkpoint": str(run[0]), "format": "all"}))

@@ -118,6 +118,7 @@ def here(environment, monkeypatch, tmp_path):
     return monkeypatch
 
 
+@pytest.mark.slow
 def test_a_pushed_network_has_the_same_logits_in_a_new_process(pushed, environment):
     run, said = pushed
     assert f"pushed to {environment['HF_ENDPOINT']}/me/net" in said

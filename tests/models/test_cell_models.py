@@ -233,7 +233,9 @@ def test_torchscript_of_the_graph_that_fx_traces(name):
         torch.testing.assert_close(scripted, eager)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*BOTH, *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES if name not in BOTH)]
+)
 def test_torch_export_with_any_batch(name):
     model = create(name).eval()
     program = torch.export.export(

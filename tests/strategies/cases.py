@@ -1,5 +1,7 @@
 """Small searches with every registered strategy, for the tests that run over the registry."""
 
+import pytest
+
 import strategies
 
 SUPERNETS = [
@@ -22,6 +24,12 @@ SUPERNETS = [
     "evolution:evaluate=supernet,selection=nsga2,population=4,offspring=2,generations=2",
 ]
 """Strategies on shared weights."""
+
+_LIKE_DARTS = ("darts:relaxation", "gdas", "snas", "pc-darts", "fair", "beta", "sdarts-rs", "darts+", "oles")
+SUPERNETS_ONCE = [
+    pytest.param(text, marks=pytest.mark.slow) if text.startswith(_LIKE_DARTS) else text for text in SUPERNETS
+]
+"""The same; those whose images and limits are of the code that `darts` has are marked slow."""
 
 STAGED = [
     "p-darts:frozen_epochs=0,add_layers=0/1/2",

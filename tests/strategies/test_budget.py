@@ -105,7 +105,7 @@ def test_shared_weights_keep_limits_on_images(supernet, costs, text, kind):
         supernet(text, SearchContext(mult_adds=costs, budget=Budget(**{kind: used(1) - 1})))
 
 
-@pytest.mark.parametrize("text", ["darts", RANDOM_WS, EVOLUTION])
+@pytest.mark.parametrize("text", ["darts", RANDOM_WS, pytest.param(EVOLUTION, marks=pytest.mark.slow)])
 def test_seconds_end_a_search_with_an_epoch_or_candidate(supernet, costs, text, monkeypatch):
     """Epochs and candidates of 10 s each: three epochs, and one candidate of each stage of the choice."""
     monkeypatch.setattr(SupernetStrategy, "agreed_seconds", lambda self, start_time: 10.0)

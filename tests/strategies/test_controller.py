@@ -39,7 +39,9 @@ def test_two_equal_states_are_never_read():
     assert all(len(pair) == 2 for pair in states)
 
 
-@pytest.mark.parametrize("seed", [0, 2])  # from 1 the controller finds the operation, not the input
+@pytest.mark.parametrize(
+    "seed", [0, pytest.param(2, marks=pytest.mark.slow)]
+)  # from 1 the controller finds the operation, not the input
 def test_the_controller_learns_what_is_rewarded(seed):
     def pays(cell):
         return cell.normal[0][0] == "sep_conv_5x5", any(state == 3 for _, state in cell.normal[4:6])

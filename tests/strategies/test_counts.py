@@ -4,7 +4,7 @@ import pytest
 
 import strategies
 from strategies.interfaces import SearchContext
-from tests.strategies.cases import CANDIDATES, SUPERNETS
+from tests.strategies.cases import CANDIDATES, SUPERNETS, SUPERNETS_ONCE
 
 LEARNED = [
     "darts",
@@ -17,7 +17,7 @@ SIZES = [(24, 24), (20, 28), (44, 20)]
 """Images of the weight and of the alpha split, in batches of 8: equal, incomplete batches, two passes."""
 
 
-@pytest.mark.parametrize("text", SUPERNETS)
+@pytest.mark.parametrize("text", SUPERNETS_ONCE)
 def test_images_of_shared_weights(supernet, costs, text):
     options = strategies.parse(text.replace(",stop_skips=2", "")).options
     found = supernet(text.replace(",stop_skips=2", ""), SearchContext(mult_adds=costs))

@@ -152,7 +152,7 @@ def assert_same_search(one, other):
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("recompute", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("order", [1, 2])
 def test_a_search_is_the_same_with_both_cells(order, recompute):
     generator = torch.Generator().manual_seed(1)
@@ -164,6 +164,7 @@ def test_a_search_is_the_same_with_both_cells(order, recompute):
     assert plain.result.training_images == fast.result.training_images == (32 if order == 1 else 32 + 3 * 16)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_a_search_on_cifar10_finds_the_same_genotype_with_both_cells():
     if "NASTRANSFER_DATA" not in os.environ:

@@ -1,5 +1,7 @@
 """Published methods as presets: their values, those of the search, and where each leaves darts."""
 
+import functools
+
 import pytest
 import torch
 
@@ -45,20 +47,26 @@ def small(name, **more):
     )
 
 
-@pytest.fixture(scope="module")
-def darts():
-    return {epochs: two_steps(small("darts"), epochs=epochs) for epochs in (1, 3)}
+@functools.cache
+def darts(epochs):
+    return two_steps(small("darts"), epochs=epochs)
 
 
-@pytest.mark.parametrize("name", [name for name, _, _ in PRESETS if name != "beta-darts"])
-def test_a_preset_leaves_the_path_of_darts(darts, name, monkeypatch):
+NAMES = [name for name, _, _ in PRESETS if name != "beta-darts"]
+STAGED = ("p-darts", "drnas")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in STAGED else name for name in NAMES]
+)
+def test_a_preset_leaves_the_path_of_darts(name, monkeypatch):
     monkeypatch.setattr("strategies.darts.options.PROJECTIONS", 1)  # of darts-pt, which has 17
-    epochs = 3 if name in ("p-darts", "drnas") else 1
+    epochs = 3 if name in STAGED else 1
     strategy = two_steps(small(name), epochs=epochs)
     if name in OWN_PATH:
-        assert OWN_PATH[name](strategy) and not OWN_PATH[name](darts[epochs])
+        assert OWN_PATH[name](strategy) and not OWN_PATH[name](darts(epochs))
     else:
-        ours, theirs = (one.alphas["normal"].detach() for one in (strategy, darts[epochs]))
+        ours, theirs = (one.alphas["normal"].detach() for one in (strategy, darts(epochs)))
         assert not torch.equal(ours[:, 1:], theirs[:, 1:])
 
 

@@ -68,6 +68,7 @@ def test_a_limit_is_kept_in_a_reduced_space(supernet):
     assert costs(bound.genotype) <= limit < costs(free.genotype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "space"),
     [

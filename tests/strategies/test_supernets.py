@@ -5,7 +5,7 @@ import pytest
 from search_spaces import Genotype
 from search_spaces.errors import UserError
 from strategies.interfaces import SearchContext
-from tests.strategies.cases import SUPERNETS
+from tests.strategies.cases import SUPERNETS, SUPERNETS_ONCE
 
 RANDOM_WS = next(text for text in SUPERNETS if text.startswith("random_ws"))
 
@@ -51,7 +51,7 @@ def test_the_steps_of_a_controller_show(supernet):
     assert next(advances) == 24 // 8 + 3 + 2
 
 
-@pytest.mark.parametrize("text", SUPERNETS)
+@pytest.mark.parametrize("text", SUPERNETS_ONCE)
 def test_the_limit_is_kept(supernet, costs, text):
     epochs = 2 if text.startswith("nao") else 1
     free = supernet(text, SearchContext(seed=1, mult_adds=costs), epochs=epochs).result

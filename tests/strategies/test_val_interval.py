@@ -29,7 +29,7 @@ def validated(found):
     return [line[2] for line in found.records.lines if line[0] == "validation" and line[2] < 3]
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", [*TEXTS[:2], pytest.param(TEXTS[2], marks=pytest.mark.slow)])
 def test_a_search_finds_the_same_with_fewer_validations(supernet, text, monkeypatch):
     shown = []
     monkeypatch.setattr(nni, "report_intermediate_result", shown.append)

@@ -31,6 +31,7 @@ def table(root):
     return collect(root).rows.drop(columns=TIMES).sort_values("run").reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_a_study_that_moved_half_way_ends_with_the_same_table(tmp_path):
     """Nothing that is in the table runs again, and the old rows are in the new table."""
     study = Study.create(TINY | {"strategies": ["score:by=params,candidates=2,batches=1"], "random_cells": 3})

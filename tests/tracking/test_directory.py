@@ -299,6 +299,7 @@ print(changes - 1)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scenario", ["fresh", "overwrite", "refused"])
 def test_a_run_killed_before_any_change_to_a_file_resumes(tmp_path, scenario):
     script = tmp_path / "dying.py"

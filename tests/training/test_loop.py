@@ -70,9 +70,15 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("kind", ["small", "photo"])
-def test_resume_is_bitwise_exact(name, kind, tmp_path, request):
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("small", name) for name in RECIPES),
+        ("photo", "modern"),
+        *(pytest.param("photo", name, marks=pytest.mark.slow) for name in RECIPES if name != "modern"),
+    ],
+)
+def test_resume_is_bitwise_exact(kind, name, tmp_path, request):
     """Interrupted four times and resumed, training ends with the weights and metrics of an unbroken run."""
     target = request.getfixturevalue(f"{kind}_target")
     options = protocol(**RECIPES[name])
