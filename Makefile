@@ -21,12 +21,12 @@ demo: $(READY)   ## a small study on bundled real data, and its report: five min
 	@echo "open report/index.html, or watch all runs: $(BIN)/tensorboard --logdir runs"
 
 # One process for each core, with one thread each.
-PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical
+PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal
 
-test: $(READY)   ## run the tests that take seconds each (ten minutes or so in all on two cores)
+test: $(READY)   ## run the tests that take seconds each: five minutes on two idle cores
 	$(PYTEST) -m "not slow"
 
-test-all: $(READY)  ## run all tests, with kills, several processes and simulations (twenty-five minutes)
+test-all: $(READY)  ## run all tests, with kills, several processes and simulations: twenty minutes
 	$(PYTEST)
 
 lint: $(READY)   ## style and import rules
