@@ -1,6 +1,7 @@
 """Parts of differentiable search put together: both cells agree, and what does not fit is refused."""
 
 import itertools
+from collections import Counter
 
 import pytest
 import torch
@@ -57,7 +58,10 @@ def options_of(composition):
 
 
 def covering():
-    """Compositions in which every legal pair of values meets at least once, each as full as it can be."""
+    """Compositions in which every legal pair of values meets at least once, each as full as it can be.
+
+    Those that are in most of the open pairs come first, so that there are few compositions.
+    """
     values = [(name, value) for name, options in PARTS.items() for value in options[1:]]
     open_pairs = {
         (one, other)
@@ -66,7 +70,8 @@ def covering():
     }
     while open_pairs:
         composition = dict(min(open_pairs))
-        for name, value in values:
+        left = Counter(itertools.chain.from_iterable(open_pairs))
+        for name, value in sorted(values, key=lambda each: -left[each]):
             larger = composition | {name: value}
             if name not in composition and is_legal(larger):
                 composition = larger
