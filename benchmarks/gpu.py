@@ -238,7 +238,7 @@ def plot(table: list[dict[str, Any]], path: Path) -> None:
     done = [row for row in table if "median" in row]
     names = list(dict.fromkeys(row["setting"] for row in done))
     figure, panels = plt.subplots(
-        1, len(names), figsize=(3 * len(names), 3.5), squeeze=False, layout="constrained"
+        1, len(names), figsize=(4 * len(names), 4), squeeze=False, layout="constrained"
     )
     for axes, name in zip(panels[0], names, strict=True):
         mine = [row for row in done if row["setting"] == name]
@@ -249,7 +249,8 @@ def plot(table: list[dict[str, Any]], path: Path) -> None:
         ]
         axes.bar(range(len(mine)), middle, yerr=spread, capsize=4)
         axes.set_xticks(range(len(mine)), [row["variant"] for row in mine], rotation=30, ha="right")
-        axes.set(title=name, ylabel="ms a step")
+        axes.set_title(name, fontsize=10)
+        axes.set_ylabel("ms a step")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

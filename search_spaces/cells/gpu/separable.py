@@ -39,7 +39,7 @@ class Wave(NamedTuple):
         channels: channels of a state that are convolved.
         epsilon: that of its BatchNorms.
         norms: statistics to normalize the first and the last maps by; None: those of the batch.
-        batches: where the statistics of the batch go, of the first and the last maps, [2, channels] each.
+        batches: memory for means and variances of the batch, of the first and last maps, [2, channels] each.
     """
 
     states: int
@@ -59,7 +59,7 @@ def _kernels() -> Any:
     except ImportError:
         _logger.warning("Triton is not installed: the search-time cell runs in plain torch, which is slower")
         return None
-    _logger.warning("compiling the search-time cell for this GPU: half a minute, unless Triton's cache has it")
+    _logger.warning("compiling the search-time cell for this GPU: half a minute, unless Triton has cached it")
     return kernels
 
 
