@@ -56,7 +56,7 @@ SMALL_SEARCH = {
 CASES = {
     "darts": [
         ("darts", {}),
-        ("darts:frozen_epochs=2", {}),
+        pytest.param("darts:frozen_epochs=2", {}, marks=pytest.mark.slow),
         ("darts:order=2,frozen_epochs=1", {}),
         ("darts", {"alphas_share": 0.2}),
         ("darts:frozen_epochs=1", {"budget": 100}),
@@ -80,9 +80,10 @@ CASES = {
     ],
     "local_search": [("local_search:init=2,candidates=3", {"epochs": 1, "budget": "total_images=99"})],
     "nao": [
-        (
+        pytest.param(
             "nao:every=1,pool=2,new=1,top=1,batches=1,finalists=1,hidden=8,controller_epochs=2",
             {"epochs": 2, "budget": "forward_images=700"},
+            marks=pytest.mark.slow,
         ),
     ],
     "random": [("random", {}), ("random:candidates=2", {"epochs": 1})],
