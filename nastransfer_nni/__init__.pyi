@@ -254,7 +254,7 @@ def search(
     channels_last: bool = True,
     amp: bool = False,
     tf32: bool | None = None,
-    cuda_graphs: bool = False,
+    cuda_graphs: bool = True,
     log_mlflow: bool = False,
     log_wandb: bool = False,
     out: str | None = None,
