@@ -163,9 +163,7 @@ class SearchConfig(Config):
         description="channels-last memory layout on a GPU; on a CPU the compiled loops of search-time cells "
         "have it anyway",
     )
-    amp: bool = Field(
-        False, description="convolutions and matrix products in bfloat16: another search"
-    )
+    amp: bool = Field(False, description="convolutions and matrix products in bfloat16: another search")
     tf32: bool | None = Field(
         None,
         description="TensorFloat-32 on an NVIDIA GPU, in convolutions and matrix products; None: as torch "
