@@ -23,6 +23,8 @@ class AveragePool(nn.AvgPool2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, ceil(H / stride), ceil(W / stride)] for a kernel of 3."""
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return avg_pool2d(x, self.kernel_size, self.stride, 1, count_include_pad=False)
         return average_pool(x, *self._sizes)
 
 
@@ -44,7 +46,8 @@ def average_pool(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 def _pads_itself(x: Tensor) -> bool:
-    return x.is_cuda and not x.is_contiguous()
+    """Whether this is such a map; torch.fx traces the network with what is no tensor."""
+    return isinstance(x, Tensor) and x.is_cuda and not x.is_contiguous()
 
 
 @functools.lru_cache(maxsize=64)

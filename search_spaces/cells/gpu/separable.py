@@ -93,7 +93,7 @@ def add_separable(
     """
     if x.is_cuda and torch.is_autocast_enabled("cuda"):
         x = x.to(torch.get_autocast_dtype("cuda"))
-    found: Tensor = _Separable.apply(wave, x, nodes, weights, *pointwise, *depthwise)
+    found: Tensor = _Separable.apply(wave, x.contiguous(), nodes, weights, *pointwise, *depthwise)
     return found
 
 
@@ -106,7 +106,7 @@ class _Separable(torch.autograd.Function):
             run = _Pass(wave, x, convolutions[:2], convolutions[2:])
             norms, maps = run.convolve()
             result = run.into_nodes(maps[-1], norms[1], weights, nodes)
-        ctx.wave, ctx.has_nodes, ctx.dtype = wave, nodes is not None, None if nodes is None else nodes.dtype
+        ctx.wave, ctx.dtype = wave, None if nodes is None else nodes.dtype
         ctx.save_for_backward(x, weights, *convolutions, *norms[0], *norms[1], *maps)
         return result
 
@@ -129,7 +129,6 @@ class _Pass:
     def __init__(self, wave: Wave, x: Tensor, pointwise: Any, depthwise: Any) -> None:
         self.wave, self.x, self.pointwise_weights, self.weights = wave, x, pointwise, depthwise
         images, height, width, _ = x.shape
-        self.size = images, height, width
         self.out = images, -(-height // wave.stride), -(-width // wave.stride)
         self.edges = wave.states * wave.nodes
         self.block = min(64, _power_of_two(max(wave.channels, 16)))
