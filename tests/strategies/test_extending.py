@@ -60,5 +60,6 @@ def test_the_smallest_preset_costs_what_the_docs_say():
     code = (root / "strategies" / "presets" / "darts_plus.py").read_text("utf-8")
     mentions = ["strategies/presets/__init__.py", "tests/strategies/cases.py"]
     lines = [line for path in mentions for line in (root / path).read_text("utf-8").splitlines()]
-    named = sum(line.strip().startswith(('"darts+', '("darts+')) for line in lines) + 1  # and a row of the docs
+    own = ('"darts+', '("darts+')
+    named = sum(line.strip().startswith(own) for line in lines) + 1  # and a row of the docs
     assert f"costs {len(code.splitlines()) + named} lines" in PAGE.read_text("utf-8")
