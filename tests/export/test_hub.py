@@ -156,6 +156,7 @@ def test_cells_and_weights_are_read_from_the_hub(pushed, here, capsys):
     assert read(str(pushed[0] / "again" / "config.json")).genotype == published.genotype
 
 
+@pytest.mark.slow
 def test_a_second_push_says_what_it_replaces_and_other_repositories_are_left_alone(pushed, here, capsys):
     options = {"checkpoint": str(pushed[0]), "push_to_hub": "me/net"}
     export(ExportConfig.create(options | {"license": "cc-by-4.0"}))

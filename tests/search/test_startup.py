@@ -18,6 +18,7 @@ cli.main("search", COMMAND, sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_slow_packages_wait_until_after_the_first_step(tmp_path):
     """timm takes a second of processor time, scikit-learn half of one; what NNI imports cannot wait."""
     flags = ["--width", "1", "--layers", "3", "--proxy", "images:0.1", "--device", "cpu", "--out", "run"]

@@ -218,6 +218,7 @@ def test_only_what_changes_the_result_names_the_folder():
     assert hashed(arch="DARTS_V1") != same and hashed(lr=0.1) != same and hashed(seed=1) != same
 
 
+@pytest.mark.slow
 def test_a_budget_narrows_to_the_widest_network_that_keeps_it(photo_like):
     target = Target(photo_like, photo_like, 224)
     protocol = {"target": "imagenet1k", "protocol": "large-batch-imagenet", "epochs": 9}
