@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 WATCH = """
 import os, sys
 from nastransfer_nni.base import cli
