@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from search_spaces.cells.batched import Waves
-from search_spaces.cells.fast import FastCell, FastPartialCell
+from search_spaces.cells.fast import FastCell
 from search_spaces.cells.gpu import separable
-from search_spaces.cells.mixed import MixedCell
-from search_spaces.cells.partial import PartialCell
-from search_spaces.geometry import CellGeometry
+from tests.search_spaces.test_batched_cell import pair
 
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(
@@ -51,18 +49,6 @@ def outcome(cell, order, size, needs_weights):
     sources = [*leaves, *(weight for weight in cell.parameters() if weight.requires_grad)]
     grads = torch.autograd.grad((out * slope).sum(), sources, allow_unused=True)
     return [out.detach(), *grads, *cell.buffers()]
-
-
-def pair(kind, channels=2, parts=1):
-    torch.manual_seed(0)
-    geometry = CellGeometry(kind, 6, 7, channels, False)
-    made = [PartialCell, FastPartialCell] if parts > 1 else [MixedCell, FastCell]
-    plain, fast = (make(geometry, *([parts] if parts > 1 else [])).double() for make in made)
-    for buffer in plain.buffers():
-        if buffer.is_floating_point():
-            buffer.uniform_(0.5, 2)
-    fast.load_state_dict(plain.state_dict())
-    return plain, fast
 
 
 def assert_same(plain, fast, size=(3, 4), tolerance=1e-9, needs_weights=True):
