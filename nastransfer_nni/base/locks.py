@@ -27,7 +27,7 @@ def locked(file: Path, *, timeout: float = -1) -> Iterator[None]:
     """
     try:
         held = FileLock(file).acquire(timeout=timeout)
-    except NotImplementedError:
+    except NotImplementedError:  # what filelock raises there
         raise UserError(
             f"{file.parent} is on a file system without locks (flock); use a folder on another one"
         ) from None

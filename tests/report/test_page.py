@@ -63,7 +63,7 @@ def test_the_page_is_complete_and_needs_no_other_site(full):
 
 
 def test_every_dot_tells_the_runs_behind_it(full):
-    """Every cell of the plots of source against target is told with its search; no id is there twice."""
+    """Every cell of the plots of source against target names its search; no id is there twice."""
     text = html.unescape((full / "index.html").read_text())
     tips = re.findall(r'class="dot"[^>]*><title>([^<]*)</title>', text)
     results = study()

@@ -112,7 +112,7 @@ def run_supernet(
 
 
 def _copied(state):
-    """What a checkpoint holds: copies, as training goes on in place."""
+    """What a checkpoint holds: copies, as training changes tensors in place."""
     import io
 
     file = io.BytesIO()
