@@ -21,7 +21,7 @@ the search. The loop itself is plain torch, so that a search can stop after any 
 not.
 
 `strategy` has the frame and its hooks, `epoch` what happens in an epoch, `weights` the optimizer of the
-shared weights and its step, `checkpoint` what a search resumes from, `evaluator` data and schedule.
+shared weights and its step (`sgd`), `checkpoint` what a search resumes from, `evaluator` data and schedule.
 """
 
 from strategies.supernet.epoch import Snapshot

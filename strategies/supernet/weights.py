@@ -16,6 +16,7 @@ from strategies.meters import Meter
 from strategies.options import Options
 from strategies.result import SearchResult
 from strategies.supernet.evaluator import SupernetEvaluator
+from strategies.supernet.sgd import take_step
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -98,7 +99,7 @@ class SharedWeights(OneShotStrategy, Generic[OptionsT], ABC):  # type: ignore[mi
         for weight, grad in zip(self.shared_weights, grads, strict=True):
             weight.grad = grad
         nn.utils.clip_grad_norm_(self.shared_weights, self.evaluator.schedule.clip_grad)
-        self.optimizer.step()
+        take_step(self.optimizer)
 
     def count_images(self, labels: Tensor) -> None:
         """Add a batch, of which `labels` [B] is this process's share, to the images backpropagated."""
