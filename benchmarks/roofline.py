@@ -22,12 +22,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ctypes import POINTER, cast
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fresh import machine
 from benchmarks.search_step import Setting, our_step
+from search_spaces.cells.compiled import kernels
+from search_spaces.cells.compiled.kernels import Job, Observer, Shape, Term
 
 RESULTS = Path(__file__).parent / "results"
 FLOAT = 4
@@ -60,39 +63,42 @@ class Work:
     bytes: float
 
 
-def convolutions(shape: Any, jobs: Any, count: int, *, is_backward: bool) -> Work:
+def convolutions(shape: Shape, jobs: list[Job], *, is_backward: bool) -> Work:
     """Work of a call that runs separable convolutions forward or backward."""
-    pixels = shape.batch * shape.height * shape.width
-    outputs = shape.batch * -(-shape.height // shape.stride) * -(-shape.width // shape.stride)
-    channels, products, numbers, sources = shape.channels, 0, 0, set()
-    for job in jobs[:count]:
+    pixels = shape.batch * shape.height * shape.width * shape.channels
+    outputs = pixels // shape.height // shape.width
+    outputs *= -(-shape.height // shape.stride) * -(-shape.width // shape.stride)
+    products, numbers = 0, pixels * len({job.x for job in jobs})
+    for job in jobs:
         taps, is_learning = job.kernel**2, bool(job.grad_pointwise)
-        sources.add(job.x)
-        if is_backward:  # transposed convolutions; and those of the weights, for which one runs forward again
-            products += outputs * channels * (channels + taps) * (1 + is_learning)
-            products += outputs * channels * taps * is_learning
-            numbers += 2 * outputs * channels + pixels * channels * (1 + bool(job.accumulate))
-        else:
-            products += outputs * channels * (channels + taps)
-            numbers += outputs * channels
-    return Work(products, FLOAT * (numbers + len(sources) * pixels * channels))
+        products += outputs * (shape.channels + taps) * (1 + is_learning)
+        if (
+            is_learning
+        ):  # two products more, for one of which the depthwise convolution runs again
+            products += outputs * taps
+    numbers += outputs * len(jobs)
+    if is_backward:
+        numbers += outputs * len({job.grad for job in jobs})
+        numbers += pixels * len({job.grad_x for job in jobs}) * (1 + bool(jobs[0].accumulate))
+    return Work(products, FLOAT * numbers)
 
 
-def maps(shape: Any, count: int, *, products: float) -> Work:
+def maps(shape: Shape, count: int, *, products: float) -> Work:
     """Work of a call that goes once through `count` maps."""
     size = shape.batch * shape.height * shape.width * shape.channels
     return Work(products * size, FLOAT * count * size)
 
 
-def work(name: str, shape: Any, arguments: tuple[Any, ...]) -> Work:
-    """Work of a call of one of the loops, from its arguments."""
+def work(name: str, shape: Shape, items: int, count: int) -> Work:
+    """Work of a loop on `count` jobs or terms at an address."""
     reduced = 1 / shape.stride**2
     if name in ("forward", "backward"):
-        return convolutions(shape, *arguments[:2], is_backward=name == "backward")
+        jobs = cast(items, POINTER(Job))[:count]
+        return convolutions(shape, jobs, is_backward=name == "backward")
     if name in ("combine", "dots"):
-        terms = arguments[0][: arguments[1]]
-        count = len({term.x for term in terms if term.x}) + len({term.map for term in terms})
-        return maps(shape, count, products=len(terms) * (1 if name == "combine" else 2))
+        terms = cast(items, POINTER(Term))[:count]
+        read = len({term.x for term in terms if term.x}) + len({term.map for term in terms})
+        return maps(shape, read, products=count * (1 if name == "combine" else 2))
     if name == "normalize":
         return Work(0, 0)
     if name == "pool":
@@ -100,47 +106,33 @@ def work(name: str, shape: Any, arguments: tuple[Any, ...]) -> Work:
     return maps(shape, 3 + 3 * reduced, products=9 * reduced)  # pool_backward
 
 
-class Timed:
-    """The compiled loops with a clock around every call.
-
-    Args:
-        library: the loops.
-        parts: receives the work of every call; and in `seconds` its duration.
-    """
-
-    def __init__(self, library: Any, parts: dict[str, Part]) -> None:
-        self._library, self._parts = library, parts
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        loop = getattr(self._library, name)
-
-        def timed(is_double: bool, shape: Any, *arguments: Any) -> None:
-            began = time.process_time()
-            loop(is_double, shape, *arguments)
-            label = f"{name}, stride {shape.stride}" if name in ("forward", "backward") else name
-            self.seconds[label] += time.process_time() - began
-            done = work(name, shape, arguments)
-            self._parts[label].multiply_adds += done.multiply_adds
-            self._parts[label].bytes += done.bytes
-
-        return timed
-
-
 @contextmanager
-def clock(parts: dict[str, Part]) -> Iterator[Timed]:
-    """Time the calls of the loops within."""
-    from search_spaces.cells.compiled import kernels
-
+def clock(parts: dict[str, Part]) -> Iterator[dict[str, float]]:
+    """Time every loop within, and count its work; yields the seconds by name."""
     library = kernels.library()
     if library is None:
         raise SystemExit("error: there is no C++ compiler here, so there are no loops to measure")
-    timed, original = Timed(library, parts), kernels.library
-    kernels.library = lambda: timed  # type: ignore[assignment]
+    seconds: dict[str, float] = defaultdict(float)
+    began = 0.0
+
+    def told(loop: bytes, at: Any, items: int, count: int, has_ended: int) -> None:
+        nonlocal began
+        if not has_ended:
+            began = time.process_time()
+            return
+        took, name, shape = time.process_time() - began, loop.decode(), at.contents
+        label = f"{name}, stride {shape.stride}" if name in ("forward", "backward") else name
+        seconds[label] += took
+        done = work(name, shape, items, count)
+        parts[label].multiply_adds += done.multiply_adds
+        parts[label].bytes += done.bytes
+
+    observer = Observer(told)
+    library.observe(observer)
     try:
-        yield timed
+        yield seconds
     finally:
-        kernels.library = original
+        library.observe(Observer())
 
 
 def peak(size: int = 1024) -> float:
@@ -197,11 +189,11 @@ def measure(setting: Setting, rounds: int) -> dict[str, Any]:
         peaks.append(peak())
         bandwidths.append(bandwidth())
         fresh: dict[str, Part] = defaultdict(Part)
-        with clock(fresh) as timed:
+        with clock(fresh) as seconds_of:
             began = time.process_time()
             step()
             totals.append(time.process_time() - began)
-        for name, seconds in timed.seconds.items():
+        for name, seconds in seconds_of.items():
             parts[name].seconds.append(seconds)
             parts[name].multiply_adds, parts[name].bytes = fresh[name].multiply_adds, fresh[name].bytes
         for name, seconds in torch_parts(step).items():

@@ -64,7 +64,7 @@ class PartialBackward(Backward):
 
     def _state(self, state: int) -> None:
         super()._state(state)
-        outgoing, stride = OUTGOING[state], self._stride(state)
+        outgoing, stride = OUTGOING[state], self.static.stride if state < INPUTS else 1
         grads, rest = [self._rests[node] for node, _ in outgoing], rest_of(self.whole[state], self._count)
         read = pooled(rest, stride)
         sums = self._scales.new_empty(len(outgoing), rest.shape[3])

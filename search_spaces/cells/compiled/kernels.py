@@ -14,21 +14,19 @@ import os
 import shutil
 import subprocess
 import tempfile
-from ctypes import POINTER, Structure, c_double, c_int, c_int64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from search_spaces.cache import cache_folder, is_own
+from search_spaces.genotype import CONCAT
 
 _logger = logging.getLogger(__name__)
 
-_WORTH_SHARING = 2**14
-"""Smallest number of elements of a map for which several threads share a call."""
-
 _SOURCE = Path(__file__).with_suffix(".cpp")
-_FLAGS = ("-O3", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
+_FLAGS = ("-O2", "-march=native", "-std=c++17", "-fopenmp", "-shared", "-fPIC")
 
 
 class Shape(Structure):
@@ -38,7 +36,7 @@ class Shape(Structure):
 
 
 class Job(Structure):
-    """One separable convolution, forward or backward; see kernels.cpp."""
+    """One separable convolution, forward or backward; see convolutions.h."""
 
     _fields_ = [
         *((name, c_void_p) for name in ("x", "depthwise", "pointwise", "prologue", "y", "sums")),
@@ -52,7 +50,7 @@ class Job(Structure):
 
 
 class Term(Structure):
-    """`scale * x + shift`, which is added to a map or multiplied by it; see kernels.cpp."""
+    """`scale * x + shift`, which is added to a map or multiplied by it; see maps.h."""
 
     _fields_ = [
         *((name, c_void_p) for name in ("x", "scale", "shift")),
@@ -62,20 +60,59 @@ class Term(Structure):
     ]
 
 
-class Norm(Structure):
-    """BatchNorm of a map, and its running statistics; see kernels.cpp."""
+class State(Structure):
+    """A state of a cell that edges leave, and what they compute from it; see cell.h."""
 
-    _fields_ = [(name, c_void_p) for name in ("sums", "coefficients", "mean", "variance", "batches")]
+    _fields_ = [
+        ("x", c_void_p),
+        ("pixel", c_int64),
+        *((name, c_void_p) for name in ("convolutions", "pools", "norm", "skips")),
+        ("skip_pixel", c_int64),
+        ("skip_edge", c_int64),
+    ]
 
+
+class Cell(Structure):
+    """A search-time cell with the addresses of all that it reads and computes; see cell.h."""
+
+    _fields_ = [
+        *((name, c_int64) for name in ("doubles", "batch", "height", "width", "channels", "stride")),
+        *((name, c_int64) for name in ("is_training", "updates", "has_skip_convs")),
+        ("eps", c_double),
+        ("momentum", c_double),
+        ("edges", c_void_p),
+        ("weights", c_void_p),
+        ("states", State * (CONCAT[-1])),
+        ("threads", c_int),
+    ]
+
+
+class Gradients(Structure):
+    """The gradients of a state of a cell and of what its edges compute; see cell.h."""
+
+    _fields_ = [
+        ("nodes", c_void_p * len(CONCAT)),
+        ("x", c_void_p),
+        ("pixel", c_int64),
+        ("accumulates", c_int64),
+        ("has_skips", c_int64),
+        *((name, c_void_p) for name in ("pools", "between", "skips", "weights")),
+        ("goes_on", c_int64),
+    ]
+
+
+Observer = CFUNCTYPE(None, c_char_p, POINTER(Shape), c_void_p, c_int64, c_int64)
+"""Is told of every loop: its name, its maps, its jobs or terms, their number, and whether it has ended."""
 
 _SIGNATURES = {
+    "observe": (Observer,),
     "forward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
     "backward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
     "combine": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_int),
     "dots": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_int),
-    "normalize": (c_int64, POINTER(Shape), POINTER(Norm), c_int64, c_double, c_double, c_int),
-    "pool": (c_int64, POINTER(Shape), c_void_p, c_void_p, c_void_p, c_void_p, c_int),
-    "pool_backward": (c_int64, POINTER(Shape), *(c_void_p,) * 5, c_int64, c_int),
+    "cell_edges": (POINTER(Cell), c_int64),
+    "cell_node": (POINTER(Cell), c_int64, c_void_p, c_int64),
+    "cell_backward": (POINTER(Cell), c_int64, POINTER(Gradients)),
 }
 
 
@@ -108,7 +145,8 @@ def _build() -> Path:
         raise FileNotFoundError("neither g++ nor clang++ is installed")
     # Machines that share a home directory may differ in what -march=native means.
     target = _run(compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull)
-    key = hashlib.sha256(b"\0".join([target, _SOURCE.read_bytes(), " ".join(_FLAGS).encode()])).hexdigest()
+    sources = [path.read_bytes() for path in sorted([_SOURCE, *_SOURCE.parent.glob("*.h")])]
+    key = hashlib.sha256(b"\0".join([target, *sources, " ".join(_FLAGS).encode()])).hexdigest()
     cache = cache_folder("kernels", is_private=True)
     built = cache / f"kernels-{key[:20]}.so"
     if not _is_whole(built):
@@ -172,7 +210,11 @@ def call(name: str, x: Tensor, stride: int, *arguments: object) -> None:
             plain += [(type(argument[0]) * len(argument))(*argument), len(argument)]
         else:
             plain.append(argument)
+    getattr(loops(), name)(x.dtype == torch.float64, shape, *plain, torch.get_num_threads())
+
+
+def loops() -> ctypes.CDLL:
+    """The compiled loops, for those who know that there are any (`usable`)."""
     loaded = library()
     assert loaded is not None, "callers ask usable() first"
-    threads = torch.get_num_threads() if x.numel() >= _WORTH_SHARING else 1
-    getattr(loaded, name)(x.dtype == torch.float64, shape, *plain, threads)
+    return loaded

@@ -6,6 +6,7 @@ All maps lie in memory with their channels last, [B, H, W, C].
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from search_spaces.cells.compiled.kernels import Term, pixel_stride
+from search_spaces.cells.compiled.kernels import Cell, State, Term, pixel_stride
 from search_spaces.genotype import CONCAT, EDGES, INPUTS
 from search_spaces.operations import FactorizedReduce, pixels_by_parity
 
@@ -34,17 +35,12 @@ OUTGOING = [
 KERNELS = ((3, 1), (5, 1), (3, 1), (5, 1), (3, 2), (5, 2))
 """Kernel and dilation of an edge's convolutions: both sep_convs' first, both their second, both dil_convs."""
 
-ON_STATE, FIRST, SECOND = (0, 1, 4, 5), (0, 1), (2, 3)
-"""The convolutions that read the state; those that the second of a sep_conv read; these."""
+FIRST, SECOND = (0, 1), (2, 3)
+"""The convolutions of the sep_convs that read the state; those that read the output of these."""
 
 MAX, MEAN, SKIP = range(len(KERNELS), len(KERNELS) + 3)
 MAPS = SKIP + 1
 """After the convolutions, an edge's maps are both poolings and the skip. All but `FIRST` go into a node."""
-
-COLUMNS = (4, 5, 6, 7, 1, 2, 3)
-"""Columns of the weights for the maps that go into a node."""
-
-INTO_NODE = slice(len(FIRST), MAPS)
 
 
 class Layers(NamedTuple):
@@ -100,12 +96,11 @@ class Static(NamedTuple):
         """Whether a map of an edge is computed."""
         return self.computed is None or self.computed[edge][CANDIDATE_OF_MAP[index]]
 
-    def into_node(self, edge: int) -> list[int]:
-        """The maps of an edge that go into its node, counted from the first of them."""
-        every = range(len(COLUMNS))
+    def table(self) -> NDArray[np.int64]:
+        """Whether each map of each edge is computed, [14, 9]."""
         if self.computed is None:
-            return list(every)
-        return [index for index in every if self.computes(edge, index + len(FIRST))]
+            return np.ones((EDGES, MAPS), np.int64)
+        return np.array(self.computed, np.int64)[:, CANDIDATE_OF_MAP]
 
 
 class Maps(NamedTuple):
@@ -124,26 +119,38 @@ class Maps(NamedTuple):
     norm: Tensor
     skips: Tensor | None
 
-    def into_nodes(self, x: Tensor, coefficients: Tensor, nodes: list[Tensor]) -> list[list[Term]]:
-        """The maps that the state's edges add to their nodes, edge by edge in the order of `COLUMNS`.
+    @classmethod
+    def of(cls, x: Tensor, static: Static, arguments: Arguments, state: int) -> Maps:
+        """Memory for the maps of a state [B, H, W, C], which the loops fill but for the skips."""
+        edges, size = len(OUTGOING[state]), node_size(static, arguments)
+        return cls(
+            x.new_empty(edges, len(KERNELS), *size),
+            x.new_empty(2, *size),
+            torch.zeros(edges, MAPS, 2, size[-1], dtype=torch.float64),
+            _skips(x, static, arguments, state),
+        )
 
-        Args:
-            x: the state.
-            coefficients: scales and shifts [edges, 7, 2, C], which must outlive the terms.
-            nodes: what the terms are added to or multiplied by, one for each edge.
-        """
-        convolutions, pools = addresses(self.convolutions, 2), addresses(self.pools)
-        skips = [x] * len(nodes) if self.skips is None else list(self.skips)
-        channels, pixel, skip_pixel = x.shape[3], pixel_stride(nodes[0]), pixel_stride(skips[0])
-        terms = []
-        for maps, rows, skip, node in zip(
-            convolutions, addresses(coefficients, 3), skips, nodes, strict=True
-        ):
-            to = node.data_ptr()
-            read = [*maps[len(FIRST) :], *pools]
-            own = [Term(at, *row, channels, to, pixel) for at, row in zip(read, rows[:-1], strict=True)]
-            terms.append([*own, Term(skip.data_ptr(), *rows[-1], skip_pixel, to, pixel)])
-        return terms
+    def state(self, x: Tensor) -> State:
+        """Their addresses, with that of the state that they are computed from."""
+        skips = x[None] if self.skips is None else self.skips
+        return State(
+            x.data_ptr(),
+            pixel_stride(x),
+            *(memory.data_ptr() for memory in (self.convolutions, self.pools, self.norm, skips)),
+            pixel_stride(skips[0]),
+            0 if self.skips is None else skips.stride(0),
+        )
+
+
+def _skips(x: Tensor, static: Static, arguments: Arguments, state: int) -> Tensor | None:
+    """The skips of a state [B, H, W, C] that are not the state itself, [edges, B, H', W', C]."""
+    if arguments.reduces(state):
+        skips = by_parity(x).flatten(0, 2) @ arguments.skip_matrix(state)
+        return skips.view(*node_size(static, arguments)[:3], len(OUTGOING[state]), -1).permute(3, 0, 1, 2, 4)
+    if static.masks is None:
+        return None
+    masks = [static.masks[edge] for _, edge in OUTGOING[state]]
+    return torch.stack([x if mask is None else x * mask for mask in masks])
 
 
 class Arguments(NamedTuple):
@@ -173,19 +180,70 @@ class Arguments(NamedTuple):
         """The channels that the candidates process, the first of a state; all but in a partial cell."""
         return len(self.convolutions[0])
 
-    def convolution(self, edge: int, index: int) -> tuple[int, int]:
-        """Addresses of depthwise and pointwise weights."""
-        start = 2 * (edge * len(KERNELS) + index)
-        return self.convolutions[start].data_ptr(), self.convolutions[start + 1].data_ptr()
+    def reduces(self, state: int) -> bool:
+        """Whether the skips of a state are convolutions of stride 2."""
+        return bool(self.skip_convs) and state < INPUTS
 
-    def mixture(self, state: int) -> Tensor:
-        """Weights of the maps that go into a node, [edges, 7]."""
-        return self.weights[[edge for _, edge in OUTGOING[state]]][:, COLUMNS]
+    def skip_layers(self, state: int, which: int) -> list[Tensor]:
+        """Weights of the state's skips for even (`which` 0) or odd (1) pixels, [C', C, 1, 1] each."""
+        edges = len(OUTGOING[state])
+        return self.skip_convs[2 * edges * state :][which : 2 * edges : 2]
 
-    def skip_weights(self, state: int, which: int) -> Tensor:
-        """Weights of the state's skips for even (`which` 0) or odd (1) pixels: [edges, C', C]."""
-        start = state * 2 * len(OUTGOING[0])
-        return torch.stack(self.skip_convs[start + which : start + 2 * len(OUTGOING[0]) : 2]).flatten(2)
+    def skip_matrix(self, state: int) -> Tensor:
+        """All skips of a state in one matrix, [2 * C, edges * C]; it multiplies what `by_parity` returns."""
+        even, odd = (torch.stack(self.skip_layers(state, which)).flatten(2) for which in (0, 1))
+        edges, half, channels = even.shape
+        matrix = even.new_zeros(2, channels, edges, channels)
+        matrix[0, ..., :half], matrix[1, ..., half:] = even.permute(2, 0, 1), odd.permute(2, 0, 1)
+        return matrix.view(2 * channels, edges * channels)
+
+
+def node_size(static: Static, arguments: Arguments) -> tuple[int, int, int, int]:
+    """What the candidates compute of a node: B, H', W', C."""
+    batch, height, width, _ = arguments.inputs[0].shape
+    return batch, (height - 1) // static.stride + 1, (width - 1) // static.stride + 1, arguments.channels
+
+
+def describe(
+    static: Static, arguments: Arguments, *, updates: bool = False, learned: Sequence[Tensor] = ()
+) -> tuple[Cell, NDArray[np.int64]]:
+    """The addresses of a cell but for its states, and the table of its edges, which must outlive it.
+
+    Args:
+        static: arguments of the cell that need no gradient.
+        arguments: tensors that are the cell's arguments.
+        updates: whether running statistics change.
+        learned: receive the gradients of the convolutions; empty: these are not wanted.
+    """
+    convolutions = np.zeros((EDGES, len(KERNELS), 4), np.int64)
+    for columns, tensors in ((slice(2), arguments.convolutions), (slice(2, 4), learned)):
+        if tensors:
+            pointers = [tensor.data_ptr() for tensor in tensors[: convolutions[..., :2].size]]
+            convolutions[..., columns] = np.reshape(pointers, (EDGES, len(KERNELS), 2))
+    running = np.zeros((EDGES, MAPS, 3), np.int64)
+    if updates or not static.training:
+        tracked = [[_running(norm) for norm in norms] for norms in static.norms]
+        for to, pointers_of in zip(running, tracked, strict=True):
+            to[: len(pointers_of)] = pointers_of
+    parts = convolutions.reshape(EDGES, -1), running.reshape(EDGES, -1), static.table()
+    table = np.concatenate(parts, axis=1)
+    first, norm = arguments.inputs[0], static.norms[0][0]
+    assert norm.momentum is not None, "search-time BatchNorm forgets exponentially"
+    batch, height, width, _ = first.shape
+    cell = Cell(
+        *(first.dtype == torch.float64, batch, height, width, arguments.channels, static.stride),
+        *(static.training, updates, bool(arguments.skip_convs)),
+        *(norm.eps, norm.momentum, table.ctypes.data, arguments.weights.data_ptr()),
+        threads=torch.get_num_threads(),
+    )
+    return cell, table
+
+
+def _running(norm: nn.BatchNorm2d) -> list[int]:
+    """Addresses of the running mean and variance and of the number of batches; 0 where there are none."""
+    names = "running_mean", "running_var", "num_batches_tracked"
+    buffers = [norm._buffers[name] for name in names]  # thrice as fast as by attribute
+    return [0 if buffer is None else buffer.data_ptr() for buffer in buffers]
 
 
 def addresses(x: Tensor, depth: int = 1) -> list[Any]:
@@ -202,15 +260,10 @@ def _offsets(sizes: tuple[int, ...], strides: tuple[int, ...], item: int) -> NDA
     return functools.reduce(np.add, np.ix_(*axes))
 
 
-def by_parity(x: Tensor) -> list[Tensor]:
-    """Inputs of a skip of stride 2 from x [B, H, W, C]: even and odd pixels after ReLU [B, H', W', C]."""
+def by_parity(x: Tensor) -> Tensor:
+    """What skips of stride 2 read: even and odd pixels of x [B, H, W, C] after ReLU, [B, H', W', 2 * C]."""
     parts = pixels_by_parity(x.permute(0, 3, 1, 2))
-    return [torch.relu(part.permute(0, 2, 3, 1).contiguous()) for part in parts]
-
-
-def one(x: Tensor) -> Tensor:
-    """Coefficients of 1 for the channels of x [B, H, W, C]: float64 [C]."""
-    return torch.ones(x.shape[3], dtype=torch.float64)
+    return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).relu_()
 
 
 def split(concatenation: Tensor) -> list[Tensor]:

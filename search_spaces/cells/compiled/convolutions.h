@@ -1,0 +1,355 @@
+// Separable convolutions: relu(scale * x + shift), depthwise, pointwise; and back.
+//
+// Each thread goes through all jobs for an image while the image lies in its cache, row by row, with nothing between the
+// operations of a job written to memory.
+
+#pragma once
+
+#include <memory>
+
+#include "depthwise.h"
+#include "pointwise.h"
+
+struct Job {
+  const void *x, *depthwise, *pointwise;  // [B, H, W, pixel], [C, 1, kernel, kernel], [C, C, 1, 1]
+  const double* prologue;                 // scale [C], shift [C]; null for relu(x)
+  void* y;                                // [B, H', W', C]
+  double* sums;  // forward: of y, of y^2; backward: of grad_x, of grad_x * relu(...), at stride 1; [2, C] or null
+  int64_t kernel, dilation;
+  // Backward only. The gradient of y is p * grad + q * y + r.
+  const void* grad;       // [B, H', W', grad_pixel]
+  const double* epilogue; // p, q, r: [3, C]
+  void* grad_x;           // of scale * x + shift: [B, H, W, grad_x_pixel]
+  void *grad_depthwise, *grad_pointwise;  // null: not wanted
+  int64_t grad_pixel, grad_x_pixel;
+  int64_t accumulate;     // to grad_x; jobs without sums that follow each other with the same x and grad_x add up anyway
+};
+
+namespace {
+
+template <typename T, int BYTES>
+struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
+  using Lanes = Vectors<T, BYTES>;
+  using D = Depthwise<T, BYTES>;
+  using P = Pointwise<T, BYTES>;
+  using V = typename Lanes::V;
+  using Image = typename D::Image;
+  static constexpr int64_t LANES = Lanes::LANES;
+  static int64_t padded(int64_t channels) { return Lanes::padded(channels); }
+  static V get(const T* from) { return Lanes::get(from); }
+  static V get(const T* from, int64_t left) { return Lanes::get(from, left); }
+  static void put(T* to, V v) { Lanes::put(to, v); }
+
+  struct Weights {  // of a job, as the loops read them, with channels padded
+    T *taps, *flipped;          // [K, K, wide]
+    T *matrix, *transposed;     // [in, out], [out, in]
+    T *scale, *shift, *p, *q, *r;
+
+    static int64_t size(int64_t wide) { return 50 * wide + 2 * wide * wide + 5 * wide; }
+
+    Weights(T* at, int64_t wide)
+        : taps(at), flipped(taps + 25 * wide), matrix(flipped + 25 * wide), transposed(matrix + wide * wide),
+          scale(transposed + wide * wide), shift(scale + wide), p(shift + wide), q(p + wide), r(q + wide) {}
+
+    void pack(const Job& job, int64_t channels, int64_t wide) {
+      const int64_t count = job.kernel * job.kernel;
+      const T* depthwise = static_cast<const T*>(job.depthwise);
+      const T* pointwise = static_cast<const T*>(job.pointwise);
+      for (int64_t c = 0; c < channels; c++) {
+        for (int64_t t = 0; t < count; t++)
+          taps[t * wide + c] = flipped[(count - 1 - t) * wide + c] = depthwise[c * count + t];
+        for (int64_t k = 0; k < channels; k++)
+          transposed[c * wide + k] = matrix[k * wide + c] = pointwise[c * channels + k];
+      }
+      std::fill(scale, scale + channels, T(1));
+      for (int k = 0; k < 2 && job.prologue; k++)
+        Lanes::widen(job.prologue + k * channels, channels, scale + k * wide);
+      for (int k = 0; k < 3 && job.epilogue; k++) Lanes::widen(job.epilogue + k * channels, channels, p + k * wide);
+    }
+  };
+
+  static std::vector<T> pack(const Job* jobs, int64_t n, int64_t channels, int threads) {
+    const int64_t wide = padded(channels), size = Weights::size(wide);
+    std::vector<T> packed(n * size);
+#pragma omp parallel for num_threads(threads)
+    for (int64_t k = 0; k < n; k++) Weights(packed.data() + k * size, wide).pack(jobs[k], channels, wide);
+    return packed;
+  }
+
+  // relu(scale * x + shift) of a row of x [count, pixel] -> [count, wide]
+  static void activate(const T* x, int64_t pixel, const T* scale, const T* shift, int64_t channels, int64_t count,
+                       T* out) {
+    const int64_t wide = padded(channels);
+    const V zero = {};
+    for (int64_t c = 0; c < channels; c += LANES) {
+      const V factor = get(scale + c), offset = get(shift + c);
+      for (int64_t j = 0; j < count; j++) {
+        const T* from = x + j * pixel + c;
+        Lanes::read_soon(from + AHEAD * count * pixel);
+        const V v = factor * get(from, channels - c) + offset;
+        put(out + j * wide + c, v > zero ? v : zero);
+      }
+    }
+  }
+
+  // The image of x that a job reads, whose rows are loaded when they are needed.
+  struct Input {
+    Image image;
+    const T *x, *scale, *shift;
+    int64_t pixel, height, width, channels, loaded;
+
+    void load_until(int64_t end) {
+      for (end = std::min(end, height); loaded < end; loaded++)
+        activate(x + loaded * width * pixel, pixel, scale, shift, channels, width, image.inside(loaded));
+    }
+  };
+
+  static bool same_input(const Job& one, const Job& other) {
+    return one.x == other.x && one.prologue == other.prologue;
+  }
+
+  // Whether the gradients of both inputs are added up.
+  static bool same_target(const Job& one, const Job& other) {
+    return same_input(one, other) && one.grad_x == other.grad_x && !one.sums && !other.sums;
+  }
+
+  // Of image b; what the job before has loaded is kept where it is the same.
+  static void turn_to(Input& input, const Job* jobs, int64_t k, int64_t b, const Weights& weights, const Shape& s) {
+    if (k == 0 || !same_input(jobs[k], jobs[k - 1])) input.loaded = 0;
+    input.x = static_cast<const T*>(jobs[k].x) + b * s.height * s.width * s.pixel;
+    input.scale = weights.scale, input.shift = weights.shift;
+  }
+
+  static void add_shares(const std::vector<double>& partial, const Job* jobs, int64_t n, int64_t channels,
+                         int64_t parts) {
+    for (int64_t k = 0; k < n; k++)
+      if (jobs[k].sums)
+        for (int64_t c = 0; c < 2 * channels; c++) {
+          double sum = 0;
+          for (int64_t part = 0; part < parts; part++) sum += partial[(part * n + k) * 2 * channels + c];
+          jobs[k].sums[c] = sum;
+        }
+  }
+
+  static void forward(const Job* jobs, int64_t n, const Shape& s, int threads) {
+    const int64_t channels = s.channels, wide = padded(channels), parts = shares(s.batch);
+    const int64_t rows = s.out_height(), count = s.out_width(), pitch = (s.width + 2 * PAD) * wide;
+    const int64_t image_size = (s.height + 2 * PAD) * pitch, size = Weights::size(wide);
+    std::vector<T> packed = pack(jobs, n, channels, threads);
+    std::vector<double> partial(parts * n * 2 * channels);
+#pragma omp parallel num_threads(threads)
+    {
+      T* memory = scratch<T>(image_size + count * wide + 2 * wide);
+      T *middle = memory + image_size, *row_sums = middle + count * wide;
+      Input input{{memory, pitch, wide}, nullptr, nullptr, nullptr, s.pixel, s.height, s.width, channels, 0};
+#pragma omp for schedule(dynamic, 1)
+      for (int64_t part = 0; part < parts; part++)
+        for (int64_t b = part * s.batch / parts; b < (part + 1) * s.batch / parts; b++)
+          for (int64_t k = 0; k < n; k++) {
+            const Job& job = jobs[k];
+            const Weights weights(packed.data() + k * size, wide);
+            double* sums = partial.data() + (part * n + k) * 2 * channels;
+            turn_to(input, jobs, k, b, weights, s);
+            T* y = static_cast<T*>(job.y) + b * rows * count * channels;
+            for (int64_t i = 0; i < rows; i++) {
+              input.load_until(i * s.stride + PAD + 1);
+              D::convolve(job.kernel, job.dilation, s.stride, input.image.row(i * s.stride), weights.taps, count,
+                          middle);
+              P::multiply_for_norm(middle, wide, channels, weights.matrix, y + i * count * channels,
+                                   AHEAD * count * channels, count, row_sums);
+              Lanes::flush(row_sums, channels, sums), Lanes::flush(row_sums + wide, channels, sums + channels);
+            }
+          }
+    }
+    add_shares(partial, jobs, n, channels, parts);
+  }
+
+  // Gradients of y [count, channels] from those behind BatchNorm, [count, pixel]: p * grad + q * y + r.
+  static void through_norm(const T* grad, int64_t pixel, const T* y, const T* coefficients, int64_t channels,
+                           int64_t count, T* out) {
+    const int64_t wide = padded(channels);
+    for (int64_t c = 0; c < channels; c += LANES) {
+      const V p = get(coefficients + c), q = get(coefficients + wide + c), r = get(coefficients + 2 * wide + c);
+      for (int64_t j = 0; j < count; j++)
+        put(out + j * wide + c,
+            p * get(grad + j * pixel + c, channels - c) + q * get(y + j * channels + c, channels - c) + r);
+    }
+  }
+
+  // What the next job of a thread reads from memory: it is asked for, pixel by pixel, during the arithmetic of this one.
+  struct Next {
+    const T *x, *y, *grad;
+    int64_t width, x_pixel, y_pixel, grad_pixel;
+
+    Next(const Job* jobs, int64_t n, int64_t k, int64_t b, const Shape& s)
+        : width(s.width), x_pixel(s.pixel), y_pixel(s.channels), grad_pixel(jobs[(k + 1) % n].grad_pixel) {
+      const Job &job = jobs[k], &next = jobs[(k + 1) % n];
+      const int64_t image = b + (k + 1) / n, pixels = s.height * s.width;
+      x = static_cast<const T*>(next.x) + image * pixels * x_pixel;
+      y = static_cast<const T*>(next.y) + image * pixels * y_pixel;
+      grad = static_cast<const T*>(next.grad) + image * pixels * grad_pixel;
+      // What this job has read is not asked for again.
+      if (next.x == job.x && image == b) x = y, x_pixel = y_pixel;
+      if (next.grad == job.grad && image == b) grad = y, grad_pixel = y_pixel;
+    }
+    Next at(int64_t i, int64_t c) const {
+      Next moved = *this;
+      moved.x += i * width * x_pixel + c, moved.y += i * width * y_pixel + c, moved.grad += i * width * grad_pixel + c;
+      return moved;
+    }
+    INLINE void read_soon(int64_t j) const {
+      Lanes::read_soon(x + j * x_pixel), Lanes::read_soon(y + j * y_pixel), Lanes::read_soon(grad + j * grad_pixel);
+    }
+  };
+
+  // Takes a row of the gradient of relu(x), passes on what relu does, and adds it up for the BatchNorm before.
+  struct Masked {
+    const T* active;
+    T *to, *sums;
+    int64_t wide, pixel, ahead, left;
+    Next next;
+    V sum = {}, products = {};
+
+    INLINE void operator()(int64_t j, V g) {
+      next.read_soon(j);
+      const V value = get(active + j * wide), zero = {};
+      const V v = value > zero ? g : zero;
+      sum += v, products += v * value;
+      Lanes::write_soon(to + ahead + j * pixel);
+      Lanes::put(to + j * pixel, v, left);
+    }
+    INLINE ~Masked() { put(sums, sum), put(sums + wide, products); }
+  };
+
+  // Takes a row of the gradient of relu(x) and adds it to those of the jobs before.
+  struct Gathered {
+    T* to;
+    int64_t wide;
+    Next next;
+
+    INLINE void operator()(int64_t j, V g) const {
+      next.read_soon(j);
+      put(to + j * wide, get(to + j * wide) + g);
+    }
+  };
+
+  // Passes on what relu does of a row of its gradient [count, wide], to [count, pixel].
+  static void through_relu(const T* grad, const T* active, int64_t channels, int64_t count, bool accumulates, T* out,
+                           int64_t pixel) {
+    const int64_t wide = padded(channels);
+    const V zero = {};
+    for (int64_t c = 0; c < channels; c += LANES)
+      for (int64_t j = 0; j < count; j++) {
+        T* to = out + j * pixel + c;
+        V v = get(active + j * wide + c) > zero ? get(grad + j * wide + c) : zero;
+        if (accumulates) v += get(to, channels - c);
+        Lanes::put(to, v, channels - c);
+      }
+  }
+
+  static void backward(const Job* jobs, int64_t n, const Shape& s, int threads) {
+    const int64_t channels = s.channels, wide = padded(channels);
+    const int64_t rows = s.out_height(), count = s.out_width(), pitch = (s.width + 2 * PAD) * wide;
+    const int64_t image_size = (s.height + 2 * PAD) * pitch, size = Weights::size(wide);
+    const bool strided = s.stride > 1, learns = jobs[0].grad_pointwise;
+    const int64_t learned = 25 * wide + wide * wide;
+    const int64_t parts = shares(s.batch, learns ? n * learned * sizeof(T) : 0);
+    const int64_t block = std::clamp<int64_t>(32 / count, 1, rows);  // so many rows are worth a pass over the weights
+    std::vector<T> packed = pack(jobs, n, channels, threads);
+    std::vector<double> partial(parts * n * 2 * channels);
+    const std::unique_ptr<T[]> partial_weights(new T[learns ? parts * n * learned : 0]);
+#pragma omp parallel num_threads(threads)
+    {
+      T* memory = scratch<T>(3 * image_size + 2 * block * count * wide + 2 * wide);
+      // The gradient between depthwise and pointwise: with a border for a convolution, without for a scatter.
+      const Image inner{memory + image_size, strided ? count * wide : pitch, wide};
+      const Image gathered{inner.at + image_size, pitch, wide};  // the gradient of relu(x)
+      T *grad_y = gathered.at + image_size, *middle = grad_y + block * count * wide;
+      T *row_sums = middle + block * count * wide, *inner_start = strided ? inner.at : inner.inside(0);
+      Input input{{memory, pitch, wide}, nullptr, nullptr, nullptr, s.pixel, s.height, s.width, channels, 0};
+#pragma omp for schedule(dynamic, 1)
+      for (int64_t part = 0; part < parts; part++)
+        for (int64_t b = part * s.batch / parts; b < (part + 1) * s.batch / parts; b++)
+          for (int64_t k = 0; k < n; k++) {
+            const Job& job = jobs[k];
+            const int64_t kernel = job.kernel, dilation = job.dilation, step = s.stride;
+            const Weights weights(packed.data() + k * size, wide);
+            double* sums = partial.data() + (part * n + k) * 2 * channels;
+            T* own = partial_weights.get() + (part * n + k) * learned;
+            if (learns && b == part * s.batch / parts) std::memset(own, 0, learned * sizeof(T));
+            turn_to(input, jobs, k, b, weights, s);
+            const T* y = static_cast<const T*>(job.y) + b * rows * count * channels;
+            const T* grad = static_cast<const T*>(job.grad) + b * rows * count * job.grad_pixel;
+            T* grad_x = static_cast<T*>(job.grad_x) + b * s.height * s.width * job.grad_x_pixel;
+            const Next next(jobs, n, k, b, s);
+            if (!job.sums && (k == 0 || !same_target(job, jobs[k - 1])))
+              std::memset(gathered.at, 0, image_size * sizeof(T));
+
+            const auto through_pointwise = [&](int64_t from, int64_t some) {  // some rows of y
+              through_norm(grad + from * count * job.grad_pixel, job.grad_pixel, y + from * count * channels, weights.p,
+                           channels, some * count, grad_y);
+              T* to = inner_start + from * inner.pitch;
+              for (int64_t i = 0; i < some; i++)
+                P::multiply(grad_y + i * count * wide, wide, channels, weights.transposed, to + i * inner.pitch, count);
+              if (!learns) return;
+              const Image image = input.image.row(from * step);
+              for (int64_t i = 0; i < some; i++)
+                D::convolve(kernel, dilation, step, image.row(i * step), weights.taps, count, middle + i * count * wide);
+              P::gradient(grad_y, middle, wide, some * count, own + 25 * wide);
+              D::gradient(kernel, dilation, step, image, to, inner.pitch, some, count, own);
+            };
+            for (int64_t i = 0, done = 0; i < s.height; i++) {
+              for (const int64_t end = strided ? rows : std::min(i + PAD + 1, rows); done < end;) {
+                const int64_t some = std::min(block, rows - done);
+                input.load_until((done + some - 1) * step + PAD + 1);
+                through_pointwise(done, some);
+                done += some;
+              }
+              if (strided) break;
+              if (job.sums) {
+                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width, [&](int64_t c) INLINE {
+                  return Masked{input.image.inside(i) + c, grad_x + i * s.width * job.grad_x_pixel + c, row_sums + c,
+                                wide, job.grad_x_pixel, AHEAD * s.width * job.grad_x_pixel, channels - c,
+                                next.at(i, c)};
+                });
+                Lanes::flush(row_sums, channels, sums), Lanes::flush(row_sums + wide, channels, sums + channels);
+              } else {
+                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width, [&](int64_t c) INLINE {
+                  return Gathered{gathered.inside(i) + c, wide, next.at(i, c)};
+                });
+              }
+            }
+            if (strided) D::scatter(kernel, dilation, step, inner.at, rows, count, weights.taps, gathered);
+            if (!job.sums && (k == n - 1 || !same_target(jobs[k + 1], job)))
+              for (int64_t i = 0; i < s.height; i++)
+                through_relu(gathered.inside(i), input.image.inside(i), channels, s.width, job.accumulate,
+                             grad_x + i * s.width * job.grad_x_pixel, job.grad_x_pixel);
+          }
+    }
+    add_shares(partial, jobs, n, channels, parts);
+    if (learns) add_learned(partial_weights.get(), jobs, n, channels, parts, threads);
+  }
+
+  static void add_learned(const T* partial, const Job* jobs, int64_t n, int64_t channels, int64_t parts, int threads) {
+    const int64_t wide = padded(channels), learned = 25 * wide + wide * wide;
+#pragma omp parallel for num_threads(threads)
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t taps = jobs[k].kernel * jobs[k].kernel;
+      T* grad_depthwise = static_cast<T*>(jobs[k].grad_depthwise);
+      T* grad_pointwise = static_cast<T*>(jobs[k].grad_pointwise);
+      for (int64_t part = 0; part < parts; part++) {
+        const T* own = partial + (part * n + k) * learned;
+        for (int64_t c = 0; c < channels; c++) {
+          for (int64_t t = 0; t < taps; t++)
+            grad_depthwise[c * taps + t] = (part ? grad_depthwise[c * taps + t] : 0) + own[t * wide + c];
+          for (int64_t m = 0; m < channels; m++) {
+            T& to = grad_pointwise[c * channels + m];
+            to = (part ? to : 0) + own[(25 + c) * wide + m];
+          }
+        }
+      }
+    }
+  }
+};
+
+}  // namespace

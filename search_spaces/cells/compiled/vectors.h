@@ -1,0 +1,90 @@
+// Vectors of channels, and what all loops share. Maps lie in memory with their channels last, [B, H, W, C].
+//
+// Threads share out the images. Sums over images are kept per share and added in a fixed order, so that results do not
+// depend on the number of threads.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <vector>
+
+#define INLINE __attribute__((always_inline))
+
+struct Shape {  // of the jobs of one call
+  int64_t batch, height, width, channels, stride, pixel;  // pixel: elements from one pixel of x to the next
+  int64_t out_height() const { return (height - 1) / stride + 1; }
+  int64_t out_width() const { return (width - 1) / stride + 1; }
+};
+
+namespace {
+
+constexpr int64_t AHEAD = 2;     // rows of maps that are on their way from memory
+constexpr int64_t SHARES = 64;   // at most so many shares of the batch
+
+int64_t shares(int64_t batch) { return std::min(batch, SHARES); }
+
+int64_t shares(int64_t batch, int64_t bytes) {  // fewer where each needs so many bytes: 64 MB, or 8 shares
+  return std::min(batch, std::clamp<int64_t>((int64_t(1) << 26) / std::max<int64_t>(bytes, 1), 8, SHARES));
+}
+
+template <typename T>
+T* scratch(size_t elements) {  // this thread's own memory, 64-byte aligned, zeroed
+  thread_local std::vector<char> memory;
+  if (memory.size() < elements * sizeof(T) + 64) memory.resize(elements * sizeof(T) + 64);
+  char* start = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
+  std::memset(start, 0, elements * sizeof(T));
+  return reinterpret_cast<T*>(start);
+}
+
+// Takes `count` in tiles of MOST, 8 or 4 and ones; body(first, size) knows the size when it is compiled.
+template <int MOST = 8, typename Body>
+INLINE inline void tiles(int64_t count, Body body) {
+  int64_t n = 0;
+  if (MOST > 8)
+    for (; n + MOST <= count; n += MOST) body(n, std::integral_constant<int, MOST>());
+  for (; n + 8 <= count; n += 8) body(n, std::integral_constant<int, 8>());
+  for (; n + 4 <= count; n += 4) body(n, std::integral_constant<int, 4>());
+  for (; n < count; n++) body(n, std::integral_constant<int, 1>());
+}
+
+template <typename T, int BYTES>
+struct Vectors {
+  static constexpr int64_t LANES = BYTES / sizeof(T);
+  typedef T V __attribute__((vector_size(BYTES)));
+  typedef T Unaligned __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
+
+  static int64_t padded(int64_t channels) { return (channels + LANES - 1) / LANES * LANES; }
+
+  // Scratch has its channels padded to whole vectors; tensors do not.
+  static V get(const T* from) { return *reinterpret_cast<const Unaligned*>(from); }
+  static void put(T* to, V v) { *reinterpret_cast<Unaligned*>(to) = v; }
+  static V get(const T* from, int64_t left) {
+    if (left >= LANES) return get(from);
+    V v = {};
+    for (int64_t lane = 0; lane < left; lane++) v[lane] = from[lane];
+    return v;
+  }
+  static void put(T* to, V v, int64_t left) {
+    if (left >= LANES) return put(to, v);
+    for (int64_t lane = 0; lane < left; lane++) to[lane] = v[lane];
+  }
+
+  // Asks for memory that is read (or written) AHEAD rows later. A row of a map is too short, and there are too many
+  // maps at a time, for the processor to foresee it. Beyond the end of a map this does nothing.
+  static void read_soon(const T* at) { __builtin_prefetch(at, 0, 2); }
+  static void write_soon(const T* at) { __builtin_prefetch(at, 1, 2); }
+
+  static void widen(const double* from, int64_t channels, T* to) {  // a row of coefficients
+    for (int64_t c = 0; c < channels; c++) to[c] = T(from[c]);
+  }
+
+  static void flush(T* row, int64_t channels, double* sums) {  // sums of one row of pixels, into double
+    for (int64_t c = 0; c < channels; c++) sums[c] += double(row[c]), row[c] = 0;
+  }
+};
+
+}  // namespace
