@@ -28,6 +28,7 @@ from search_spaces.cells.plan import WAVES, plan_of
 from search_spaces.genotype import CANDIDATES, EDGES, INPUTS
 from search_spaces.geometry import CellGeometry
 from search_spaces.operations import FactorizedReduce
+from search_spaces.pointwise import preprocess_by_loops
 
 
 class FastCell(MixedCell):
@@ -45,6 +46,7 @@ class FastCell(MixedCell):
 
     def prepare(self) -> None:
         """Take the layers of the edges, which may have been replaced."""
+        preprocess_by_loops(self)
         self._layers = [Layers.of(*mixed.candidates) for mixed in self.operations()]
         self._sees_batch_again = False
 

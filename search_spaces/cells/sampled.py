@@ -21,6 +21,7 @@ from search_spaces.cells.mixed import MixedOperation
 from search_spaces.cells.weighted import without_running_statistics
 from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, OPERATIONS
 from search_spaces.geometry import CellGeometry
+from search_spaces.pointwise import preprocess_by_loops
 
 
 class SampledCell(DartsSearchTimeCell):
@@ -46,6 +47,7 @@ class SampledCell(DartsSearchTimeCell):
             for node in geometry.concat
         )
         without_running_statistics(self)
+        preprocess_by_loops(self)
         self._layers: list[Layers] | None = None
         if tuple(geometry.operations) == tuple(OPERATIONS) and tuple(geometry.concat) == tuple(CONCAT):
             self._layers = [Layers.of(*mixed.candidates) for edges in self._edges() for mixed in edges]

@@ -5,9 +5,11 @@ import copy
 import pytest
 import torch
 
-from search_spaces import DartsNetwork, separable
-from search_spaces.operations import FactorizedReduce
-from search_spaces.separable import ChannelsLastReduce, SeparableConvs, use_loops
+from search_spaces import DartsNetwork, batch_norm, pointwise, separable
+from search_spaces.operations import FactorizedReduce, relu_conv_bn
+from search_spaces.pointwise import PointwiseConv
+from search_spaces.reduction import ChannelsLastReduce
+from search_spaces.separable import SeparableConvs, use_loops
 from search_spaces.zoo import zoo
 
 CELLS = ["DARTS_V2", "DARTS_V1", "PC_DARTS_image"]
@@ -24,7 +26,8 @@ def network(cell: str = "DARTS_V2", dtype: torch.dtype = torch.float64, width: i
 def with_loops(model: DartsNetwork) -> DartsNetwork:
     result = copy.deepcopy(model)
     use_loops(result)
-    assert any(isinstance(module, SeparableConvs) for module in result.modules())
+    for kind in (SeparableConvs, PointwiseConv):
+        assert any(isinstance(module, kind) for module in result.modules())
     return result
 
 
@@ -76,12 +79,13 @@ def test_the_network_stays_what_it_is():
 
 @pytest.mark.parametrize("reason", ["no compiler", "autocast", "no gradient", "frozen statistics"])
 def test_what_the_loops_cannot_do_is_left_to_the_layers(reason, monkeypatch):
-    monkeypatch.setattr(separable._Loops, "apply", lambda *_: pytest.fail("the loops were used"))
+    for module in (separable, pointwise):
+        monkeypatch.setattr(module._Loops, "apply", lambda *_: pytest.fail("the loops were used"))
     plain = network(dtype=torch.float32)
     fast = with_loops(plain)
     images = torch.randn(2, 3, 8, 8)
     if reason == "no compiler":
-        monkeypatch.setattr(separable, "usable", lambda x: False)
+        monkeypatch.setattr(batch_norm, "usable", lambda x: False)
     if reason == "frozen statistics":
         for model in (plain, fast):
             for module in model.modules():
@@ -110,3 +114,36 @@ def test_the_gradient_of_a_reduction_is_torchs_in_channels_last_layout(size):
         grads.append(x.grad)
     assert torch.equal(*grads)
     assert grads[1].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("channels", [(4, 12), (20, 16), (48, 8), (7, 33)])
+def test_a_pointwise_block_equals_its_layers(channels, affine):
+    """Its output, running statistics and all gradients; some channels of a wider map are its input."""
+    torch.manual_seed(0)
+    plain = relu_conv_bn(*channels, affine=affine).double()
+    fast = PointwiseConv(*copy.deepcopy(plain))
+    wide = torch.randn(3, channels[0] + 5, 5, 9, dtype=torch.float64).to(memory_format=torch.channels_last)
+    results = []
+    for block in (plain, fast):
+        x = wide.clone(memory_format=torch.preserve_format).requires_grad_()
+        out = block(x[:, 2 : 2 + channels[0]])
+        grads = torch.autograd.grad((out**3).sum(), [x, *block.parameters()])
+        results.append([out.detach(), *grads, *block.buffers()])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_pointwise_block_computes_only_the_gradients_that_are_wanted():
+    torch.manual_seed(0)
+    block = PointwiseConv(*relu_conv_bn(4, 8, affine=False).double())
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
+    (by_weight,) = torch.autograd.grad(block(x).pow(3).sum(), [block[1].weight])
+    block[1].weight.requires_grad_(False)
+    leaf = x.clone().requires_grad_()
+    (by_input,) = torch.autograd.grad(block(leaf).pow(3).sum(), [leaf])
+    plain = torch.nn.Sequential(*block)
+    plain[1].weight.requires_grad_(True)
+    expected = torch.autograd.grad(plain(leaf).pow(3).sum(), [plain[1].weight, leaf])
+    for one, other in zip((by_weight, by_input), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)

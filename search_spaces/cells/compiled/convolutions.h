@@ -76,22 +76,6 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     return packed;
   }
 
-  // relu(scale * x + shift) of a row of x [count, pixel] -> [count, wide]
-  static void activate(const T* x, int64_t pixel, const T* scale, const T* shift, int64_t channels, int64_t count,
-                       T* out) {
-    const int64_t wide = padded(channels);
-    const V zero = {};
-    for (int64_t c = 0; c < channels; c += LANES) {
-      const V factor = get(scale + c), offset = get(shift + c);
-      for (int64_t j = 0; j < count; j++) {
-        const T* from = x + j * pixel + c;
-        Lanes::read_soon(from + AHEAD * count * pixel);
-        const V v = factor * get(from, channels - c) + offset;
-        put(out + j * wide + c, v > zero ? v : zero);
-      }
-    }
-  }
-
   // The image of x that a job reads, whose rows are loaded when they are needed.
   struct Input {
     Image image;
@@ -100,7 +84,7 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
 
     void load_until(int64_t end) {
       for (end = std::min(end, height); loaded < end; loaded++)
-        activate(x + loaded * width * pixel, pixel, scale, shift, channels, width, image.inside(loaded));
+        P::activate(x + loaded * width * pixel, pixel, scale, shift, channels, width, image.inside(loaded));
     }
   };
 
@@ -155,25 +139,13 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
               input.load_until(i * s.stride + PAD + 1);
               D::convolve(job.kernel, job.dilation, s.stride, input.image.row(i * s.stride), weights.taps, count,
                           middle);
-              P::multiply_for_norm(middle, wide, channels, weights.matrix, y + i * count * channels,
+              P::multiply_for_norm(middle, {channels, wide, channels, wide}, weights.matrix, y + i * count * channels,
                                    AHEAD * count * channels, count, row_sums);
               Lanes::flush(row_sums, channels, sums), Lanes::flush(row_sums + wide, channels, sums + channels);
             }
           }
     }
     add_shares(partial, jobs, n, channels, parts);
-  }
-
-  // Gradients of y [count, channels] from those behind BatchNorm, [count, pixel]: p * grad + q * y + r.
-  static void through_norm(const T* grad, int64_t pixel, const T* y, const T* coefficients, int64_t channels,
-                           int64_t count, T* out) {
-    const int64_t wide = padded(channels);
-    for (int64_t c = 0; c < channels; c += LANES) {
-      const V p = get(coefficients + c), q = get(coefficients + wide + c), r = get(coefficients + 2 * wide + c);
-      for (int64_t j = 0; j < count; j++)
-        put(out + j * wide + c,
-            p * get(grad + j * pixel + c, channels - c) + q * get(y + j * channels + c, channels - c) + r);
-    }
   }
 
   // What the next job of a thread reads from memory: it is asked for, pixel by pixel, during the arithmetic of this one.
@@ -233,25 +205,12 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     }
   };
 
-  // Passes on what relu does of a row of its gradient [count, wide], to [count, pixel].
-  static void through_relu(const T* grad, const T* active, int64_t channels, int64_t count, bool accumulates, T* out,
-                           int64_t pixel) {
-    const int64_t wide = padded(channels);
-    const V zero = {};
-    for (int64_t c = 0; c < channels; c += LANES)
-      for (int64_t j = 0; j < count; j++) {
-        T* to = out + j * pixel + c;
-        V v = get(active + j * wide + c) > zero ? get(grad + j * wide + c) : zero;
-        if (accumulates) v += get(to, channels - c);
-        Lanes::put(to, v, channels - c);
-      }
-  }
-
   static void backward(const Job* jobs, int64_t n, const Shape& s, int threads) {
     const int64_t channels = s.channels, wide = padded(channels);
     const int64_t rows = s.out_height(), count = s.out_width(), pitch = (s.width + 2 * PAD) * wide;
     const int64_t image_size = (s.height + 2 * PAD) * pitch, size = Weights::size(wide);
     const bool strided = s.stride > 1, learns = jobs[0].grad_pointwise;
+    const typename P::Sizes sizes{channels, wide, channels, wide};
     const int64_t learned = 25 * wide + wide * wide;
     const int64_t parts = shares(s.batch, learns ? n * learned * sizeof(T) : 0);
     const int64_t block = std::clamp<int64_t>(32 / count, 1, rows);  // so many rows are worth a pass over the weights
@@ -286,16 +245,16 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
               std::memset(gathered.at, 0, image_size * sizeof(T));
 
             const auto through_pointwise = [&](int64_t from, int64_t some) {  // some rows of y
-              through_norm(grad + from * count * job.grad_pixel, job.grad_pixel, y + from * count * channels, weights.p,
-                           channels, some * count, grad_y);
+              P::through_norm(grad + from * count * job.grad_pixel, job.grad_pixel, y + from * count * channels, weights.p,
+                              channels, some * count, grad_y);
               T* to = inner_start + from * inner.pitch;
               for (int64_t i = 0; i < some; i++)
-                P::multiply(grad_y + i * count * wide, wide, channels, weights.transposed, to + i * inner.pitch, count);
+                P::multiply(grad_y + i * count * wide, sizes, weights.transposed, to + i * inner.pitch, count);
               if (!learns) return;
               const Image image = input.image.row(from * step);
               for (int64_t i = 0; i < some; i++)
                 D::convolve(kernel, dilation, step, image.row(i * step), weights.taps, count, middle + i * count * wide);
-              P::gradient(grad_y, middle, wide, some * count, own + 25 * wide);
+              P::gradient(grad_y, middle, sizes, some * count, own + 25 * wide);
               D::gradient(kernel, dilation, step, image, to, inner.pitch, some, count, own);
             };
             for (int64_t i = 0, done = 0; i < s.height; i++) {
@@ -322,8 +281,8 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
             if (strided) D::scatter(kernel, dilation, step, inner.at, rows, count, weights.taps, gathered);
             if (!job.sums && (k == n - 1 || !same_target(jobs[k + 1], job)))
               for (int64_t i = 0; i < s.height; i++)
-                through_relu(gathered.inside(i), input.image.inside(i), channels, s.width, job.accumulate,
-                             grad_x + i * s.width * job.grad_x_pixel, job.grad_x_pixel);
+                P::through_relu(gathered.inside(i), input.image.inside(i), channels, s.width, job.accumulate,
+                                grad_x + i * s.width * job.grad_x_pixel, job.grad_x_pixel);
           }
     }
     add_shares(partial, jobs, n, channels, parts);

@@ -22,6 +22,10 @@ void dots(int64_t doubles, const Shape* s, const Term* terms, int64_t n, double*
   run_dots(doubles, *s, terms, n, sums, threads);
 }
 
+void product(int64_t doubles, const Product* job, int threads) { run_product(doubles, *job, false, threads); }
+
+void product_backward(int64_t doubles, const Product* job, int threads) { run_product(doubles, *job, true, threads); }
+
 void cell_edges(const Cell* cell, int64_t state) { CellPass(*cell).edges(state); }
 
 void cell_node(const Cell* cell, int64_t node, void* to, int64_t pixel) { CellPass(*cell).node(node, to, pixel); }

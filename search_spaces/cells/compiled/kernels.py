@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int, c_int64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, Structure, byref, c_char_p, c_double, c_int, c_int64, c_void_p
 from pathlib import Path
 
 import torch
@@ -57,6 +57,19 @@ class Term(Structure):
         ("pixel", c_int64),
         ("map", c_void_p),
         ("map_pixel", c_int64),
+    ]
+
+
+class Product(Structure):
+    """ReLU and a pointwise convolution, forward or backward; see products.h."""
+
+    _fields_ = [
+        *((name, c_void_p) for name in ("x", "weights", "y")),
+        *((name, c_int64) for name in ("pixels", "inputs", "outputs", "x_pixel")),
+        ("sums", c_void_p),
+        ("grad", c_void_p),
+        ("grad_pixel", c_int64),
+        *((name, c_void_p) for name in ("epilogue", "grad_x", "grad_weights")),
     ]
 
 
@@ -110,6 +123,8 @@ _SIGNATURES = {
     "backward": (c_int64, POINTER(Shape), POINTER(Job), c_int64, c_int),
     "combine": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_int),
     "dots": (c_int64, POINTER(Shape), POINTER(Term), c_int64, c_void_p, c_int),
+    "product": (c_int64, POINTER(Product), c_int),
+    "product_backward": (c_int64, POINTER(Product), c_int),
     "cell_edges": (POINTER(Cell), c_int64),
     "cell_node": (POINTER(Cell), c_int64, c_void_p, c_int64),
     "cell_backward": (POINTER(Cell), c_int64, POINTER(Gradients)),
@@ -211,6 +226,11 @@ def call(name: str, x: Tensor, stride: int, *arguments: object) -> None:
         else:
             plain.append(argument)
     getattr(loops(), name)(x.dtype == torch.float64, shape, *plain, torch.get_num_threads())
+
+
+def product(name: str, x: Tensor, job: Product) -> None:
+    """Call `product` or `product_backward` on pixels of the dtype of `x`."""
+    getattr(loops(), name)(x.dtype == torch.float64, byref(job), torch.get_num_threads())
 
 
 def loops() -> ctypes.CDLL:

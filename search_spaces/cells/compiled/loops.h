@@ -4,6 +4,7 @@
 
 #include "convolutions.h"
 #include "maps.h"
+#include "products.h"
 
 // Is told of every loop when it begins and when it has ended: its name, its maps, its jobs or terms and their number.
 typedef void (*Observer)(const char* loop, const Shape* s, const void* items, int64_t n, int64_t has_ended);
@@ -84,6 +85,16 @@ void run_pool_backward(bool doubles, const Shape& s, const void* x, const void* 
                         static_cast<const T*>(grad_maximum), static_cast<const T*>(grad_mean),
                         static_cast<T*>(grad_x), grad_pixel, worth(s, threads));
   });
+}
+
+void run_product(bool doubles, const Product& job, bool is_backward, int threads) {
+  const Shape s{1, 1, job.pixels, job.in, 1, job.x_pixel};
+  const Observed observed(is_backward ? "product_backward" : "product", s, &job, 1);
+  const auto run = [&](auto products) {
+    is_backward ? products.backward(job, worth(s, threads)) : products.forward(job, worth(s, threads));
+  };
+  if (doubles) run(Products<double, 64>());
+  else std::min(job.in, job.out) <= 8 ? run(Products<float, 32>()) : run(Products<float, 64>());
 }
 
 }  // namespace

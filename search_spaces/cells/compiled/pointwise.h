@@ -12,18 +12,22 @@ struct Pointwise : Vectors<T, BYTES> {
   using typename Base::V;
   using Base::LANES, Base::get, Base::put, Base::write_soon;
 
+  struct Sizes {
+    int64_t in, in_wide, out, out_wide;  // channels, and those padded to whole vectors
+  };
+
   // take(n, m, output) receives the M vectors of each of N pixels of in * matrix.
   template <int N, int M, typename Take>
-  INLINE static void tile(const T* in, int64_t wide, int64_t channels, const T* matrix, Take take) {
+  INLINE static void tile(const T* in, const Sizes& sizes, const T* matrix, Take take) {
     V sum[N][M] = {};
-    for (int64_t k = 0; k < channels; k++) {
+    for (int64_t k = 0; k < sizes.in; k++) {
       V row[M];
 #pragma GCC unroll 2
-      for (int m = 0; m < M; m++) row[m] = get(matrix + k * wide + m * LANES);
+      for (int m = 0; m < M; m++) row[m] = get(matrix + k * sizes.out_wide + m * LANES);
 #pragma GCC unroll 16
       for (int n = 0; n < N; n++)
 #pragma GCC unroll 2
-        for (int m = 0; m < M; m++) sum[n][m] += in[n * wide + k] * row[m];
+        for (int m = 0; m < M; m++) sum[n][m] += in[n * sizes.in_wide + k] * row[m];
     }
 #pragma GCC unroll 16
     for (int n = 0; n < N; n++)
@@ -33,10 +37,10 @@ struct Pointwise : Vectors<T, BYTES> {
 
   // The output channels [c, c + M * LANES) of `multiply` or `multiply_for_norm`.
   template <int M, bool IS_FOR_NORM>
-  INLINE static void columns(const T* in, int64_t wide, int64_t channels, const T* matrix, int64_t c, T* out,
-                             int64_t ahead, int64_t count, T* sums) {
+  INLINE static void columns(const T* in, const Sizes& sizes, const T* matrix, int64_t c, T* out, int64_t ahead,
+                             int64_t count, T* sums) {
     V sum[M] = {}, squares[M] = {};
-    const int64_t pixel = IS_FOR_NORM ? channels : wide;
+    const int64_t channels = sizes.out, pixel = IS_FOR_NORM ? channels : sizes.out_wide;
     tiles<M == 1 ? 16 : 8>(count, [&](int64_t first, auto size) INLINE {
       const auto take = [&](int n, int m, V v) INLINE {
         T* at = out + (first + n) * pixel + c + m * LANES;
@@ -45,68 +49,110 @@ struct Pointwise : Vectors<T, BYTES> {
         write_soon(at + ahead);
         put(at, v, channels - c - m * LANES);
       };
-      tile<decltype(size)::value, M>(in + first * wide, wide, channels, matrix + c, take);
+      tile<decltype(size)::value, M>(in + first * sizes.in_wide, sizes, matrix + c, take);
     });
     for (int m = 0; m < M && IS_FOR_NORM; m++)
-      put(sums + c + m * LANES, sum[m]), put(sums + wide + c + m * LANES, squares[m]);
+      put(sums + c + m * LANES, sum[m]), put(sums + sizes.out_wide + c + m * LANES, squares[m]);
   }
 
   template <bool IS_FOR_NORM>
-  static void all_columns(const T* in, int64_t wide, int64_t channels, const T* matrix, T* out, int64_t ahead,
-                          int64_t count, T* sums) {
-    if (channels == LANES)  // the addresses of so few channels are known to the compiler
-      return columns<1, IS_FOR_NORM>(in, LANES, LANES, matrix, 0, out, ahead, count, sums);
+  static void all_columns(const T* in, const Sizes& sizes, const T* matrix, T* out, int64_t ahead, int64_t count,
+                          T* sums) {
+    if (sizes.in == LANES && sizes.out == LANES)  // the addresses of so few channels are known to the compiler
+      return columns<1, IS_FOR_NORM>(in, {LANES, LANES, LANES, LANES}, matrix, 0, out, ahead, count, sums);
     int64_t c = 0;
-    for (; c + 2 * LANES <= wide; c += 2 * LANES)
-      columns<2, IS_FOR_NORM>(in, wide, channels, matrix, c, out, ahead, count, sums);
-    if (c < wide) columns<1, IS_FOR_NORM>(in, wide, channels, matrix, c, out, ahead, count, sums);
+    for (; c + 2 * LANES <= sizes.out_wide; c += 2 * LANES)
+      columns<2, IS_FOR_NORM>(in, sizes, matrix, c, out, ahead, count, sums);
+    if (c < sizes.out_wide) columns<1, IS_FOR_NORM>(in, sizes, matrix, c, out, ahead, count, sums);
   }
 
-  // out [count, wide] = in * matrix [wide, wide]
-  static void multiply(const T* in, int64_t wide, int64_t channels, const T* matrix, T* out, int64_t count) {
-    all_columns<false>(in, wide, channels, matrix, out, 0, count, nullptr);
+  // out [count, out_wide] = in [count, in_wide] * matrix [in, out_wide]
+  static void multiply(const T* in, const Sizes& sizes, const T* matrix, T* out, int64_t count) {
+    all_columns<false>(in, sizes, matrix, out, 0, count, nullptr);
   }
 
-  // out [count, channels] = in * matrix, and sums [2, wide] of it and of its square. Memory `ahead` is written soon.
-  static void multiply_for_norm(const T* in, int64_t wide, int64_t channels, const T* matrix, T* out, int64_t ahead,
-                                int64_t count, T* sums) {
-    all_columns<true>(in, wide, channels, matrix, out, ahead, count, sums);
+  // out [count, out] = in * matrix, and sums [2, out_wide] of it and of its square. Memory `ahead` is written soon.
+  static void multiply_for_norm(const T* in, const Sizes& sizes, const T* matrix, T* out, int64_t ahead, int64_t count,
+                                T* sums) {
+    all_columns<true>(in, sizes, matrix, out, ahead, count, sums);
   }
 
   template <int N, int M>
-  INLINE static void gradient_tile(const T* grad, const T* in, int64_t wide, int64_t count, T* matrix) {
+  INLINE static void gradient_tile(const T* grad, const T* in, const Sizes& sizes, int64_t count, T* matrix) {
     V sum[N][M] = {};
     for (int64_t p = 0; p < count; p++) {
       V row[M];
 #pragma GCC unroll 2
-      for (int m = 0; m < M; m++) row[m] = get(in + p * wide + m * LANES);
+      for (int m = 0; m < M; m++) row[m] = get(in + p * sizes.in_wide + m * LANES);
 #pragma GCC unroll 8
       for (int n = 0; n < N; n++)
 #pragma GCC unroll 2
-        for (int m = 0; m < M; m++) sum[n][m] += grad[p * wide + n] * row[m];
+        for (int m = 0; m < M; m++) sum[n][m] += grad[p * sizes.out_wide + n] * row[m];
     }
 #pragma GCC unroll 8
     for (int n = 0; n < N; n++)
 #pragma GCC unroll 2
       for (int m = 0; m < M; m++) {
-        T* to = matrix + n * wide + m * LANES;
+        T* to = matrix + n * sizes.in_wide + m * LANES;
         put(to, get(to) + sum[n][m]);
       }
   }
 
   template <int N>
-  static void gradient_rows(const T* grad, const T* in, int64_t wide, int64_t count, T* matrix) {
+  static void gradient_rows(const T* grad, const T* in, const Sizes& sizes, int64_t count, T* matrix) {
     int64_t c = 0;
-    for (; c + 2 * LANES <= wide; c += 2 * LANES) gradient_tile<N, 2>(grad, in + c, wide, count, matrix + c);
-    if (c < wide) gradient_tile<N, 1>(grad, in + c, wide, count, matrix + c);
+    for (; c + 2 * LANES <= sizes.in_wide; c += 2 * LANES) gradient_tile<N, 2>(grad, in + c, sizes, count, matrix + c);
+    if (c < sizes.in_wide) gradient_tile<N, 1>(grad, in + c, sizes, count, matrix + c);
   }
 
-  // matrix [out C, in C] += grad^T * in, both [count, wide]
-  static void gradient(const T* grad, const T* in, int64_t wide, int64_t count, T* matrix) {
+  // matrix [out_wide, in_wide] += grad^T * in, [count, out_wide] and [count, in_wide]
+  static void gradient(const T* grad, const T* in, const Sizes& sizes, int64_t count, T* matrix) {
     static_assert(LANES % 4 == 0, "four output channels at a time");
     int64_t n = 0;
-    for (; n + 8 <= wide; n += 8) gradient_rows<8>(grad + n, in, wide, count, matrix + n * wide);
-    if (n < wide) gradient_rows<4>(grad + n, in, wide, count, matrix + n * wide);
+    for (; n + 8 <= sizes.out_wide; n += 8) gradient_rows<8>(grad + n, in, sizes, count, matrix + n * sizes.in_wide);
+    if (n < sizes.out_wide) gradient_rows<4>(grad + n, in, sizes, count, matrix + n * sizes.in_wide);
+  }
+
+  // relu(scale * x + shift) of x [count, pixel] -> [count, wide]
+  static void activate(const T* x, int64_t pixel, const T* scale, const T* shift, int64_t channels, int64_t count,
+                       T* out) {
+    const int64_t wide = Base::padded(channels);
+    const V zero = {};
+    for (int64_t c = 0; c < channels; c += LANES) {
+      const V factor = get(scale + c), offset = get(shift + c);
+      for (int64_t j = 0; j < count; j++) {
+        const T* from = x + j * pixel + c;
+        Base::read_soon(from + AHEAD * count * pixel);
+        const V v = factor * get(from, channels - c) + offset;
+        put(out + j * wide + c, v > zero ? v : zero);
+      }
+    }
+  }
+
+  // Gradients of y [count, channels] from those behind BatchNorm, [count, pixel]: p * grad + q * y + r -> [count, wide]
+  static void through_norm(const T* grad, int64_t pixel, const T* y, const T* coefficients, int64_t channels,
+                           int64_t count, T* out) {
+    const int64_t wide = Base::padded(channels);
+    for (int64_t c = 0; c < channels; c += LANES) {
+      const V p = get(coefficients + c), q = get(coefficients + wide + c), r = get(coefficients + 2 * wide + c);
+      for (int64_t j = 0; j < count; j++)
+        put(out + j * wide + c,
+            p * get(grad + j * pixel + c, channels - c) + q * get(y + j * channels + c, channels - c) + r);
+    }
+  }
+
+  // What relu passes on of the gradients of its output [count, wide], to [count, pixel].
+  static void through_relu(const T* grad, const T* active, int64_t channels, int64_t count, bool accumulates, T* out,
+                           int64_t pixel) {
+    const int64_t wide = Base::padded(channels);
+    const V zero = {};
+    for (int64_t c = 0; c < channels; c += LANES)
+      for (int64_t j = 0; j < count; j++) {
+        T* to = out + j * pixel + c;
+        V v = get(active + j * wide + c) > zero ? get(grad + j * wide + c) : zero;
+        if (accumulates) v += get(to, channels - c);
+        put(to, v, channels - c);
+      }
   }
 };
 
