@@ -41,15 +41,15 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
   static void put(T* to, V v) { Lanes::put(to, v); }
 
   struct Weights {  // of a job, as the loops read them, with channels padded
-    T *taps, *flipped;          // [K, K, wide]
-    T *matrix, *transposed;     // [in, out], [out, in]
-    T *scale, *shift, *p, *q, *r;
+    T *taps, *flipped;     // [K, K, wide]
+    T* matrix;             // forward: [in, out]; backward: [out, in]
+    T *scale, *shift, *p;  // [wide] each; p, q, r
 
-    static int64_t size(int64_t wide) { return 50 * wide + 2 * wide * wide + 5 * wide; }
+    static int64_t size(int64_t wide) { return 50 * wide + wide * wide + 5 * wide; }
 
     Weights(T* at, int64_t wide)
-        : taps(at), flipped(taps + 25 * wide), matrix(flipped + 25 * wide), transposed(matrix + wide * wide),
-          scale(transposed + wide * wide), shift(scale + wide), p(shift + wide), q(p + wide), r(q + wide) {}
+        : taps(at), flipped(taps + 25 * wide), matrix(flipped + 25 * wide), scale(matrix + wide * wide),
+          shift(scale + wide), p(shift + wide) {}
 
     void pack(const Job& job, int64_t channels, int64_t wide) {
       const int64_t count = job.kernel * job.kernel;
@@ -58,8 +58,9 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
       for (int64_t c = 0; c < channels; c++) {
         for (int64_t t = 0; t < count; t++)
           taps[t * wide + c] = flipped[(count - 1 - t) * wide + c] = depthwise[c * count + t];
-        for (int64_t k = 0; k < channels; k++)
-          transposed[c * wide + k] = matrix[k * wide + c] = pointwise[c * channels + k];
+        if (job.grad) std::copy_n(pointwise + c * channels, channels, matrix + c * wide);
+        else
+          for (int64_t k = 0; k < channels; k++) matrix[k * wide + c] = pointwise[c * channels + k];
       }
       std::fill(scale, scale + channels, T(1));
       for (int k = 0; k < 2 && job.prologue; k++)
@@ -249,7 +250,7 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
                               channels, some * count, grad_y);
               T* to = inner_start + from * inner.pitch;
               for (int64_t i = 0; i < some; i++)
-                P::multiply(grad_y + i * count * wide, sizes, weights.transposed, to + i * inner.pitch, count);
+                P::multiply(grad_y + i * count * wide, sizes, weights.matrix, to + i * inner.pitch, count);
               if (!learns) return;
               const Image image = input.image.row(from * step);
               for (int64_t i = 0; i < some; i++)
@@ -289,23 +290,22 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     if (learns) add_learned(partial_weights.get(), jobs, n, channels, parts, threads);
   }
 
-  static void add_learned(const T* partial, const Job* jobs, int64_t n, int64_t channels, int64_t parts, int threads) {
+  // Adds up the parts of the gradients of all weights, [25, wide] and [out, in] each, in the first part.
+  static void add_learned(T* partial, const Job* jobs, int64_t n, int64_t channels, int64_t parts, int threads) {
     const int64_t wide = padded(channels), learned = 25 * wide + wide * wide;
 #pragma omp parallel for num_threads(threads)
     for (int64_t k = 0; k < n; k++) {
+      T* sum = partial + k * learned;
+      for (int64_t part = 1; part < parts; part++) {
+        const T* own = partial + (part * n + k) * learned;
+        for (int64_t i = 0; i < learned; i += LANES) put(sum + i, get(sum + i) + get(own + i));
+      }
       const int64_t taps = jobs[k].kernel * jobs[k].kernel;
       T* grad_depthwise = static_cast<T*>(jobs[k].grad_depthwise);
       T* grad_pointwise = static_cast<T*>(jobs[k].grad_pointwise);
-      for (int64_t part = 0; part < parts; part++) {
-        const T* own = partial + (part * n + k) * learned;
-        for (int64_t c = 0; c < channels; c++) {
-          for (int64_t t = 0; t < taps; t++)
-            grad_depthwise[c * taps + t] = (part ? grad_depthwise[c * taps + t] : 0) + own[t * wide + c];
-          for (int64_t m = 0; m < channels; m++) {
-            T& to = grad_pointwise[c * channels + m];
-            to = (part ? to : 0) + own[(25 + c) * wide + m];
-          }
-        }
+      for (int64_t c = 0; c < channels; c++) {
+        for (int64_t t = 0; t < taps; t++) grad_depthwise[c * taps + t] = sum[t * wide + c];
+        std::copy_n(sum + (25 + c) * wide, channels, grad_pointwise + c * channels);
       }
     }
   }

@@ -65,15 +65,14 @@ struct Maps : Vectors<T, BYTES> {
               V all[4] = {};
               for (int64_t j = 0; j < count; j++) {
                 const Window w(s, i, j);
-                const T* from = x + b * s.height * s.width * s.pixel + c;
-                V largest = get(from + (w.top * s.width + w.left) * s.pixel, channels - c), sum = {};
-                for (int64_t u = w.top; u < w.bottom; u++)
-                  for (int64_t v = w.left; v < w.right; v++) {
-                    const V value = get(from + (u * s.width + v) * s.pixel, channels - c);
-                    largest = value > largest ? value : largest;
-                    sum += value;
-                  }
-                sum /= T(w.pixels());
+                const T* from = x + (b * s.height * s.width + w.top * s.width + w.left) * s.pixel + c;
+                V largest = get(from, channels - c), sum = {};
+                w.each([&](int64_t u, int64_t v) INLINE {
+                  const V value = get(from + (u * s.width + v) * s.pixel, channels - c);
+                  largest = value > largest ? value : largest;
+                  sum += value;
+                });
+                sum *= w.share();
                 const int64_t at = ((b * rows + i) * count + j) * channels + c;
                 put(maximum + at, largest, channels - c), put(mean + at, sum, channels - c);
                 all[0] += largest, all[1] += largest * largest, all[2] += sum, all[3] += sum * sum;
@@ -99,19 +98,19 @@ struct Maps : Vectors<T, BYTES> {
       for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < count; j++) {
           const Window w(s, i, j);
+          const int64_t first = (b * s.height + w.top) * s.width + w.left;
           for (int64_t c = 0; c < channels; c += LANES) {
             const int64_t at = ((b * rows + i) * count + j) * channels + c;
             const V largest = get(maximum + at, channels - c), zero = {};
-            const V share = get(grad_mean + at, channels - c) / T(w.pixels());
+            const V share = get(grad_mean + at, channels - c) * w.share();
             V open = get(grad_maximum + at, channels - c);
-            for (int64_t u = w.top; u < w.bottom; u++)
-              for (int64_t v = w.left; v < w.right; v++) {
-                const int64_t p = (b * s.height + u) * s.width + v;
-                const auto here = get(x + p * s.pixel + c, channels - c) == largest;
-                T* to = grad_x + p * grad_pixel + c;
-                put(to, get(to, channels - c) + share + (here ? open : zero), channels - c);
-                open = here ? zero : open;
-              }
+            w.each([&](int64_t u, int64_t v) INLINE {
+              const int64_t p = first + u * s.width + v;
+              const auto here = get(x + p * s.pixel + c, channels - c) == largest;
+              T* to = grad_x + p * grad_pixel + c;
+              put(to, get(to, channels - c) + share + (here ? open : zero), channels - c);
+              open = here ? zero : open;
+            });
           }
         }
   }
@@ -121,7 +120,21 @@ struct Maps : Vectors<T, BYTES> {
     Window(const Shape& s, int64_t i, int64_t j)
         : top(std::max<int64_t>(i * s.stride - 1, 0)), bottom(std::min(i * s.stride + 2, s.height)),
           left(std::max<int64_t>(j * s.stride - 1, 0)), right(std::min(j * s.stride + 2, s.width)) {}
-    int64_t pixels() const { return (bottom - top) * (right - left); }
+    T share() const { return T(1) / T((bottom - top) * (right - left)); }
+
+    // body(row, column) for each pixel, in order; of a whole window the compiler knows the size.
+    template <typename Body>
+    INLINE void each(Body body) const {
+      if (bottom - top == 3 && right - left == 3) {
+#pragma GCC unroll 3
+        for (int64_t u = 0; u < 3; u++)
+#pragma GCC unroll 3
+          for (int64_t v = 0; v < 3; v++) body(u, v);
+      } else {
+        for (int64_t u = 0; u < bottom - top; u++)
+          for (int64_t v = 0; v < right - left; v++) body(u, v);
+      }
+    }
   };
 
   // The map of every run of terms with the same one becomes their sum. Many maps at a time read what they share once.
