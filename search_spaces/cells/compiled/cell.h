@@ -27,12 +27,12 @@ struct Edge {
   int64_t computed[MAPS];
 };
 
-struct State {                        // that edges leave, and what they compute from it; H', W' are sizes of a node
-  const void* x;                      // [B, H, W, pixel], of inputs; of nodes [B, H', W', pixel]
+struct State {    // that edges leave, and what they compute from it; H', W' are sizes of a node
+  const void* x;  // [B, H, W, pixel], of inputs; of nodes [B, H', W', pixel]
   int64_t pixel;
-  void *convolutions, *pools;         // before BatchNorm: [edges, 6, B, H', W', C]; maximum and mean, [2, B, H', W', C]
-  double* norm;                       // scale and shift of BatchNorm: [edges, 9, 2, C]
-  void* skips;                        // before BatchNorm: [B, H', W', skip_pixel] each, skip_edge elements apart
+  void *convolutions, *pools;  // before BatchNorm: [edges, 6, B, H', W', C]; maximum and mean, [2, B, H', W', C]
+  double* norm;                // scale and shift of BatchNorm: [edges, 9, 2, C]
+  void* skips;                 // before BatchNorm: [B, H', W', skip_pixel] each, skip_edge elements apart
   int64_t skip_pixel, skip_edge;
 };
 
@@ -46,21 +46,21 @@ struct Cell {
   int threads;
 };
 
-struct Gradients {         // of a state and of what its edges compute
+struct Gradients {                     // of a state and of what its edges compute
   const void* nodes[STATES - INPUTS];  // of the nodes: [B, H', W', C]
-  void* x;                 // receives that of the state: [B, H, W, pixel]
+  void* x;                             // receives that of the state: [B, H, W, pixel]
   int64_t pixel;
-  int64_t accumulates, has_skips;      // whether x holds a part already; whether skips are the state itself
-  void *pools, *between;   // memory: [2, B, H', W', C], [edges, 2, B, H', W', C]
-  void* skips;             // receives those of the skips' convolutions, laid out like the skips
-  double* weights;         // receives those of the candidates' weights: [14, 8]
-  int64_t goes_on;         // whether more than these are wanted
+  int64_t accumulates, has_skips;  // whether x holds a part already; whether skips are the state itself
+  void *pools, *between;           // memory: [2, B, H', W', C], [edges, 2, B, H', W', C]
+  void* skips;                     // receives those of the skips' convolutions, laid out like the skips
+  double* weights;                 // receives those of the candidates' weights: [14, 8]
+  int64_t goes_on;                 // whether more than these are wanted
 };
 
 namespace {
 
-// Maps of an edge: both sep_convs' first convolutions, both their second, both dil_convs, the poolings, the skip. All but
-// the first two go into a node.
+// Maps of an edge: both sep_convs' first convolutions, both their second, both dil_convs, the poolings, the skip. All
+// but the first two go into a node.
 constexpr int64_t KERNEL[] = {3, 5, 3, 5, 3, 5}, DILATION[] = {1, 1, 1, 1, 2, 2};
 constexpr int64_t FIRST[] = {0, 1}, SECOND[] = {2, 3}, ON_STATE[] = {0, 1, 4, 5};
 constexpr int64_t INTO_NODE = 2, MAX = 6, MEAN = 7, SKIP = 8;
@@ -74,9 +74,11 @@ struct Map {
 class CellPass {
  public:
   explicit CellPass(const Cell& cell)
-      : cell(cell), C(cell.channels), out{cell.batch, (cell.height - 1) / cell.stride + 1,
-                                          (cell.width - 1) / cell.stride + 1, C, 1, C},
-        pixels(out.batch * out.height * out.width), size(pixels * C) {}
+      : cell(cell),
+        C(cell.channels),
+        out{cell.batch, (cell.height - 1) / cell.stride + 1, (cell.width - 1) / cell.stride + 1, C, 1, C},
+        pixels(out.batch * out.height * out.width),
+        size(pixels * C) {}
 
   // All maps that the edges from a state compute, and their BatchNorm. Skips that are convolutions are there already.
   void edges(int64_t state) const {
@@ -159,8 +161,8 @@ class CellPass {
           const bool is_first = map < INTO_NODE;
           Job made = job(state, k, map, cell.states[state].x, nullptr, nullptr);
           made.grad = is_first ? between(grads, k, map) : node_grad(grads, state, k);
-          made.epilogue = is_first ? first.data() + (k * INTO_NODE + map) * 3 * C
-                                   : last.data() + (k * MAPS + map) * 3 * C;
+          made.epilogue =
+              is_first ? first.data() + (k * INTO_NODE + map) * 3 * C : last.data() + (k * MAPS + map) * 3 * C;
           made.grad_x = grads.x, made.grad_x_pixel = grads.pixel, made.accumulate = 1;
           jobs.push_back(made);
         }
@@ -220,8 +222,8 @@ class CellPass {
 
   Job job(int64_t state, int64_t k, int64_t map, const void* x, const double* prologue, double* sums) const {
     const Convolution& layers = edge(state, k).convolutions[map];
-    Job made{x, layers.depthwise, layers.pointwise, prologue, convolution(state, k, map), sums, KERNEL[map],
-             DILATION[map]};
+    Job made{x,    layers.depthwise, layers.pointwise, prologue, convolution(state, k, map),
+             sums, KERNEL[map],      DILATION[map]};
     made.grad_depthwise = layers.grad_depthwise, made.grad_pointwise = layers.grad_pointwise, made.grad_pixel = C;
     return made;
   }
@@ -307,8 +309,8 @@ class CellPass {
       for (int64_t k = 0; k < count(state); k++) {
         void* to = at(grads.skips, k * own.skip_edge);
         terms.push_back({node_grad(grads, state, k), p(k, SKIP), nullptr, C, to, own.skip_pixel});
-        terms.push_back({at(own.skips, k * own.skip_edge), p(k, SKIP) + C, p(k, SKIP) + 2 * C, own.skip_pixel, to,
-                         own.skip_pixel});
+        terms.push_back(
+            {at(own.skips, k * own.skip_edge), p(k, SKIP) + C, p(k, SKIP) + 2 * C, own.skip_pixel, to, own.skip_pixel});
       }
     } else if (grads.has_skips) {
       for (int64_t k = 0; k < count(state); k++)

@@ -1,7 +1,7 @@
 // Separable convolutions: relu(scale * x + shift), depthwise, pointwise; and back.
 //
-// Each thread goes through all jobs for an image while the image lies in its cache, row by row, with nothing between the
-// operations of a job written to memory.
+// Each thread goes through all jobs for an image while the image lies in its cache, row by row, with nothing between
+// the operations of a job written to memory.
 
 #pragma once
 
@@ -17,12 +17,12 @@ struct Job {
   double* sums;  // forward: of y, of y^2; backward: of grad_x, of grad_x * relu(...), at stride 1; [2, C] or null
   int64_t kernel, dilation;
   // Backward only. The gradient of y is p * grad + q * y + r.
-  const void* grad;       // [B, H', W', grad_pixel]
-  const double* epilogue; // p, q, r: [3, C]
-  void* grad_x;           // of scale * x + shift: [B, H, W, grad_x_pixel]
+  const void* grad;                       // [B, H', W', grad_pixel]
+  const double* epilogue;                 // p, q, r: [3, C]
+  void* grad_x;                           // of scale * x + shift: [B, H, W, grad_x_pixel]
   void *grad_depthwise, *grad_pointwise;  // null: not wanted
   int64_t grad_pixel, grad_x_pixel;
-  int64_t accumulate;     // to grad_x; jobs without sums that follow each other with the same x and grad_x add up anyway
+  int64_t accumulate;  // to grad_x; jobs without sums that follow each other with the same x and grad_x add up anyway
 };
 
 namespace {
@@ -40,7 +40,7 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
   static V get(const T* from, int64_t left) { return Lanes::get(from, left); }
   static void put(T* to, V v) { Lanes::put(to, v); }
 
-  struct Weights {  // of a job, as the loops read them, with channels padded
+  struct Weights {         // of a job, as the loops read them, with channels padded
     T *taps, *flipped;     // [K, K, wide]
     T* matrix;             // forward: [in, out]; backward: [out, in]
     T *scale, *shift, *p;  // [wide] each; p, q, r
@@ -48,8 +48,12 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     static int64_t size(int64_t wide) { return 50 * wide + wide * wide + 5 * wide; }
 
     Weights(T* at, int64_t wide)
-        : taps(at), flipped(taps + 25 * wide), matrix(flipped + 25 * wide), scale(matrix + wide * wide),
-          shift(scale + wide), p(shift + wide) {}
+        : taps(at),
+          flipped(taps + 25 * wide),
+          matrix(flipped + 25 * wide),
+          scale(matrix + wide * wide),
+          shift(scale + wide),
+          p(shift + wide) {}
 
     void pack(const Job& job, int64_t channels, int64_t wide) {
       const int64_t count = job.kernel * job.kernel;
@@ -58,13 +62,13 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
       for (int64_t c = 0; c < channels; c++) {
         for (int64_t t = 0; t < count; t++)
           taps[t * wide + c] = flipped[(count - 1 - t) * wide + c] = depthwise[c * count + t];
-        if (job.grad) std::copy_n(pointwise + c * channels, channels, matrix + c * wide);
+        if (job.grad)
+          std::copy_n(pointwise + c * channels, channels, matrix + c * wide);
         else
           for (int64_t k = 0; k < channels; k++) matrix[k * wide + c] = pointwise[c * channels + k];
       }
       std::fill(scale, scale + channels, T(1));
-      for (int k = 0; k < 2 && job.prologue; k++)
-        Lanes::widen(job.prologue + k * channels, channels, scale + k * wide);
+      for (int k = 0; k < 2 && job.prologue; k++) Lanes::widen(job.prologue + k * channels, channels, scale + k * wide);
       for (int k = 0; k < 3 && job.epilogue; k++) Lanes::widen(job.epilogue + k * channels, channels, p + k * wide);
     }
   };
@@ -116,10 +120,18 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
         }
   }
 
+  // Whether the outputs, of so many elements each, are whole lines and more than the caches of a core hold.
+  static bool is_for_stream(const Job* jobs, int64_t n, int64_t elements, int64_t channels) {
+    bool is_aligned = channels % LANES == 0;
+    for (int64_t k = 0; k < n; k++) is_aligned = is_aligned && reinterpret_cast<uintptr_t>(jobs[k].y) % 64 == 0;
+    return is_aligned && n * elements * int64_t(sizeof(T)) >= int64_t(1) << 22;
+  }
+
   static void forward(const Job* jobs, int64_t n, const Shape& s, int threads) {
     const int64_t channels = s.channels, wide = padded(channels), parts = shares(s.batch);
     const int64_t rows = s.out_height(), count = s.out_width(), pitch = (s.width + 2 * PAD) * wide;
     const int64_t image_size = (s.height + 2 * PAD) * pitch, size = Weights::size(wide);
+    const bool streams = is_for_stream(jobs, n, s.batch * rows * count * channels, channels);
     std::vector<T> packed = pack(jobs, n, channels, threads);
     std::vector<double> partial(parts * n * 2 * channels);
 #pragma omp parallel num_threads(threads)
@@ -141,15 +153,17 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
               D::convolve(job.kernel, job.dilation, s.stride, input.image.row(i * s.stride), weights.taps, count,
                           middle);
               P::multiply_for_norm(middle, {channels, wide, channels, wide}, weights.matrix, y + i * count * channels,
-                                   AHEAD * count * channels, count, row_sums);
+                                   streams ? 0 : AHEAD * count * channels, count, row_sums);
               Lanes::flush(row_sums, channels, sums), Lanes::flush(row_sums + wide, channels, sums + channels);
             }
           }
+      if (streams) Lanes::end_stream();
     }
     add_shares(partial, jobs, n, channels, parts);
   }
 
-  // What the next job of a thread reads from memory: it is asked for, pixel by pixel, during the arithmetic of this one.
+  // What the next job of a thread reads from memory: it is asked for, pixel by pixel, during the arithmetic of this
+  // one.
   struct Next {
     const T *x, *y, *grad;
     int64_t width, x_pixel, y_pixel, grad_pixel;
@@ -246,15 +260,16 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
               std::memset(gathered.at, 0, image_size * sizeof(T));
 
             const auto through_pointwise = [&](int64_t from, int64_t some) {  // some rows of y
-              P::through_norm(grad + from * count * job.grad_pixel, job.grad_pixel, y + from * count * channels, weights.p,
-                              channels, some * count, grad_y);
+              P::through_norm(grad + from * count * job.grad_pixel, job.grad_pixel, y + from * count * channels,
+                              weights.p, channels, some * count, grad_y);
               T* to = inner_start + from * inner.pitch;
               for (int64_t i = 0; i < some; i++)
                 P::multiply(grad_y + i * count * wide, sizes, weights.matrix, to + i * inner.pitch, count);
               if (!learns) return;
               const Image image = input.image.row(from * step);
               for (int64_t i = 0; i < some; i++)
-                D::convolve(kernel, dilation, step, image.row(i * step), weights.taps, count, middle + i * count * wide);
+                D::convolve(kernel, dilation, step, image.row(i * step), weights.taps, count,
+                            middle + i * count * wide);
               P::gradient(grad_y, middle, sizes, some * count, own + 25 * wide);
               D::gradient(kernel, dilation, step, image, to, inner.pitch, some, count, own);
             };
@@ -267,16 +282,22 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
               }
               if (strided) break;
               if (job.sums) {
-                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width, [&](int64_t c) INLINE {
-                  return Masked{input.image.inside(i) + c, grad_x + i * s.width * job.grad_x_pixel + c, row_sums + c,
-                                wide, job.grad_x_pixel, AHEAD * s.width * job.grad_x_pixel, channels - c,
-                                next.at(i, c)};
-                });
+                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width,
+                                        [&](int64_t c) INLINE {
+                                          return Masked{input.image.inside(i) + c,
+                                                        grad_x + i * s.width * job.grad_x_pixel + c,
+                                                        row_sums + c,
+                                                        wide,
+                                                        job.grad_x_pixel,
+                                                        AHEAD * s.width * job.grad_x_pixel,
+                                                        channels - c,
+                                                        next.at(i, c)};
+                                        });
                 Lanes::flush(row_sums, channels, sums), Lanes::flush(row_sums + wide, channels, sums + channels);
               } else {
-                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width, [&](int64_t c) INLINE {
-                  return Gathered{gathered.inside(i) + c, wide, next.at(i, c)};
-                });
+                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width,
+                                        [&](int64_t c)
+                                            INLINE { return Gathered{gathered.inside(i) + c, wide, next.at(i, c)}; });
               }
             }
             if (strided) D::scatter(kernel, dilation, step, inner.at, rows, count, weights.taps, gathered);

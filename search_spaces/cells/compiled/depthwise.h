@@ -1,7 +1,7 @@
 // Depthwise convolutions of rows of an image with a border, [H + 2 PAD, W + 2 PAD, padded C], and their gradients.
 //
-// A core reads fewer vectors from its cache than it multiplies. So outputs are made in tiles, and a pixel is read once for
-// all of a tile's outputs that need it.
+// A core reads fewer vectors from its cache than it multiplies. So outputs are made in tiles, and a pixel is read once
+// for all of a tile's outputs that need it.
 
 #pragma once
 
@@ -14,8 +14,8 @@ constexpr int64_t PAD = 4;  // pixels around an image; the widest kernel, 5 with
 template <typename T, int BYTES>
 struct Depthwise : Vectors<T, BYTES> {
   using Base = Vectors<T, BYTES>;
-  using typename Base::V;
   using Base::LANES, Base::get, Base::put;
+  using typename Base::V;
 
   struct Image {
     T* at;
@@ -23,17 +23,23 @@ struct Depthwise : Vectors<T, BYTES> {
     Image row(int64_t i) const { return {at + i * pitch, pitch, wide}; }
     T* inside(int64_t i) const { return at + (i + PAD) * pitch + PAD * wide; }
     template <int K, int DILATION>
-    T* first_tap() const { return at + (PAD - DILATION * (K - 1) / 2) * (pitch + wide); }
+    T* first_tap() const {
+      return at + (PAD - DILATION * (K - 1) / 2) * (pitch + wide);
+    }
   };
 
   // Runs body<kernel, dilation>, whose loops the compiler unrolls.
   template <typename Body>
   INLINE static void sized(int64_t kernel, int64_t dilation, Body body) {
     using std::integral_constant;
-    if (kernel == 3 && dilation == 1) body(integral_constant<int, 3>(), integral_constant<int, 1>());
-    else if (kernel == 3) body(integral_constant<int, 3>(), integral_constant<int, 2>());
-    else if (dilation == 1) body(integral_constant<int, 5>(), integral_constant<int, 1>());
-    else body(integral_constant<int, 5>(), integral_constant<int, 2>());
+    if (kernel == 3 && dilation == 1)
+      body(integral_constant<int, 3>(), integral_constant<int, 1>());
+    else if (kernel == 3)
+      body(integral_constant<int, 3>(), integral_constant<int, 2>());
+    else if (dilation == 1)
+      body(integral_constant<int, 5>(), integral_constant<int, 1>());
+    else
+      body(integral_constant<int, 5>(), integral_constant<int, 2>());
   }
 
   // take(n, output) receives N outputs from the first tap of the first; taps [K, K, padded C].
@@ -78,11 +84,12 @@ struct Depthwise : Vectors<T, BYTES> {
   // out [count, wide]
   static void convolve(int64_t kernel, int64_t dilation, int64_t step, Image image, const T* taps, int64_t count,
                        T* out) {
-    const auto begin = [=](int64_t c) INLINE {
-      return [=](int64_t n, V v) INLINE { put(out + n * image.wide + c, v); };
-    };
-    if (step == 1) convolve<1>(kernel, dilation, image, taps, count, begin);
-    else convolve<2>(kernel, dilation, image, taps, count, begin);
+    const auto begin = [=](int64_t c)
+                           INLINE { return [=](int64_t n, V v) INLINE { put(out + n * image.wide + c, v); }; };
+    if (step == 1)
+      convolve<1>(kernel, dilation, image, taps, count, begin);
+    else
+      convolve<2>(kernel, dilation, image, taps, count, begin);
   }
 
   // sums [2, K], of even outputs and of odd ones, += grad * the pixels under a row of taps.
@@ -115,8 +122,8 @@ struct Depthwise : Vectors<T, BYTES> {
           for (int64_t y = 0; y < rows; y++)
             tiles(count, [&](int64_t n, auto size) INLINE {
               const T* from = first + (y * STEP + i * DILATION) * image.pitch + n * STEP * image.wide + c;
-              gradient_tile<K, DILATION, STEP, decltype(size)::value>(
-                  from, image.wide, grad + y * grad_pitch + n * image.wide + c, sums);
+              gradient_tile<K, DILATION, STEP, decltype(size)::value>(from, image.wide,
+                                                                      grad + y * grad_pitch + n * image.wide + c, sums);
             });
 #pragma GCC unroll 5
           for (int j = 0; j < K; j++) {
@@ -129,8 +136,10 @@ struct Depthwise : Vectors<T, BYTES> {
 
   static void gradient(int64_t kernel, int64_t dilation, int64_t step, Image image, const T* grad, int64_t grad_pitch,
                        int64_t rows, int64_t count, T* taps) {
-    if (step == 1) gradient<1>(kernel, dilation, image, grad, grad_pitch, rows, count, taps);
-    else gradient<2>(kernel, dilation, image, grad, grad_pitch, rows, count, taps);
+    if (step == 1)
+      gradient<1>(kernel, dilation, image, grad, grad_pitch, rows, count, taps);
+    else
+      gradient<2>(kernel, dilation, image, grad, grad_pitch, rows, count, taps);
   }
 
   // The transpose of a strided convolution: image += taps * grad [rows, count, wide].

@@ -34,9 +34,12 @@ struct Loops : Convolutions<T, BYTES>, Maps<T, BYTES> {
 
 template <typename Body>
 void dispatch(bool doubles, int64_t channels, Body body) {  // vectors that few channels fill
-  if (doubles) channels <= 4 ? body(Loops<double, 32>()) : body(Loops<double, 64>());
-  else if (channels <= 4 || channels == 12) body(Loops<float, 16>());
-  else channels <= 8 ? body(Loops<float, 32>()) : body(Loops<float, 64>());
+  if (doubles)
+    channels <= 4 ? body(Loops<double, 32>()) : body(Loops<double, 64>());
+  else if (channels <= 4 || channels == 12)
+    body(Loops<float, 16>());
+  else
+    channels <= 8 ? body(Loops<float, 32>()) : body(Loops<float, 64>());
 }
 
 int worth(const Shape& s, int threads) {  // small maps are not shared
@@ -82,8 +85,8 @@ void run_pool_backward(bool doubles, const Shape& s, const void* x, const void* 
   dispatch(doubles, s.channels, [&](auto loops) {
     using T = typename decltype(loops)::Number;
     loops.pool_backward(static_cast<const T*>(x), s, static_cast<const T*>(maximum),
-                        static_cast<const T*>(grad_maximum), static_cast<const T*>(grad_mean),
-                        static_cast<T*>(grad_x), grad_pixel, worth(s, threads));
+                        static_cast<const T*>(grad_maximum), static_cast<const T*>(grad_mean), static_cast<T*>(grad_x),
+                        grad_pixel, worth(s, threads));
   });
 }
 
@@ -93,8 +96,10 @@ void run_product(bool doubles, const Product& job, bool is_backward, int threads
   const auto run = [&](auto products) {
     is_backward ? products.backward(job, worth(s, threads)) : products.forward(job, worth(s, threads));
   };
-  if (doubles) run(Products<double, 64>());
-  else std::min(job.in, job.out) <= 8 ? run(Products<float, 32>()) : run(Products<float, 64>());
+  if (doubles)
+    run(Products<double, 64>());
+  else
+    std::min(job.in, job.out) <= 8 ? run(Products<float, 32>()) : run(Products<float, 64>());
 }
 
 }  // namespace

@@ -4,18 +4,18 @@
 
 #include "vectors.h"
 
-struct Term {  // scale * x + shift
-  const void* x;  // [B, H, W, pixel]; null for 0
+struct Term {                   // scale * x + shift
+  const void* x;                // [B, H, W, pixel]; null for 0
   const double *scale, *shift;  // [C]; null for 1 and 0
   int64_t pixel;
   void* map;  // what it is added to, or multiplied by: [B, H, W, map_pixel]
   int64_t map_pixel;
 };
 
-struct Norm {  // BatchNorm of a map
-  const double* sums;      // of it, of its square: [2, C]; null: the running statistics are used
-  double* coefficients;    // receives scale and shift: [2, C]
-  void *mean, *variance;   // running statistics [C], updated from the sums; null: there are none, or they stay
+struct Norm {             // BatchNorm of a map
+  const double* sums;     // of it, of its square: [2, C]; null: the running statistics are used
+  double* coefficients;   // receives scale and shift: [2, C]
+  void *mean, *variance;  // running statistics [C], updated from the sums; null: there are none, or they stay
   int64_t* batches;
 };
 
@@ -24,8 +24,8 @@ namespace {
 template <typename T, int BYTES>
 struct Maps : Vectors<T, BYTES> {
   using Base = Vectors<T, BYTES>;
-  using typename Base::V;
   using Base::LANES, Base::padded, Base::get, Base::put, Base::read_soon, Base::widen, Base::flush;
+  using typename Base::V;
 
   // Running statistics are those of unbiased variances.
   static void normalize(const Norm* norms, int64_t n, const Shape& s, double eps, double momentum) {
@@ -118,8 +118,10 @@ struct Maps : Vectors<T, BYTES> {
   struct Window {  // the pixels under a pooling's kernel
     int64_t top, bottom, left, right;
     Window(const Shape& s, int64_t i, int64_t j)
-        : top(std::max<int64_t>(i * s.stride - 1, 0)), bottom(std::min(i * s.stride + 2, s.height)),
-          left(std::max<int64_t>(j * s.stride - 1, 0)), right(std::min(j * s.stride + 2, s.width)) {}
+        : top(std::max<int64_t>(i * s.stride - 1, 0)),
+          bottom(std::min(i * s.stride + 2, s.height)),
+          left(std::max<int64_t>(j * s.stride - 1, 0)),
+          right(std::min(j * s.stride + 2, s.width)) {}
     T share() const { return T(1) / T((bottom - top) * (right - left)); }
 
     // body(row, column) for each pixel, in order; of a whole window the compiler knows the size.

@@ -9,8 +9,8 @@ namespace {
 template <typename T, int BYTES>
 struct Pointwise : Vectors<T, BYTES> {
   using Base = Vectors<T, BYTES>;
+  using Base::LANES, Base::get, Base::put, Base::write_soon, Base::stream;
   using typename Base::V;
-  using Base::LANES, Base::get, Base::put, Base::write_soon;
 
   struct Sizes {
     int64_t in, in_wide, out, out_wide;  // channels, and those padded to whole vectors
@@ -46,6 +46,7 @@ struct Pointwise : Vectors<T, BYTES> {
         T* at = out + (first + n) * pixel + c + m * LANES;
         if (!IS_FOR_NORM) return put(at, v);
         sum[m] += v, squares[m] += v * v;
+        if (!ahead) return stream(at, v);
         write_soon(at + ahead);
         put(at, v, channels - c - m * LANES);
       };
@@ -71,7 +72,8 @@ struct Pointwise : Vectors<T, BYTES> {
     all_columns<false>(in, sizes, matrix, out, 0, count, nullptr);
   }
 
-  // out [count, out] = in * matrix, and sums [2, out_wide] of it and of its square. Memory `ahead` is written soon.
+  // out [count, out] = in * matrix, and sums [2, out_wide] of it and of its square. Memory `ahead` is written
+  // soon; 0: memory is written past the caches.
   static void multiply_for_norm(const T* in, const Sizes& sizes, const T* matrix, T* out, int64_t ahead, int64_t count,
                                 T* sums) {
     all_columns<true>(in, sizes, matrix, out, ahead, count, sums);

@@ -6,16 +6,16 @@
 
 #include "pointwise.h"
 
-struct Product {  // y = relu(x) * weights^T, pixel by pixel
+struct Product {            // y = relu(x) * weights^T, pixel by pixel
   const void *x, *weights;  // [pixels, x_pixel], [out, in]
   void* y;                  // [pixels, out]
   int64_t pixels, in, out, x_pixel;
   double* sums;  // forward: of y and of its square, [2, out]
   // Backward only. The gradient of y is p * grad + q * y + r.
-  const void* grad;              // [pixels, grad_pixel]
+  const void* grad;  // [pixels, grad_pixel]
   int64_t grad_pixel;
-  const double* epilogue;        // p, q, r: [3, out]
-  void *grad_x, *grad_weights;   // [pixels, in], [out, in]; null: not wanted
+  const double* epilogue;       // p, q, r: [3, out]
+  void *grad_x, *grad_weights;  // [pixels, in], [out, in]; null: not wanted
 };
 
 namespace {
@@ -27,9 +27,7 @@ struct Products : Pointwise<T, BYTES> {
   using Sizes = typename P::Sizes;
   static constexpr int64_t BLOCK = 32;  // pixels that stay in the cache
 
-  static Sizes sizes(const Product& job) {
-    return {job.in, Lanes::padded(job.in), job.out, Lanes::padded(job.out)};
-  }
+  static Sizes sizes(const Product& job) { return {job.in, Lanes::padded(job.in), job.out, Lanes::padded(job.out)}; }
 
   // body(part, first pixel, number of pixels, memory) for every block of a part of the pixels.
   template <typename Body>

@@ -12,9 +12,13 @@
 #include <type_traits>
 #include <vector>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 #define INLINE __attribute__((always_inline))
 
-struct Shape {  // of the jobs of one call
+struct Shape {                                            // of the jobs of one call
   int64_t batch, height, width, channels, stride, pixel;  // pixel: elements from one pixel of x to the next
   int64_t out_height() const { return (height - 1) / stride + 1; }
   int64_t out_width() const { return (width - 1) / stride + 1; }
@@ -22,8 +26,8 @@ struct Shape {  // of the jobs of one call
 
 namespace {
 
-constexpr int64_t AHEAD = 2;     // rows of maps that are on their way from memory
-constexpr int64_t SHARES = 64;   // at most so many shares of the batch
+constexpr int64_t AHEAD = 2;    // rows of maps that are on their way from memory
+constexpr int64_t SHARES = 64;  // at most so many shares of the batch
 
 int64_t shares(int64_t batch) { return std::min(batch, SHARES); }
 
@@ -77,6 +81,20 @@ struct Vectors {
   // maps at a time, for the processor to foresee it. Beyond the end of a map this does nothing.
   static void read_soon(const T* at) { __builtin_prefetch(at, 0, 2); }
   static void write_soon(const T* at) { __builtin_prefetch(at, 1, 2); }
+
+  // Writes a whole line of memory past the caches, which would have to read it first. For maps that are larger than
+  // them; `to` is aligned to a line.
+  static void stream(T* to, V v) {
+#ifdef __AVX512F__
+    if constexpr (BYTES == 64) return _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(v));
+#endif
+    put(to, v);
+  }
+  static void end_stream() {  // before other threads read
+#ifdef __AVX512F__
+    _mm_sfence();
+#endif
+  }
 
   static void widen(const double* from, int64_t channels, T* to) {  // a row of coefficients
     for (int64_t c = 0; c < channels; c++) to[c] = T(from[c]);
