@@ -16,11 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from search_spaces.batch_norm import Moments, backward, channels_last, moments, normalized, trains_by_loops
+from search_spaces.cells.compiled.batch_norm import (
+    Moments,
+    backward,
+    channels_last,
+    moments,
+    normalized,
+    trains_by_loops,
+)
 from search_spaces.cells.compiled.kernels import Job, call, pixel_stride
+from search_spaces.cells.compiled.pointwise import preprocess_by_loops
 from search_spaces.network import FinalCell
 from search_spaces.operations import FactorizedReduce
-from search_spaces.pointwise import preprocess_by_loops
 from search_spaces.reduction import ChannelsLastReduce
 
 LAYERS = 4

@@ -22,13 +22,13 @@ from search_spaces.cells.batched import READERS, Waves, fan_out, lies_last
 from search_spaces.cells.compiled import cell as compiled_cell
 from search_spaces.cells.compiled import kernels
 from search_spaces.cells.compiled.layout import OUTGOING, Layers, Outgoing
+from search_spaces.cells.compiled.pointwise import preprocess_by_loops
 from search_spaces.cells.mixed import SKIP, MixedCell
 from search_spaces.cells.partial import bypass, partial_edges
 from search_spaces.cells.plan import WAVES, plan_of
 from search_spaces.genotype import CANDIDATES, EDGES, INPUTS
 from search_spaces.geometry import CellGeometry
 from search_spaces.operations import FactorizedReduce
-from search_spaces.pointwise import preprocess_by_loops
 
 
 class FastCell(MixedCell):

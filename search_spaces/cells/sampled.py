@@ -17,11 +17,11 @@ from search_spaces.cells.base import DartsSearchTimeCell
 from search_spaces.cells.compiled import cell as compiled_cell
 from search_spaces.cells.compiled import kernels
 from search_spaces.cells.compiled.layout import Layers
+from search_spaces.cells.compiled.pointwise import preprocess_by_loops
 from search_spaces.cells.mixed import MixedOperation
 from search_spaces.cells.weighted import without_running_statistics
 from search_spaces.genotype import CANDIDATES, CONCAT, EDGES, OPERATIONS
 from search_spaces.geometry import CellGeometry
-from search_spaces.pointwise import preprocess_by_loops
 
 
 class SampledCell(DartsSearchTimeCell):

@@ -1,6 +1,7 @@
 """The fast cell against the plain one, and the plain one against arithmetic written out by hand."""
 
 import itertools
+import platform
 
 import pytest
 import torch
@@ -198,6 +199,28 @@ def test_without_a_compiler_a_message_is_logged_and_torch_computes(monkeypatch, 
         given = inputs(2, 4, 4)
         assert_same(everything(fast, *given), everything(plain, *given))
         assert "no compiled search-time cell" in caplog.text
+    finally:
+        kernels.library.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names levels of x86-64")
+@pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler here")
+@pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v2"])
+def test_processors_with_narrower_vectors_compute_the_same(level, monkeypatch):
+    """Without AVX-512, as most have, and without AVX; the vectors of the loops are as wide as the processor's."""
+    flags = [f"-march={level}" if flag == "-march=native" else flag for flag in kernels._FLAGS]
+    monkeypatch.setattr(kernels, "_FLAGS", tuple(flags))
+    kernels.library.cache_clear()
+    try:
+        assert kernels.library() is not None
+        for channels in (4, 12, 20):
+            plain, fast = cells("reduce", channels)
+            given = inputs(2, 9, 6)
+            assert_same(everything(fast, *given), everything(plain, *given))
+        plain, fast = cells("normal", 16, dtype=torch.float32)
+        given = inputs(4, 8, 8, dtype=torch.float32)
+        assert_same(everything(fast, *given), everything(plain, *given), tolerance=2e-4)
     finally:
         kernels.library.cache_clear()
 

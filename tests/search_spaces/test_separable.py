@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
-from search_spaces import DartsNetwork, batch_norm, pointwise, separable
+from search_spaces import DartsNetwork, separable
+from search_spaces.cells.compiled import batch_norm, pointwise
+from search_spaces.cells.compiled.pointwise import PointwiseConv
 from search_spaces.operations import FactorizedReduce, relu_conv_bn
-from search_spaces.pointwise import PointwiseConv
 from search_spaces.reduction import ChannelsLastReduce
 from search_spaces.separable import SeparableConvs, use_loops
 from search_spaces.zoo import zoo

@@ -73,7 +73,7 @@ struct Depthwise : Vectors<T, BYTES> {
       const T* first = image.template first_tap<K, DILATION>();
       for (int64_t c = 0; c < image.wide; c += LANES) {
         auto take = begin(c);
-        tiles(count, [&](int64_t n, auto size) INLINE {
+        tiles<8>(count, [&](int64_t n, auto size) INLINE {
           tile<K, DILATION, STEP, decltype(size)::value>(first + n * STEP * image.wide + c, image.pitch, image.wide,
                                                          taps + c, [&](int m, V v) INLINE { take(n + m, v); });
         });
@@ -120,7 +120,7 @@ struct Depthwise : Vectors<T, BYTES> {
         for (int i = 0; i < K; i++) {
           V sums[2][K] = {};
           for (int64_t y = 0; y < rows; y++)
-            tiles(count, [&](int64_t n, auto size) INLINE {
+            tiles<PAIRS>(count, [&](int64_t n, auto size) INLINE {
               const T* from = first + (y * STEP + i * DILATION) * image.pitch + n * STEP * image.wide + c;
               gradient_tile<K, DILATION, STEP, decltype(size)::value>(from, image.wide,
                                                                       grad + y * grad_pitch + n * image.wide + c, sums);

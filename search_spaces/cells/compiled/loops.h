@@ -34,12 +34,9 @@ struct Loops : Convolutions<T, BYTES>, Maps<T, BYTES> {
 
 template <typename Body>
 void dispatch(bool doubles, int64_t channels, Body body) {  // vectors that few channels fill
-  if (doubles)
-    channels <= 4 ? body(Loops<double, 32>()) : body(Loops<double, 64>());
-  else if (channels <= 4 || channels == 12)
-    body(Loops<float, 16>());
-  else
-    channels <= 8 ? body(Loops<float, 32>()) : body(Loops<float, 64>());
+  if (doubles) return body(Loops<double, std::max(WIDEST, 32)>());
+  if (channels <= 4 || channels == 12) return body(Loops<float, 16>());
+  channels <= 8 ? body(Loops<float, std::min(WIDEST, 32)>()) : body(Loops<float, WIDEST>());
 }
 
 int worth(const Shape& s, int threads) {  // small maps are not shared
@@ -96,10 +93,8 @@ void run_product(bool doubles, const Product& job, bool is_backward, int threads
   const auto run = [&](auto products) {
     is_backward ? products.backward(job, worth(s, threads)) : products.forward(job, worth(s, threads));
   };
-  if (doubles)
-    run(Products<double, 64>());
-  else
-    std::min(job.in, job.out) <= 8 ? run(Products<float, 32>()) : run(Products<float, 64>());
+  if (doubles) return run(Products<double, std::max(WIDEST, 32)>());
+  std::min(job.in, job.out) <= 8 ? run(Products<float, std::min(WIDEST, 32)>()) : run(Products<float, WIDEST>());
 }
 
 }  // namespace

@@ -41,7 +41,7 @@ struct Pointwise : Vectors<T, BYTES> {
                              int64_t count, T* sums) {
     V sum[M] = {}, squares[M] = {};
     const int64_t channels = sizes.out, pixel = IS_FOR_NORM ? channels : sizes.out_wide;
-    tiles<M == 1 ? 16 : 8>(count, [&](int64_t first, auto size) INLINE {
+    tiles<M == 1 ? 2 * PAIRS : PAIRS>(count, [&](int64_t first, auto size) INLINE {
       const auto take = [&](int n, int m, V v) INLINE {
         T* at = out + (first + n) * pixel + c + m * LANES;
         if (!IS_FOR_NORM) return put(at, v);
@@ -110,9 +110,9 @@ struct Pointwise : Vectors<T, BYTES> {
   // matrix [out_wide, in_wide] += grad^T * in, [count, out_wide] and [count, in_wide]
   static void gradient(const T* grad, const T* in, const Sizes& sizes, int64_t count, T* matrix) {
     static_assert(LANES % 4 == 0, "four output channels at a time");
-    int64_t n = 0;
-    for (; n + 8 <= sizes.out_wide; n += 8) gradient_rows<8>(grad + n, in, sizes, count, matrix + n * sizes.in_wide);
-    if (n < sizes.out_wide) gradient_rows<4>(grad + n, in, sizes, count, matrix + n * sizes.in_wide);
+    tiles<PAIRS>(sizes.out_wide, [&](int64_t n, auto size) {
+      gradient_rows<decltype(size)::value>(grad + n, in, sizes, count, matrix + n * sizes.in_wide);
+    });
   }
 
   // relu(scale * x + shift) of x [count, pixel] -> [count, wide]

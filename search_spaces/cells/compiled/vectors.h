@@ -44,13 +44,24 @@ T* scratch(size_t elements) {  // this thread's own memory, 64-byte aligned, zer
   return reinterpret_cast<T*>(start);
 }
 
-// Takes `count` in tiles of MOST, 8 or 4 and ones; body(first, size) knows the size when it is compiled.
-template <int MOST = 8, typename Body>
+// What the processor has: bytes of its widest vector, and how many outputs fill its registers when each has two
+// vectors.
+#if defined(__AVX512F__)
+constexpr int WIDEST = 64, PAIRS = 8;
+#elif defined(__AVX__)
+constexpr int WIDEST = 32, PAIRS = 4;
+#else
+constexpr int WIDEST = 16, PAIRS = 8;
+#endif
+
+// Takes `count` in tiles of MOST and less, 16, 8 or 4, and ones; body(first, size) knows the size when it is compiled.
+template <int MOST, typename Body>
 INLINE inline void tiles(int64_t count, Body body) {
   int64_t n = 0;
-  if (MOST > 8)
-    for (; n + MOST <= count; n += MOST) body(n, std::integral_constant<int, MOST>());
-  for (; n + 8 <= count; n += 8) body(n, std::integral_constant<int, 8>());
+  if constexpr (MOST >= 16)
+    for (; n + 16 <= count; n += 16) body(n, std::integral_constant<int, 16>());
+  if constexpr (MOST >= 8)
+    for (; n + 8 <= count; n += 8) body(n, std::integral_constant<int, 8>());
   for (; n + 4 <= count; n += 4) body(n, std::integral_constant<int, 4>());
   for (; n < count; n++) body(n, std::integral_constant<int, 1>());
 }

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from search_spaces.batch_norm import Moments, backward, channels_last, moments, normalized, trains_by_loops
+from search_spaces.cells.compiled.batch_norm import (
+    Moments,
+    backward,
+    channels_last,
+    moments,
+    normalized,
+    trains_by_loops,
+)
 from search_spaces.cells.compiled.kernels import Product, pixel_stride, product
 from search_spaces.operations import FactorizedReduce
 from search_spaces.reduction import ChannelsLastReduce
