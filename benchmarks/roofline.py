@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks.fresh import machine
 from benchmarks.search_step import Setting, our_step
 from search_spaces.cells.compiled import kernels
-from search_spaces.cells.compiled.kernels import Job, Observer, Shape, Term
+from search_spaces.cells.compiled.kernels import Job, Observer, Product, Shape, Term
 
 RESULTS = Path(__file__).parent / "results"
 FLOAT = 4
@@ -72,9 +72,7 @@ def convolutions(shape: Shape, jobs: list[Job], *, is_backward: bool) -> Work:
     for job in jobs:
         taps, is_learning = job.kernel**2, bool(job.grad_pointwise)
         products += outputs * (shape.channels + taps) * (1 + is_learning)
-        if (
-            is_learning
-        ):  # two products more, for one of which the depthwise convolution runs again
+        if is_learning:  # two products more, for one of which the depthwise convolution runs again
             products += outputs * taps
     numbers += outputs * len(jobs)
     if is_backward:
@@ -101,6 +99,11 @@ def work(name: str, shape: Shape, items: int, count: int) -> Work:
         return maps(shape, read, products=count * (1 if name == "combine" else 2))
     if name == "normalize":
         return Work(0, 0)
+    if name in ("product", "product_backward"):
+        job = cast(items, POINTER(Product))[0]
+        wanted = bool(job.grad_x) + bool(job.grad_weights) if job.grad else 1
+        read = job.inputs + job.outputs * (2 if job.grad else 1) + job.inputs * bool(job.grad_x)
+        return Work(job.pixels * job.inputs * job.outputs * wanted, FLOAT * job.pixels * read)
     if name == "pool":
         return maps(shape, 1 + 2 * reduced, products=9 * reduced)
     return maps(shape, 3 + 3 * reduced, products=9 * reduced)  # pool_backward

@@ -178,6 +178,27 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
 
 
+@pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler here")
+def test_an_observer_is_told_when_each_loop_begins_and_ends():
+    _, fast = cells("reduce", 4)
+    told = []
+    observer = kernels.Observer(lambda loop, *rest: told.append((loop.decode(), rest[-1])))
+    kernels.loops().observe(observer)
+    try:
+        everything(fast, *inputs(2, 6, 6))
+    finally:
+        kernels.loops().observe(kernels.Observer())
+    assert [loop for loop, _ in told[::2]] == [loop for loop, _ in told[1::2]]
+    assert [has_ended for _, has_ended in told] == [0, 1] * (len(told) // 2)
+    # Nodes and states, skips that reduce, and the preprocessing of both inputs.
+    expected = {"combine": 4 + 5 + 2, "dots": 5 + 2 + 2, "pool": 5, "pool_backward": 5, "product": 2}
+    names = [loop for loop, _ in told[::2]]
+    assert {name: names.count(name) for name in expected} == expected
+    count = len(told)
+    everything(fast, *inputs(2, 6, 6))
+    assert len(told) == count, "an observer that was taken away is told nothing"
+
+
 def test_state_dict_is_the_plain_cells():
     plain, fast = cells("reduce", 4)
     assert list(plain.state_dict()) == list(fast.state_dict())
@@ -208,7 +229,7 @@ def test_without_a_compiler_a_message_is_logged_and_torch_computes(monkeypatch, 
 @pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler here")
 @pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v2"])
 def test_processors_with_narrower_vectors_compute_the_same(level, monkeypatch):
-    """Without AVX-512, as most have, and without AVX; the vectors of the loops are as wide as the processor's."""
+    """Without AVX-512, and without AVX: the loops' vectors are as wide as the processor's."""
     flags = [f"-march={level}" if flag == "-march=native" else flag for flag in kernels._FLAGS]
     monkeypatch.setattr(kernels, "_FLAGS", tuple(flags))
     kernels.library.cache_clear()
