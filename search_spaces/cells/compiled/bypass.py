@@ -43,7 +43,8 @@ class Bypass:
         readings = [(state, edge) for state in range(node) for to, edge in OUTGOING[state] if to == node]
         terms = [term(self._rests[state], rest, scale_at[edge]) for state, edge in readings]
         call("combine", rest, 1, terms)
-        self._states[node].copy_(regrouped(self._node, self._node.shape[3] // self._count))
+        parts = self._node.unflatten(3, (-1, self._count))
+        self._states[node].unflatten(3, (self._count, -1)).copy_(parts.transpose(3, 4))
         self._rests.append(rest_of(self._states[node], self._count))
 
 
@@ -58,9 +59,9 @@ class PartialBackward(Backward):
 
     def _unshuffle(self, node: int) -> None:
         """Take the gradient of a node, once it is complete, to those of its parts."""
-        grad = regrouped(self.grads[node], self._count)
-        self.nodes[node] = grad[..., : self._count].contiguous()
-        self._rests[node] = rest_of(grad, self._count).contiguous()
+        parts = self.grads[node].unflatten(3, (self._count, -1)).transpose(3, 4)
+        self.nodes[node] = parts[..., 0, :].contiguous()
+        self._rests[node] = parts[..., 1:, :].flatten(3).contiguous()
 
     def _state(self, state: int) -> None:
         super()._state(state)
@@ -100,8 +101,3 @@ def rest_of(x: Tensor, count: int) -> Tensor:
 def pooled(rest: Tensor, stride: int) -> Tensor:
     """The bypassed channels [B, H, W, C] as an edge adds them to its node."""
     return bypass(rest.permute(0, 3, 1, 2), stride).permute(0, 2, 3, 1).contiguous() if stride == 2 else rest
-
-
-def regrouped(x: Tensor, groups: int) -> Tensor:
-    """Shuffle the channels of x [B, H, W, C]; as many groups as channels in a group undo it."""
-    return x.view(*x.shape[:3], groups, -1).transpose(3, 4).flatten(3)
