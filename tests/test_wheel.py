@@ -90,7 +90,7 @@ def test_the_wheel_has_the_packages_and_examples_only(wheel):
     others = [name for name in names if ".dist-info/" not in name and examples not in name]
     assert {name.partition("/")[0] for name in others} == {"nastransfer_nni", "search_spaces", "strategies"}
     kinds = {Path(name).suffix for name in others if Path(name).name not in {"py.typed", "zoo.json"}}
-    assert kinds <= {".py", ".pyi", ".j2", ".html", ".cjs", ".cpp"}
+    assert kinds <= {".py", ".pyi", ".j2", ".html", ".cjs", ".cpp", ".h"}
 
 
 def test_the_source_distribution_has_the_tests_and_makes_the_same_wheel(source, wheel, tmp_path):

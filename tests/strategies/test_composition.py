@@ -112,7 +112,8 @@ def two_steps(options, width=2, layers=3, epochs=1, rates=None):
     """A search with epochs of two steps; 8 px, batches of 4."""
     torch.manual_seed(0)
     labels = torch.arange(16) % 4
-    generator = torch.Generator().manual_seed(1)
+    # With seed 1, multiplying the images by 1 + 1e-14 changes a search with the plain cell.
+    generator = torch.Generator().manual_seed(3)
     images = torch.randn(16, 3, 8, 8, generator=generator) + labels[:, None, None, None] / 3
     weights, alphas = (Images(images[half], labels[half], 4) for half in (slice(8), slice(8, 16)))
     strategy = options.create()

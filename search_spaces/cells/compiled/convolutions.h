@@ -200,7 +200,7 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     INLINE void operator()(int64_t j, V g) {
       next.read_soon(j);
       const V value = get(active + j * wide), zero = {};
-      const V v = value > zero ? g : zero;
+      const V v = value <= zero ? zero : g;
       sum += v, products += v * value;
       Lanes::write_soon(to + ahead + j * pixel);
       Lanes::put(to + j * pixel, v, left);

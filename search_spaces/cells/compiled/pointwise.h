@@ -126,7 +126,7 @@ struct Pointwise : Vectors<T, BYTES> {
         const T* from = x + j * pixel + c;
         Base::read_soon(from + AHEAD * count * pixel);
         const V v = factor * get(from, channels - c) + offset;
-        put(out + j * wide + c, v > zero ? v : zero);
+        put(out + j * wide + c, v < zero ? zero : v);  // what is not a number stays so
       }
     }
   }
@@ -151,7 +151,7 @@ struct Pointwise : Vectors<T, BYTES> {
     for (int64_t c = 0; c < channels; c += LANES)
       for (int64_t j = 0; j < count; j++) {
         T* to = out + j * pixel + c;
-        V v = get(active + j * wide + c) > zero ? get(grad + j * wide + c) : zero;
+        V v = get(active + j * wide + c) <= zero ? zero : get(grad + j * wide + c);
         if (accumulates) v += get(to, channels - c);
         put(to, v, channels - c);
       }
