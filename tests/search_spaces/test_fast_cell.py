@@ -179,7 +179,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 
 @pytest.mark.skipif(kernels.library() is None, reason="no C++ compiler here")
-def test_an_observer_is_told_when_each_loop_begins_and_ends():
+def test_an_observer_gets_a_call_before_and_after_each_loop():
     _, fast = cells("reduce", 4)
     told = []
     observer = kernels.Observer(lambda loop, *rest: told.append((loop.decode(), rest[-1])))
@@ -196,7 +196,7 @@ def test_an_observer_is_told_when_each_loop_begins_and_ends():
     assert {name: names.count(name) for name in expected} == expected
     count = len(told)
     everything(fast, *inputs(2, 6, 6))
-    assert len(told) == count, "an observer that was taken away is told nothing"
+    assert len(told) == count, "a removed observer gets no calls"
 
 
 def test_state_dict_is_the_plain_cells():

@@ -1,6 +1,6 @@
 """One process of a search on several, in double precision; torchrun starts it. Writes its result.
 
-Alone, it computes each batch in the two parts that two processes would have, so that BatchNorm sees the same.
+A single process splits each batch as two processes would, so that BatchNorm has the same statistics.
 """
 
 import sys
