@@ -92,7 +92,7 @@ class Backward:
         pools, between = torch.empty_like(maps.pools), torch.empty_like(maps.convolutions[:, : len(FIRST)])
         given.x, given.pixel = grad_x.data_ptr(), pixel_stride(grad_x)
         given.pools, given.between = pools.data_ptr(), between.data_ptr()
-        given.has_skips, given.accumulates, given.goes_on = maps.skips is None, state >= INPUTS, True
+        given.has_skips, given.accumulates, given.continues = maps.skips is None, state >= INPUTS, True
         if maps.skips is not None and self.arguments.reduces(state):
             skips = torch.empty_like(maps.skips)
             given.skips = skips.data_ptr()

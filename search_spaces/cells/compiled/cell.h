@@ -54,7 +54,7 @@ struct Gradients {                     // of a state and of what its edges compu
   void *pools, *between;           // memory: [2, B, H', W', C], [edges, 2, B, H', W', C]
   void* skips;                     // receives those of the skips' convolutions, laid out like the skips
   double* weights;                 // receives those of the candidates' weights: [14, 8]
-  int64_t goes_on;                 // whether more than these are wanted
+  int64_t continues;                 // whether more than these are wanted
 };
 
 namespace {
@@ -133,7 +133,7 @@ class CellPass {
     const int64_t n = count(state);
     std::vector<double> last(n * MAPS * 3 * C), first(n * INTO_NODE * 3 * C);  // p, q, r of dL/dy = p * g + q * y + r
     through_nodes(state, grads, last);
-    if (!grads.goes_on) return;
+    if (!grads.continues) return;
     std::vector<double> sums(n * INTO_NODE * 2 * C);
     std::vector<Job> jobs;
     for (int64_t k = 0; k < n; k++)

@@ -4,7 +4,7 @@
 
 extern "C" {
 
-void observe(Observer told) { observer = told; }
+void observe(Observer chosen) { observer = chosen; }
 
 void forward(int64_t doubles, const Shape* s, const Job* jobs, int64_t n, int threads) {
   run_forward(doubles, *s, jobs, n, threads);

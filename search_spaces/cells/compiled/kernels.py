@@ -110,12 +110,12 @@ class Gradients(Structure):
         ("accumulates", c_int64),
         ("has_skips", c_int64),
         *((name, c_void_p) for name in ("pools", "between", "skips", "weights")),
-        ("goes_on", c_int64),
+        ("continues", c_int64),
     ]
 
 
 Observer = CFUNCTYPE(None, c_char_p, POINTER(Shape), c_void_p, c_int64, c_int64)
-"""Is told of every loop: its name, its maps, its jobs or terms, their number, and whether it has ended."""
+"""Gets a call before and after every loop: its name, its maps, its jobs or terms, their number, and whether it has ended."""
 
 _SIGNATURES = {
     "observe": (Observer,),

@@ -6,7 +6,7 @@
 #include "maps.h"
 #include "products.h"
 
-// Is told of every loop when it begins and when it has ended: its name, its maps, its jobs or terms and their number.
+// Gets a call before and after every loop: its name, its maps, its jobs or terms and their number.
 typedef void (*Observer)(const char* loop, const Shape* s, const void* items, int64_t n, int64_t has_ended);
 
 namespace {
