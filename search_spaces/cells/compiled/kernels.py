@@ -115,7 +115,7 @@ class Gradients(Structure):
 
 
 Observer = CFUNCTYPE(None, c_char_p, POINTER(Shape), c_void_p, c_int64, c_int64)
-"""Gets a call before and after every loop: its name, its maps, its jobs or terms, their number, and whether it has ended."""
+"""Gets a call before and after every loop: name, maps, jobs or terms, their number, whether it has ended."""
 
 _SIGNATURES = {
     "observe": (Observer,),
