@@ -43,8 +43,8 @@ class Bypass:
         readings = [(state, edge) for state in range(node) for to, edge in OUTGOING[state] if to == node]
         terms = [term(self._rests[state], rest, scale_at[edge]) for state, edge in readings]
         call("combine", rest, 1, terms)
-        parts = self._node.unflatten(3, (-1, self._count))
-        self._states[node].unflatten(3, (self._count, -1)).copy_(parts.transpose(3, 4))
+        parts = torch.unflatten(self._node, 3, (-1, self._count))
+        torch.unflatten(self._states[node], 3, (self._count, -1)).copy_(parts.transpose(3, 4))
         self._rests.append(rest_of(self._states[node], self._count))
 
 
@@ -59,7 +59,7 @@ class PartialBackward(Backward):
 
     def _unshuffle(self, node: int) -> None:
         """Take the gradient of a node, once it is complete, to those of its parts."""
-        parts = self.grads[node].unflatten(3, (self._count, -1)).transpose(3, 4)
+        parts = torch.unflatten(self.grads[node], 3, (self._count, -1)).transpose(3, 4)
         self.nodes[node] = parts[..., 0, :].contiguous()
         self._rests[node] = parts[..., 1:, :].flatten(3).contiguous()
 
