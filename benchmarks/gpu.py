@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import strategies
 from benchmarks.fresh import machine
-from benchmarks.gpu_steps import FED, IMAGES, TIMMS, fed_step, original_step, training_step
-from benchmarks.search_step import RESULTS, Setting, nni_step, our_step
+from benchmarks.gpu_steps import FED, IMAGES, TIMMS, fed_step, training_step
+from benchmarks.search_step import RESULTS, Setting, nni_step, original_step, our_step
 from nastransfer_nni.base.files import write_json
 from search_spaces import DartsSpace
 from search_spaces.nni_api import RawFormatModelSpace, SequentialExecutionEngine

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +12,6 @@ from torch.utils.data import Dataset
 from torchvision.transforms.functional import to_pil_image
 
 from benchmarks.final_network import PIXELS, network
-from benchmarks.search_step import Setting
 from nastransfer_nni.data.augmentation import Augmentation
 from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.memory import InMemoryImages
@@ -27,33 +23,6 @@ FED = (OURS, f"{OURS}, bf16", TIMMS)
 """The same network and step; the batches are those of a transfer, or of the loader of timm's train.py."""
 
 Batches = Iterable[tuple[Tensor, Tensor]]
-
-
-def original_step(folder: Path, setting: Setting) -> Callable[[], object]:
-    """A step of the authors' code, of which `folder` is the directory `cnn`."""
-    sys.path.insert(0, str(folder))
-    from architect import Architect  # type: ignore[import-not-found]
-    from model_search import Network  # type: ignore[import-not-found]
-
-    criterion = torch.nn.CrossEntropyLoss().to(setting.device)
-    model = Network(setting.width, 10, setting.layers, criterion).to(setting.device)
-    optimizer = torch.optim.SGD(model.parameters(), 0.025, 0.9, weight_decay=3e-4)
-    options = argparse.Namespace(
-        momentum=0.9, weight_decay=3e-4, arch_learning_rate=3e-4, arch_weight_decay=1e-3
-    )
-    architect = Architect(model, options)
-    images = torch.randn(2, setting.batch, 3, 32, 32, device=setting.device)
-    labels = torch.randint(10, (2, setting.batch), device=setting.device)
-
-    def step() -> None:
-        batches = (images[0], labels[0], images[1], labels[1])
-        architect.step(*batches, 0.025, optimizer, unrolled=setting.order == 2)
-        optimizer.zero_grad()
-        criterion(model(images[0]), labels[0]).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-
-    return step
 
 
 def update(variant: str, device: str, width: int, layers: int) -> Callable[[Tensor, Tensor], None]:

@@ -1,9 +1,10 @@
-"""Seconds and memory of a search step: NNI's stock DARTS, the plain cell, the fast cell.
+"""Seconds and memory of a search step: NNI's stock DARTS, the authors' code, the plain cell, the fast cell.
 
     python -m benchmarks.search_step                                       # the whole grid, an hour
     python -m benchmarks.search_step --widths 16 --layers 8 --batches 16   # the headline alone
     python -m benchmarks.search_step --orders 1 --variants nni fast
     python -m benchmarks.search_step --orders 1 --variants "plain, partial" "fast, partial"
+    python -m benchmarks.search_step --original ~/darts/cnn --variants original fast
 
 A step is an update of the alphas and one of the weights, at 32 px. Every measurement is a process of its own
 that warms up with a step, and the variants take turns. Memory is the peak above what the process held before
@@ -11,16 +12,19 @@ its first step. Writes benchmarks/results/search_step.json and, of the whole gri
 fast cell's step grows with batch, layers and width.
 
 NNI's is the supernet that `nni.nas.strategy.DARTS` makes of `nni.nas.hub.pytorch.DARTS`, taken through the
-two updates of that strategy without Lightning around them; it has no second order.
+two updates of that strategy without Lightning around them; it has no second order. The authors' code is
+quark0/darts as it is; on a CPU its calls of `.cuda()` do nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +36,8 @@ from benchmarks.fresh import Sample, alternate, figures, machine, ratio, repeate
 
 RESULTS = Path(__file__).parent / "results"
 PIXELS = 32
-SECOND_ORDER = ("plain", "fast", "fast, recompute")
+SECOND_ORDER = ("original", "plain", "fast", "fast, recompute")
+DEFAULT = ("nni", "plain", "fast", "fast, recompute")
 PARTIAL = ("plain, partial", "fast, partial")
 VARIANTS = ("nni", *SECOND_ORDER, *PARTIAL, "fast, without compiler", "fast, without compiler, bf16")
 """partial: one channel in four is processed, as in PC-DARTS; bf16: under autocast, which is not exact."""
@@ -50,8 +55,11 @@ class Setting(NamedTuple):
     device: str = "cpu"
 
 
-def measure(setting: Setting) -> Sample:
-    """Time one variant, in this process."""
+def measure(setting: Setting, original: Path | None = None) -> Sample:
+    """Time one variant, in this process; `original` is the directory `cnn` of the authors' code."""
+    if setting.variant == "original":
+        assert original is not None
+        return repeated(original_step(original, setting), setting.repeats)
     step = nni_step(setting) if setting.variant == "nni" else our_step(setting)
     return repeated(step, setting.repeats)
 
@@ -156,6 +164,36 @@ def nni_step(setting: Setting) -> Callable[[], None]:
     return step
 
 
+def original_step(folder: Path, setting: Setting) -> Callable[[], None]:
+    """A step of the authors' code, of which `folder` is the directory `cnn`."""
+    import torch
+
+    sys.path.insert(0, str(folder))
+    warnings.simplefilter("ignore")
+    from architect import Architect  # type: ignore[import-not-found]
+    from model_search import Network  # type: ignore[import-not-found]
+
+    if setting.device == "cpu":  # the code moves all to a GPU
+        torch.Tensor.cuda = torch.nn.Module.cuda = lambda self: self  # type: ignore[assignment,method-assign]
+    training, validation = _batches(setting)
+    criterion = torch.nn.CrossEntropyLoss().to(setting.device)
+    model = Network(setting.width, 10, setting.layers, criterion).to(setting.device)
+    optimizer = torch.optim.SGD(model.parameters(), 0.025, 0.9, weight_decay=3e-4)
+    options = argparse.Namespace(
+        momentum=0.9, weight_decay=3e-4, arch_learning_rate=3e-4, arch_weight_decay=1e-3
+    )
+    architect = Architect(model, options)
+
+    def step() -> None:
+        architect.step(*training, *validation, 0.025, optimizer, unrolled=setting.order == 2)
+        optimizer.zero_grad()
+        criterion(model(training[0]), training[1]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+
+    return step
+
+
 def grown(width: int, layers: int, batch: int) -> list[float]:
     """What a step should be linear in: a constant; channels x pixels of all cells; channels^2 x pixels."""
     from search_spaces.geometry import geometries
@@ -227,17 +265,22 @@ def main() -> None:
     parser.add_argument("--layers", type=int, nargs="+", default=[5, 8])
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS[:4])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=DEFAULT)
+    parser.add_argument(
+        "--original", type=Path, help="directory cnn of the authors' code, for the variant original"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")
     parser.add_argument("--repeats", type=int, default=2, help="timed steps of a process")
     parser.add_argument("--name", default="search_step", help="of the files under benchmarks/results")
     options = parser.parse_args()
+    if "original" in options.variants and options.original is None:
+        parser.error("the variant original needs the authors' code: --original DIR")
 
     rows: list[dict[str, Any]] = []
     before = machine()
     table = Table("width", "layers", "batch", "order", "cell", "s (median)", "min", "max", "CPU s", "peak MB")
-    table.add_column("vs nni")
-    table.add_column("vs plain")
+    for other in ("nni", "original", "plain"):
+        table.add_column(f"vs {other}")
     grid = itertools.product(options.widths, options.layers, options.batches, options.orders)
     for width, layers, batch, order in grid:
         settings = [
@@ -246,12 +289,13 @@ def main() -> None:
             if order == 1 or variant in (*SECOND_ORDER, *PARTIAL)
         ]
         preload = ["torch", "strategies.darts.search"]
-        samples = alternate(measure, settings, options.rounds, preload)
+        samples = alternate(partial(measure, original=options.original), settings, options.rounds, preload)
         by_variant = {setting.variant: taken for setting, taken in samples.items()}
         for setting, taken in samples.items():
             row = setting._asdict() | figures(taken)
             is_partial = setting.variant in PARTIAL
-            for other, base in (("nni", "nni"), ("plain", PARTIAL[0] if is_partial else "plain")):
+            bases = {"nni": "nni", "original": "original", "plain": PARTIAL[0] if is_partial else "plain"}
+            for other, base in bases.items():
                 if base in by_variant:
                     row[f"faster_than_{other}"] = ratio(taken, by_variant[base])
             rows.append(row | {"samples": [asdict(sample) for sample in taken]})
@@ -259,7 +303,7 @@ def main() -> None:
                 f"{row[key]['median']:.2f} ({row[key]['min']:.2f}-{row[key]['max']:.2f})"
                 if key in row
                 else ""
-                for key in ("faster_than_nni", "faster_than_plain")
+                for key in ("faster_than_nni", "faster_than_original", "faster_than_plain")
             ]
             numbers = [f"{row[key]:.2f}" for key in ("median", "min", "max", "cpu_median")]
             sizes = (str(width), str(layers), str(batch), str(order))
