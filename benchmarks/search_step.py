@@ -22,7 +22,7 @@ import argparse
 import itertools
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -258,72 +258,83 @@ def plot(rows: list[dict[str, Any]], fits: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
-    """Measure, print a table, write JSON and the plot."""
+BASES = ("nni", "original", "plain")
+"""What the others are compared with, if it is measured beside them."""
+
+
+def options() -> argparse.Namespace:
+    """What the command says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--layers", type=int, nargs="+", default=[5, 8])
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=DEFAULT)
-    parser.add_argument(
-        "--original", type=Path, help="directory cnn of the authors' code, for the variant original"
-    )
+    parser.add_argument("--original", type=Path, help="directory cnn of the authors' code, to measure it")
     parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")
     parser.add_argument("--repeats", type=int, default=2, help="timed steps of a process")
     parser.add_argument("--name", default="search_step", help="of the files under benchmarks/results")
-    options = parser.parse_args()
-    if "original" in options.variants and options.original is None:
+    given = parser.parse_args()
+    if "original" in given.variants and given.original is None:
         parser.error("the variant original needs the authors' code: --original DIR")
+    return given
 
-    rows: list[dict[str, Any]] = []
-    before = machine()
-    table = Table("width", "layers", "batch", "order", "cell", "s (median)", "min", "max", "CPU s", "peak MB")
-    for other in ("nni", "original", "plain"):
-        table.add_column(f"vs {other}")
-    grid = itertools.product(options.widths, options.layers, options.batches, options.orders)
-    for width, layers, batch, order in grid:
+
+def measured(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row of figures for every variant of every setting, with how many times faster it is than others."""
+    for size in itertools.product(given.widths, given.layers, given.batches, given.orders):
         settings = [
-            Setting(variant, width, layers, batch, order, options.repeats)
-            for variant in options.variants
-            if order == 1 or variant in (*SECOND_ORDER, *PARTIAL)
+            Setting(variant, *size, given.repeats)
+            for variant in given.variants
+            if size[-1] == 1 or variant in (*SECOND_ORDER, *PARTIAL)
         ]
         preload = ["torch", "strategies.darts.search"]
-        samples = alternate(partial(measure, original=options.original), settings, options.rounds, preload)
+        samples = alternate(partial(measure, original=given.original), settings, given.rounds, preload)
         by_variant = {setting.variant: taken for setting, taken in samples.items()}
         for setting, taken in samples.items():
             row = setting._asdict() | figures(taken)
-            is_partial = setting.variant in PARTIAL
-            bases = {"nni": "nni", "original": "original", "plain": PARTIAL[0] if is_partial else "plain"}
-            for other, base in bases.items():
-                if base in by_variant:
-                    row[f"faster_than_{other}"] = ratio(taken, by_variant[base])
-            rows.append(row | {"samples": [asdict(sample) for sample in taken]})
-            versus = [
-                f"{row[key]['median']:.2f} ({row[key]['min']:.2f}-{row[key]['max']:.2f})"
-                if key in row
-                else ""
-                for key in ("faster_than_nni", "faster_than_original", "faster_than_plain")
-            ]
-            numbers = [f"{row[key]:.2f}" for key in ("median", "min", "max", "cpu_median")]
-            sizes = (str(width), str(layers), str(batch), str(order))
-            table.add_row(*sizes, setting.variant, *numbers, f"{row['megabytes']:.0f}", *versus)
-            print(*sizes, setting.variant, *numbers, f"{row['megabytes']:.0f} MB", *versus, flush=True)
+            for base in BASES:
+                other = PARTIAL[0] if base == "plain" and setting.variant in PARTIAL else base
+                if other in by_variant:
+                    row[f"faster_than_{base}"] = ratio(taken, by_variant[other])
+            yield row | {"samples": [asdict(sample) for sample in taken]}
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """The row of the table that is printed."""
+    size = [str(row[key]) for key in ("width", "layers", "batch", "order", "variant")]
+    numbers = [f"{row[key]:.2f}" for key in ("median", "min", "max", "cpu_median")]
+    ratios = [row.get(f"faster_than_{base}") for base in BASES]
+    versus = [f"{one['median']:.2f} ({one['min']:.2f}-{one['max']:.2f})" if one else "" for one in ratios]
+    return [*size, *numbers, f"{row['megabytes']:.0f}", *versus]
+
+
+def main() -> None:
+    """Measure, print a table, write JSON and the plot."""
+    from nastransfer_nni.base.files import write_json
+
+    given, before = options(), machine()
+    table = Table("width", "layers", "batch", "order", "cell", "s (median)", "min", "max", "CPU s", "peak MB")
+    for base in BASES:
+        table.add_column(f"times as fast as {base}")
+    rows: list[dict[str, Any]] = []
+    for row in measured(given):
+        rows.append(row)
+        table.add_row(*cells(row))
+        print(*cells(row), flush=True)
     Console(width=170).print(table)
 
     fits = {
         f"{variant}: {key}": line
-        for variant in options.variants
+        for variant in given.variants
         for key, terms in (("cpu_median", 3), ("megabytes", 2))
         if (line := fit(rows, variant, key, terms)) is not None
     }
-    from nastransfer_nni.base.files import write_json
-
     RESULTS.mkdir(exist_ok=True)
     content = {"before": before, "after": machine(), "rows": rows, "fits": fits}
-    write_json(RESULTS / f"{options.name}.json", content)
+    write_json(RESULTS / f"{given.name}.json", content)
     if fits:
-        plot(rows, fits, RESULTS / f"{options.name}.png")
+        plot(rows, fits, RESULTS / f"{given.name}.png")
 
 
 if __name__ == "__main__":
