@@ -1,15 +1,14 @@
 """Seconds and memory of a search step: NNI's stock DARTS, the authors' code, the plain cell, the fast cell.
 
-    python -m benchmarks.search_step                                       # the whole grid, an hour
-    python -m benchmarks.search_step --widths 16 --layers 8 --batches 16   # the headline alone
-    python -m benchmarks.search_step --orders 1 --variants nni fast
-    python -m benchmarks.search_step --orders 1 --variants "plain, partial" "fast, partial"
-    python -m benchmarks.search_step --original ~/darts/cnn --variants original fast
+    python -m benchmarks.search_step                                       # 8 settings, 40 minutes
+    python -m benchmarks.search_step --widths 16 --orders 1 --variants nni fast --name mine
+    python -m benchmarks.search_step --orders 1 --variants "plain, partial" "fast, partial" --name partial
+    python -m benchmarks.search_step --original ~/darts/cnn --variants original fast --name original
 
 A step is an update of the alphas and one of the weights, at 32 px. Every measurement is a process of its own
 that warms up with a step, and the variants take turns. Memory is the peak above what the process held before
-its first step. Writes benchmarks/results/search_step.json and, of the whole grid, a plot with fits of how the
-fast cell's step grows with batch, layers and width.
+its first step. Writes benchmarks/results/search_step.json and, of four settings or more, a plot with fits of
+how a step grows with batch, layers and width.
 
 NNI's is the supernet that `nni.nas.strategy.DARTS` makes of `nni.nas.hub.pytorch.DARTS`, taken through the
 two updates of that strategy without Lightning around them; it has no second order. The authors' code is
@@ -266,13 +265,13 @@ def options() -> argparse.Namespace:
     """What the command says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16])
-    parser.add_argument("--layers", type=int, nargs="+", default=[5, 8])
+    parser.add_argument("--layers", type=int, nargs="+", default=[8])
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=DEFAULT)
     parser.add_argument("--original", type=Path, help="directory cnn of the authors' code, to measure it")
-    parser.add_argument("--rounds", type=int, default=3, help="processes for each variant")
-    parser.add_argument("--repeats", type=int, default=2, help="timed steps of a process")
+    parser.add_argument("--rounds", type=int, default=5, help="processes for each variant")
+    parser.add_argument("--repeats", type=int, default=1, help="timed steps of a process")
     parser.add_argument("--name", default="search_step", help="of the files under benchmarks/results")
     given = parser.parse_args()
     if "original" in given.variants and given.original is None:
