@@ -23,7 +23,7 @@ demo: $(READY)   ## a small study on bundled real data, and its report: five min
 # One process for each core, with one thread each.
 PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --dist worksteal
 
-test: $(READY)   ## run the tests that take seconds each: five minutes on two idle cores
+test: $(READY)   ## run all but the slow tests: five minutes on two idle cores
 	$(PYTEST) -m "not slow"
 
 test-all: $(READY)  ## run all tests, with kills, several processes and simulations: twenty minutes
