@@ -14,8 +14,8 @@ from search_spaces.operations import FactorizedReduce, pixels_by_parity
 class ChannelsLastReduce(FactorizedReduce):
     """A `FactorizedReduce` whose backward pass on a CPU stays in the channels-last layout.
 
-    That of torch's slices returns contiguous maps, and whatever adds or reads them takes two to three times
-    as long. The gradient of the input is the same.
+    The backward pass of torch's slices returns maps in contiguous (NCHW) layout, and every operation that
+    reads them takes two to three times as long. The gradient of the input is the same.
     """
 
     def __init__(self, layers: FactorizedReduce) -> None:
@@ -45,7 +45,9 @@ class _ByParity(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         """The gradient of x, which is 0 in even rows with odd columns and in odd rows with even columns."""
-        grad_x = torch.empty(ctx.size, dtype=grads[0].dtype, memory_format=torch.channels_last).zero_()
+        grad_x = torch.empty(
+            ctx.size, dtype=grads[0].dtype, device=grads[0].device, memory_format=torch.channels_last
+        ).zero_()
         for first, (grad, active) in enumerate(zip(grads, ctx.saved_tensors, strict=True)):
             to = grad_x[..., first::2, first::2]
             inside = (..., slice(to.shape[2]), slice(to.shape[3]))  # without the padding

@@ -10,7 +10,7 @@ plain torch in evaluation, on other devices and when compiled.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ class SeparableConvs(nn.Sequential):
         stride = blocks[0].depthwise.stride[0]
         pixels = x.shape[0] * -(-x.shape[2] // stride) * -(-x.shape[3] // stride)
         norms = [block.norm for block in blocks]
-        if not trains_by_loops(x, norms, blocks[0].depthwise.weight.dtype, pixels):
+        if not trains_by_loops(x, blocks[0].depthwise, norms, pixels):
             plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return plain
         parameters = [
@@ -87,8 +87,15 @@ def use_loops(network: nn.Module) -> None:
             for index, operation in enumerate(cell.operations):
                 if type(operation) is FactorizedReduce:
                     cell.operations[index] = ChannelsLastReduce(operation)
-                if type(operation) is nn.Sequential and type(operation[-1]) is nn.BatchNorm2d:
+                if _is_separable(operation):
                     cell.operations[index] = SeparableConvs(*operation)
+
+
+def _is_separable(operation: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Whether an operation is one or two separable convolutions, whose BatchNorm has a scale and a shift."""
+    if type(operation) is not nn.Sequential or type(operation[-1]) is not nn.BatchNorm2d:
+        return False
+    return all(norm.affine for norm in operation if isinstance(norm, nn.BatchNorm2d))
 
 
 class _Loops(torch.autograd.Function):
@@ -104,7 +111,7 @@ class _Loops(torch.autograd.Function):
         weights = [parameter.detach().contiguous() for parameter in parameters]
         for index, block in enumerate(blocks):
             depthwise, pointwise, gamma, beta = weights[LAYERS * index : LAYERS * (index + 1)]
-            source, sums = maps[-1], torch.zeros(2, x.shape[1], dtype=torch.float64)
+            source, sums = maps[-1], x.new_empty(2, x.shape[1], dtype=torch.float64)
             y = source.new_empty(_size(source, block))
             job = Job(
                 source.data_ptr(),

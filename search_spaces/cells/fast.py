@@ -62,7 +62,7 @@ class FastCell(MixedCell):
         if is_batched and lies_last(s0):  # cuDNN brings maps in float64 into the other order
             x0, x1 = (x.contiguous(memory_format=torch.channels_last) for x in (x0, x1))
         masks = self.skip_masks(x0)
-        if not is_batched and kernels.usable(x0):
+        if not is_batched and kernels.usable(x0) and self._has_one_mode():
             return compiled_cell.run(
                 self._layers,
                 x0,
@@ -81,6 +81,14 @@ class FastCell(MixedCell):
             )
             return result
         return run(x0, x1, self.weights, masks)
+
+    def _has_one_mode(self) -> bool:
+        """Whether all BatchNorm of the edges are in the cell's mode, as the loops need them to be."""
+        return all(
+            norm.training == self.training and (norm.training or norm.running_mean is not None)
+            for layers in self._layers
+            for norm in layers.norms
+        )
 
     def _is_batched(self, x: Tensor) -> bool:
         return x.device.type != "cpu"

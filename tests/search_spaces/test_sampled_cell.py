@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from search_spaces import OPERATIONS, Genotype
+from search_spaces.cells.compiled import cell as compiled_cell
 from search_spaces.cells.compiled import kernels
+from search_spaces.cells.compiled.cell import run
 from search_spaces.cells.mixed import MixedCell
 from search_spaces.cells.sampled import SampledCell
 from search_spaces.genotype import CONCAT, EDGES
@@ -56,9 +58,14 @@ def test_loops_compute_what_the_candidates_do(geometry, monkeypatch):
     for seed in range(4):
         cell.choose(Genotype.random(np.random.default_rng(seed)))
         results = []
-        for usable in (kernels.usable, lambda x: False):
-            monkeypatch.setattr(kernels, "usable", usable)
+        for library in (kernels.library, lambda: None):
+            monkeypatch.setattr(kernels, "library", library)
+            runs = []
+            monkeypatch.setattr(
+                compiled_cell, "run", lambda *a, runs=runs, **k: runs.append(1) or run(*a, **k)
+            )
             out = cell(s0, s1)
+            assert bool(runs) == (library() is not None)
             slope = torch.linspace(-1, 2, out.numel(), dtype=out.dtype).view(out.shape)
             leaves = [s0, s1, *cell.parameters()]
             results.append([out, *torch.autograd.grad((out * slope).sum(), leaves, allow_unused=True)])

@@ -97,6 +97,15 @@ def test_what_the_loops_cannot_do_is_left_to_the_layers(reason, monkeypatch):
         assert torch.equal(fast(images), plain(images))
 
 
+@pytest.mark.parametrize("made", ["pointwise", "separable"])
+def test_a_wrong_number_of_channels_is_torchs_error(made):
+    block = relu_conv_bn(8, 4, affine=False) if made == "pointwise" else network().cells[0].operations[0]
+    block = (PointwiseConv if made == "pointwise" else SeparableConvs)(*block)
+    dtype = next(block.parameters()).dtype
+    with pytest.raises(RuntimeError, match="channels"):
+        block(torch.randn(2, 7, 6, 6, dtype=dtype))
+
+
 def test_a_single_value_per_channel_is_an_error_as_in_torch():
     fast = with_loops(network())
     with pytest.raises(ValueError, match="more than 1 value per channel"):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from search_spaces.cells.compiled.kernels import Gradients, loops, pixel_stride
 from search_spaces.cells.compiled.layout import (
+    CANDIDATE_OF_MAP,
     FIRST,
     KERNELS,
     OUTGOING,
@@ -19,7 +20,7 @@ from search_spaces.cells.compiled.layout import (
     by_parity,
     describe,
 )
-from search_spaces.genotype import CONCAT, EDGES, INPUTS
+from search_spaces.genotype import CONCAT, INPUTS
 
 
 class Backward:
@@ -48,10 +49,12 @@ class Backward:
         self.grads = dict(zip(CONCAT, grads, strict=True))
         self.nodes = self.grads
         self.wanted = wanted[:INPUTS]
-        self.learns = any(wanted[INPUTS + 1 :])
+        self.needs_weight_grads = any(wanted[INPUTS + 1 :])
         self.weights = torch.zeros_like(arguments.weights)
-        self.learned = _memory_like([*arguments.convolutions, *arguments.skip_convs]) if self.learns else []
-        self._cell, self._table = describe(static, arguments, learned=self.learned)
+        self.weight_grads = (
+            _memory_like([*arguments.convolutions, *arguments.skip_convs]) if self.needs_weight_grads else []
+        )
+        self._cell, self._table = describe(static, arguments, weight_grads=self.weight_grads)
         for state, (x, own) in enumerate(zip(self.states[: len(maps)], maps, strict=True)):
             self._cell.states[state] = own.state(x)
 
@@ -60,39 +63,37 @@ class Backward:
         for state in reversed(range(len(OUTGOING))):
             self._state(state)
         s0, s1 = (self.grads[state].permute(0, 3, 1, 2) if state in self.grads else None for state in (0, 1))
-        return s0, s1, self.weights.to(dtype), *self._learned()
+        return s0, s1, self.weights.to(dtype), *self._weight_grads()
 
-    def _learned(self) -> list[Tensor | None]:
+    def _weight_grads(self) -> list[Tensor | None]:
         """The gradients of the convolutions; None where they are not required or nothing was computed."""
-        if not self.learns:
+        if not self.needs_weight_grads:
             return [None] * (len(self.arguments.convolutions) + len(self.arguments.skip_convs))
         if self.static.computed is None:
-            return list(self.learned)
-        computed = [
-            self.static.computes(edge, index) for edge in range(EDGES) for index in range(len(KERNELS))
-        ]
+            return list(self.weight_grads)
+        table = self.static.table()
+        computed = table[:, : len(KERNELS)].flatten().tolist()
         if self.arguments.skip_convs:
-            computed += [
-                self.static.computes(edge, SKIP) for outgoing in OUTGOING[:INPUTS] for _, edge in outgoing
-            ]
-        return [grad if computed[index // 2] else None for index, grad in enumerate(self.learned)]
+            computed += [table[edge, SKIP] for outgoing in OUTGOING[:INPUTS] for _, edge in outgoing]
+        return [grad if computed[index // 2] else None for index, grad in enumerate(self.weight_grads)]
 
     def _state(self, state: int) -> None:
         """Pass the gradients of the nodes that read `state` on to it, and to what its edges hold."""
         maps, given = self.maps[state], Gradients(weights=self.weights.data_ptr())
         for node, _ in OUTGOING[state]:
             given.nodes[node - INPUTS] = self.nodes[node].data_ptr()
-        if state < INPUTS and not (self.learns or self.wanted[state]):
+        if state < INPUTS and not (self.needs_weight_grads or self.wanted[state]):
             loops().cell_backward(byref(self._cell), state, byref(given))
             return
         if state < INPUTS:
             fresh = torch.empty_like if maps.skips is None else torch.zeros_like
             self.grads[state] = fresh(self.whole[state])
         grad_x = self.grads[state][..., : self.arguments.channels]
-        pools, between = torch.empty_like(maps.pools), torch.empty_like(maps.convolutions[:, : len(FIRST)])
+        pools = torch.empty_like(maps.pools)
+        grad_first = torch.empty_like(maps.convolutions[:, : len(FIRST)])
         given.x, given.pixel = grad_x.data_ptr(), pixel_stride(grad_x)
-        given.pools, given.between = pools.data_ptr(), between.data_ptr()
-        given.has_skips, given.accumulates, given.continues = maps.skips is None, state >= INPUTS, True
+        given.pools, given.grad_first = pools.data_ptr(), grad_first.data_ptr()
+        given.has_identity_skips, given.accumulates, given.needs_x = maps.skips is None, state >= INPUTS, True
         if maps.skips is not None and self.arguments.reduces(state):
             skips = torch.empty_like(maps.skips)
             given.skips = skips.data_ptr()
@@ -102,7 +103,7 @@ class Backward:
         elif self.static.masks is not None:
             for node, edge in OUTGOING[state]:
                 grad, mask = self.nodes[node], self.static.masks[edge]
-                weight = self.arguments.weights[edge, _SKIP_COLUMN].to(grad.dtype)
+                weight = self.arguments.weights[edge, CANDIDATE_OF_MAP[SKIP]].to(grad.dtype)
                 grad_x += (grad if mask is None else grad * mask) * weight
 
     def _through_skip_convs(self, state: int, grads: Tensor, grad_x: Tensor) -> None:
@@ -110,14 +111,14 @@ class Backward:
         active = by_parity(self.states[state])
         flat = grads.permute(1, 2, 3, 0, 4).flatten(3).flatten(0, 2)
         channels = active.shape[3] // 2
-        if self.learns:
+        if self.needs_weight_grads:
             first = len(self.arguments.convolutions)
-            learned = self.arguments._replace(skip_convs=self.learned[first:])
-            half = len(learned.skip_layers(state, 0)[0])
+            into = self.arguments._replace(skip_convs=self.weight_grads[first:])
+            half = len(into.skip_layers(state, 0)[0])
             found = (active.flatten(0, 2).mT @ flat).view(2, channels, len(grads), channels)
             even, odd = found.permute(0, 2, 3, 1)
             for which, part in enumerate((even[:, :half], odd[:, half:])):
-                for to, own in zip(learned.skip_layers(state, which), part, strict=True):
+                for to, own in zip(into.skip_layers(state, which), part, strict=True):
                     to.copy_(own.view_as(to))
         back = (flat @ self.arguments.skip_matrix(state).mT).view_as(active) * (active > 0)
         for which, part in enumerate(back.chunk(2, dim=3)):
@@ -130,7 +131,3 @@ def _memory_like(tensors: list[Tensor]) -> list[Tensor]:
     memory = tensors[0].new_empty(sum(tensor.numel() for tensor in tensors))
     parts = torch.split(memory, [tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
-
-
-_SKIP_COLUMN = 3
-"""Column of the weights for skips."""

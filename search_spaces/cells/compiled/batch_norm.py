@@ -28,13 +28,13 @@ class Moments(NamedTuple):
     affine: Tensor
 
 
-def trains_by_loops(x: Tensor, norms: list[nn.BatchNorm2d], dtype: torch.dtype, pixels: int) -> bool:
+def trains_by_loops(x: Tensor, first: nn.Conv2d, norms: list[nn.BatchNorm2d], pixels: int) -> bool:
     """Whether the loops can train layers that end in these BatchNorms.
 
     Args:
         x: the input, [B, C, H, W].
+        first: the convolution that reads it.
         norms: the BatchNorms.
-        dtype: that of the layers' weights.
         pixels: pixels of all images of the output; of a single value there is no variance, as torch says.
     """
     return (
@@ -43,7 +43,8 @@ def trains_by_loops(x: Tensor, norms: list[nn.BatchNorm2d], dtype: torch.dtype, 
         and not torch.compiler.is_compiling()
         and not torch.is_autocast_enabled("cpu")
         and pixels > 1
-        and x.dtype == dtype
+        and x.dtype == first.weight.dtype
+        and x.shape[1] == first.in_channels
         and usable(x)
     )
 
@@ -55,13 +56,10 @@ def moments(
     pixels = y.numel() // y.shape[3]
     mean = sums[0] / pixels
     variance = (sums[1] / pixels - mean.square()).clamp_min(0)
-    if (
-        norm.running_mean is not None
-        and norm.running_var is not None
-        and norm.num_batches_tracked is not None
-    ):
+    if norm.running_mean is not None and norm.running_var is not None:
         assert norm.momentum is not None, "callers ask first"
-        norm.num_batches_tracked.add_(1)
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.add_(1)
         norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
         unbiased = variance * pixels / (pixels - 1)
         norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from search_spaces.cells.compiled.backward import Backward
 from search_spaces.cells.compiled.kernels import Term, call
-from search_spaces.cells.compiled.layout import OUTGOING, Arguments, Static, addresses, term
+from search_spaces.cells.compiled.layout import OUTGOING, Arguments, Static, term
 from search_spaces.cells.partial import bypass
 from search_spaces.genotype import CONCAT, INPUTS
 
@@ -39,9 +39,9 @@ class Bypass:
 
     def complete(self, node: int) -> None:
         """Add the other channels of a node to `head` and shuffle."""
-        rest, scale_at = rest_of(self._node, self._count), addresses(self._scales)
+        rest = rest_of(self._node, self._count)
         readings = [(state, edge) for state in range(node) for to, edge in OUTGOING[state] if to == node]
-        terms = [term(self._rests[state], rest, scale_at[edge]) for state, edge in readings]
+        terms = [term(self._rests[state], rest, self._scales[edge].data_ptr()) for state, edge in readings]
         call("combine", rest, 1, terms)
         parts = torch.unflatten(self._node, 3, (-1, self._count))
         torch.unflatten(self._states[node], 3, (self._count, -1)).copy_(parts.transpose(3, 4))
@@ -73,10 +73,11 @@ class PartialBackward(Backward):
         self.weights[[edge for _, edge in outgoing]] += sums.sum(dim=1, keepdim=True)
         if state not in self.grads:
             return
-        scale_at, into = addresses(self._scales), rest_of(self.grads[state], self._count)
+        into = rest_of(self.grads[state], self._count)
         to = into if stride == 1 else torch.empty_like(read)
         terms: list[Term] = [
-            term(grad, to, scale_at[edge]) for grad, (_, edge) in zip(grads, outgoing, strict=True)
+            term(grad, to, self._scales[edge].data_ptr())
+            for grad, (_, edge) in zip(grads, outgoing, strict=True)
         ]
         call("combine", to, 1, [*terms, term(to, to)] if state >= INPUTS else terms)
         if state >= INPUTS:

@@ -9,7 +9,7 @@
 
 #include "loops.h"
 
-constexpr int64_t INPUTS = 2, STATES = 6, EDGES = 14, CONVOLUTIONS = 6, MAPS = 9, CANDIDATES = 8;
+constexpr int64_t INPUTS = 2, STATES = 6, CONVOLUTIONS = 6, MAPS = 9, CANDIDATES = 8;
 
 struct Convolution {
   const void *depthwise, *pointwise;
@@ -37,8 +37,8 @@ struct State {    // that edges leave, and what they compute from it; H', W' are
 };
 
 struct Cell {
-  int64_t doubles, batch, height, width, channels, stride;  // of the inputs, and of the edges that leave them
-  int64_t is_training, updates, has_skip_convs;             // updates: the running statistics
+  int64_t is_double, batch, height, width, channels, stride;  // of the inputs, and of the edges that leave them
+  int64_t is_training, updates, has_skip_convs;               // updates: the running statistics
   double eps, momentum;
   const Edge* edges;
   const double* weights;  // of the candidates: [14, 8]
@@ -50,11 +50,12 @@ struct Gradients {                     // of a state and of what its edges compu
   const void* nodes[STATES - INPUTS];  // of the nodes: [B, H', W', C]
   void* x;                             // receives that of the state: [B, H, W, pixel]
   int64_t pixel;
-  int64_t accumulates, has_skips;  // whether x holds a part already; whether skips are the state itself
-  void *pools, *between;           // memory: [2, B, H', W', C], [edges, 2, B, H', W', C]
-  void* skips;                     // receives those of the skips' convolutions, laid out like the skips
-  double* weights;                 // receives those of the candidates' weights: [14, 8]
-  int64_t continues;                 // whether more than these are wanted
+  int64_t accumulates, has_identity_skips;  // whether x holds a part already; whether skips are the state itself
+  void* pools;                              // receives those of both poolings: [2, B, H', W', C]
+  void* grad_first;  // receives those of the first convolutions, after BatchNorm: [edges, 2, B, H', W', C]
+  void* skips;       // receives those of the skips' convolutions, laid out like the skips
+  double* weights;   // receives those of the candidates' weights: [14, 8]
+  int64_t needs_x;   // whether more than these last are wanted
 };
 
 namespace {
@@ -89,17 +90,17 @@ class CellPass {
     for (int64_t k = 0; k < count(state); k++)
       for (int64_t map : ON_STATE)
         if (edge(state, k).computed[map]) jobs.push_back(job(state, k, map, own.x, nullptr, sums_of(k, map)));
-    if (!jobs.empty()) run_forward(cell.doubles, input(state), jobs.data(), jobs.size(), cell.threads);
+    if (!jobs.empty()) run_forward(cell.is_double, input(state), jobs.data(), jobs.size(), cell.threads);
     normalize(state, 0, INTO_NODE, sums);
     jobs.clear();
     for (int64_t k = 0; k < count(state); k++)
       for (int64_t map : SECOND)
         if (edge(state, k).computed[map])
           jobs.push_back(job(state, k, map, convolution(state, k, map - 2), norm(state, k, map - 2), sums_of(k, map)));
-    if (!jobs.empty()) run_forward(cell.doubles, out, jobs.data(), jobs.size(), cell.threads);
+    if (!jobs.empty()) run_forward(cell.is_double, out, jobs.data(), jobs.size(), cell.threads);
     if (computes(state, MAX) || computes(state, MEAN)) {
       std::vector<double> pool_sums(4 * C);
-      run_pool(cell.doubles, input(state), own.x, own.pools, pool(state, MEAN), pool_sums.data(), cell.threads);
+      run_pool(cell.is_double, input(state), own.x, own.pools, pool(state, MEAN), pool_sums.data(), cell.threads);
       for (int64_t k = 0; k < count(state); k++) std::copy(pool_sums.begin(), pool_sums.end(), sums_of(k, MAX));
     }
     if (cell.has_skip_convs && state < INPUTS) add_up_skips(state, sums);
@@ -123,7 +124,7 @@ class CellPass {
     if (terms.empty())
       for (int64_t p = 0; p < pixels; p++) std::memset(at(to, p * pixel), 0, C * item());
     else
-      run_combine(cell.doubles, out, terms.data(), terms.size(), cell.threads);
+      run_combine(cell.is_double, out, terms.data(), terms.size(), cell.threads);
   }
 
   // From the gradients of the nodes that read a state to its own, and to those of its edges' weights. For z = w * u,
@@ -133,7 +134,7 @@ class CellPass {
     const int64_t n = count(state);
     std::vector<double> last(n * MAPS * 3 * C), first(n * INTO_NODE * 3 * C);  // p, q, r of dL/dy = p * g + q * y + r
     through_nodes(state, grads, last);
-    if (!grads.continues) return;
+    if (!grads.needs_x) return;
     std::vector<double> sums(n * INTO_NODE * 2 * C);
     std::vector<Job> jobs;
     for (int64_t k = 0; k < n; k++)
@@ -142,16 +143,16 @@ class CellPass {
           Job made = job(state, k, map + 2, convolution(state, k, map), norm(state, k, map),
                          sums.data() + (k * INTO_NODE + map) * 2 * C);
           made.grad = node_grad(grads, state, k), made.epilogue = last.data() + (k * MAPS + map + 2) * 3 * C;
-          made.grad_x = between(grads, k, map), made.grad_x_pixel = C;
+          made.grad_x = grad_first(grads, k, map), made.grad_x_pixel = C;
           jobs.push_back(made);
         }
-    if (!jobs.empty()) run_backward(cell.doubles, out, jobs.data(), jobs.size(), cell.threads);
+    if (!jobs.empty()) run_backward(cell.is_double, out, jobs.data(), jobs.size(), cell.threads);
     for (int64_t k = 0; k < n; k++)
       for (int64_t map : FIRST) {
         const double *scale = norm(state, k, map), *own = sums.data() + (k * INTO_NODE + map) * 2 * C;
         for (int64_t c = 0; c < C; c++)
-          through_norm(scale[c], scale[c], scale[C + c], own[c], own[C + c],
-                       first.data() + (k * INTO_NODE + map) * 3 * C + c);
+          norm_gradient(scale[c], scale[c], scale[C + c], own[c], own[C + c],
+                        first.data() + (k * INTO_NODE + map) * 3 * C + c);
       }
     through_skips_and_pools(state, grads, last);
     jobs.clear();
@@ -160,13 +161,13 @@ class CellPass {
         if (edge(state, k).computed[map]) {
           const bool is_first = map < INTO_NODE;
           Job made = job(state, k, map, cell.states[state].x, nullptr, nullptr);
-          made.grad = is_first ? between(grads, k, map) : node_grad(grads, state, k);
+          made.grad = is_first ? grad_first(grads, k, map) : node_grad(grads, state, k);
           made.epilogue =
               is_first ? first.data() + (k * INTO_NODE + map) * 3 * C : last.data() + (k * MAPS + map) * 3 * C;
           made.grad_x = grads.x, made.grad_x_pixel = grads.pixel, made.accumulate = 1;
           jobs.push_back(made);
         }
-    if (!jobs.empty()) run_backward(cell.doubles, input(state), jobs.data(), jobs.size(), cell.threads);
+    if (!jobs.empty()) run_backward(cell.is_double, input(state), jobs.data(), jobs.size(), cell.threads);
   }
 
  private:
@@ -175,7 +176,7 @@ class CellPass {
   const Shape out;  // of the nodes
   const int64_t pixels, size;
 
-  int64_t item() const { return cell.doubles ? sizeof(double) : sizeof(float); }
+  int64_t item() const { return cell.is_double ? sizeof(double) : sizeof(float); }
   char* at(void* start, int64_t elements) const { return static_cast<char*>(start) + elements * item(); }
 
   static int64_t first_node(int64_t state) { return std::max(state + 1, INPUTS); }
@@ -216,8 +217,8 @@ class CellPass {
   const void* node_grad(const Gradients& grads, int64_t state, int64_t k) const {
     return grads.nodes[first_node(state) + k - INPUTS];
   }
-  char* between(const Gradients& grads, int64_t k, int64_t map) const {
-    return at(grads.between, (k * INTO_NODE + map) * size);
+  char* grad_first(const Gradients& grads, int64_t k, int64_t map) const {
+    return at(grads.grad_first, (k * INTO_NODE + map) * size);
   }
 
   Job job(int64_t state, int64_t k, int64_t map, const void* x, const double* prologue, double* sums) const {
@@ -238,7 +239,7 @@ class CellPass {
       terms.push_back({map, nullptr, nullptr, own.skip_pixel, map, own.skip_pixel});
     }
     std::vector<double> found(terms.size() * C);
-    run_dots(cell.doubles, out, terms.data(), terms.size(), found.data(), cell.threads);
+    run_dots(cell.is_double, out, terms.data(), terms.size(), found.data(), cell.threads);
     for (int64_t k = 0; k < count(state); k++)
       std::copy_n(found.data() + k * 2 * C, 2 * C, sums.data() + (k * MAPS + SKIP) * 2 * C);
   }
@@ -257,11 +258,11 @@ class CellPass {
                            is_tracked ? running.mean : nullptr, running.variance, running.batches});
         }
       }
-    if (!norms.empty()) run_normalize(cell.doubles, out, norms.data(), norms.size(), cell.eps, cell.momentum);
+    if (!norms.empty()) run_normalize(cell.is_double, out, norms.data(), norms.size(), cell.eps, cell.momentum);
   }
 
   // p, q, r of a channel, C elements apart; scaled: the weight times the scale; sum of g; product: sum of g * u.
-  void through_norm(double scaled, double scale, double shift, double sum, double product, double* p) const {
+  void norm_gradient(double scaled, double scale, double shift, double sum, double product, double* p) const {
     const double share = cell.is_training ? scaled / pixels : 0;
     p[0] = scaled, p[C] = -share * product * scale, p[2 * C] = -share * (product * shift + sum);
   }
@@ -280,7 +281,7 @@ class CellPass {
         }
     }
     std::vector<double> found(terms.size() * C), none(C);
-    run_dots(cell.doubles, out, terms.data(), terms.size(), found.data(), cell.threads);
+    run_dots(cell.is_double, out, terms.data(), terms.size(), found.data(), cell.threads);
     const double* next = found.data();
     for (int64_t k = 0; k < count(state); k++) {
       const double* sum = next;
@@ -292,8 +293,8 @@ class CellPass {
         double total = 0;
         for (int64_t c = 0; c < C; c++) {
           total += product[c];
-          through_norm(scale[c] * weight(state, k, map), scale[c], scale[C + c], sum[c], product[c],
-                       last.data() + (k * MAPS + map) * 3 * C + c);
+          norm_gradient(scale[c] * weight(state, k, map), scale[c], scale[C + c], sum[c], product[c],
+                        last.data() + (k * MAPS + map) * 3 * C + c);
         }
         grads.weights[row(state, k) * CANDIDATES + CANDIDATE[map]] = total;
       }
@@ -312,7 +313,7 @@ class CellPass {
         terms.push_back(
             {at(own.skips, k * own.skip_edge), p(k, SKIP) + C, p(k, SKIP) + 2 * C, own.skip_pixel, to, own.skip_pixel});
       }
-    } else if (grads.has_skips) {
+    } else if (grads.has_identity_skips) {
       for (int64_t k = 0; k < count(state); k++)
         terms.push_back({node_grad(grads, state, k), p(k, SKIP), nullptr, C, grads.x, grads.pixel});
       if (grads.accumulates) terms.push_back({grads.x, nullptr, nullptr, grads.pixel, grads.x, grads.pixel});
@@ -328,9 +329,9 @@ class CellPass {
       }
       terms.push_back({pool(state, map), q, q + C, C, to, C});
     }
-    if (!terms.empty()) run_combine(cell.doubles, out, terms.data(), terms.size(), cell.threads);
+    if (!terms.empty()) run_combine(cell.is_double, out, terms.data(), terms.size(), cell.threads);
     if (is_pooled)
-      run_pool_backward(cell.doubles, input(state), own.x, own.pools, grads.pools, at(grads.pools, size), grads.x,
+      run_pool_backward(cell.is_double, input(state), own.x, own.pools, grads.pools, at(grads.pools, size), grads.x,
                         grads.pixel, cell.threads);
   }
 };

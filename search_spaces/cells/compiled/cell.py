@@ -36,7 +36,7 @@ def run(
     """The output of a cell for its preprocessed inputs.
 
     Args:
-        layers: the layers of every edge.
+        layers: the layers of every edge; all BatchNorm have the epsilon and momentum of the first.
         s0: state 0, [B, C, H, W].
         s1: state 1, [B, C, H, W].
         weights: weights of the candidates, [14, 8].
@@ -47,7 +47,12 @@ def run(
 
     Returns:
         The four nodes, [B, 4 * C, H / stride, W / stride].
+
+    Raises:
+        ValueError: the states differ in size.
     """
+    if s0.shape != s1.shape:  # the loops take all sizes from state 0
+        raise ValueError(f"states of different sizes: {tuple(s0.shape)} and {tuple(s1.shape)}")
     convolutions = [conv.weight for edge in layers for pair in edge.convolutions for conv in pair]
     skip_convs = [
         conv.weight

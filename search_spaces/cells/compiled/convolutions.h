@@ -1,4 +1,4 @@
-// Separable convolutions: relu(scale * x + shift), depthwise, pointwise; and back.
+// Separable convolutions, forward and backward: relu(scale * x + shift), depthwise, pointwise.
 //
 // Each thread goes through all jobs for an image while the image lies in its cache, row by row, with nothing between
 // the operations of a job written to memory.
@@ -34,7 +34,7 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
   using P = Pointwise<T, BYTES>;
   using V = typename Lanes::V;
   using Image = typename D::Image;
-  static constexpr int64_t LANES = Lanes::LANES;
+  static constexpr int64_t LANES = Lanes::LANES, TAPS = 25;  // of the largest kernel
   static int64_t padded(int64_t channels) { return Lanes::padded(channels); }
   static V get(const T* from) { return Lanes::get(from); }
   static V get(const T* from, int64_t left) { return Lanes::get(from, left); }
@@ -45,12 +45,12 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     T* matrix;             // forward: [in, out]; backward: [out, in]
     T *scale, *shift, *p;  // [wide] each; p, q, r
 
-    static int64_t size(int64_t wide) { return 50 * wide + wide * wide + 5 * wide; }
+    static int64_t size(int64_t wide) { return (2 * TAPS + wide + 5) * wide; }
 
     Weights(T* at, int64_t wide)
         : taps(at),
-          flipped(taps + 25 * wide),
-          matrix(flipped + 25 * wide),
+          flipped(taps + TAPS * wide),
+          matrix(flipped + TAPS * wide),
           scale(matrix + wide * wide),
           shift(scale + wide),
           p(shift + wide) {}
@@ -109,15 +109,11 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     input.scale = weights.scale, input.shift = weights.shift;
   }
 
-  static void add_shares(const std::vector<double>& partial, const Job* jobs, int64_t n, int64_t channels,
-                         int64_t parts) {
+  static void add_sums(const std::vector<double>& partial, const Job* jobs, int64_t n, int64_t channels,
+                       int64_t parts) {
+    const int64_t count = 2 * channels;
     for (int64_t k = 0; k < n; k++)
-      if (jobs[k].sums)
-        for (int64_t c = 0; c < 2 * channels; c++) {
-          double sum = 0;
-          for (int64_t part = 0; part < parts; part++) sum += partial[(part * n + k) * 2 * channels + c];
-          jobs[k].sums[c] = sum;
-        }
+      if (jobs[k].sums) add_parts(partial.data() + k * count, parts, n * count, count, jobs[k].sums);
   }
 
   // Whether the outputs, of so many elements each, are whole lines and more than the caches of a core hold.
@@ -128,7 +124,7 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
   }
 
   static void forward(const Job* jobs, int64_t n, const Shape& s, int threads) {
-    const int64_t channels = s.channels, wide = padded(channels), parts = shares(s.batch);
+    const int64_t channels = s.channels, wide = padded(channels), parts = count_parts(s.batch);
     const int64_t rows = s.out_height(), count = s.out_width(), pitch = (s.width + 2 * PAD) * wide;
     const int64_t image_size = (s.height + 2 * PAD) * pitch, size = Weights::size(wide);
     const bool streams = is_for_stream(jobs, n, s.batch * rows * count * channels, channels);
@@ -159,7 +155,7 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
           }
       if (streams) Lanes::end_stream();
     }
-    add_shares(partial, jobs, n, channels, parts);
+    add_sums(partial, jobs, n, channels, parts);
   }
 
   // What the next job of a thread reads from memory: it is asked for, pixel by pixel, during the arithmetic of this
@@ -220,113 +216,123 @@ struct Convolutions : Depthwise<T, BYTES>, Pointwise<T, BYTES> {
     }
   };
 
+  // What a thread needs to take images through the backward pass, one job after the other.
+  struct ImageBackward {
+    const Job* jobs;
+    int64_t n;
+    Shape s;
+    int64_t channels = s.channels, wide = padded(channels), rows = s.out_height(), count = s.out_width();
+    int64_t pitch = (s.width + 2 * PAD) * wide, image_size = (s.height + 2 * PAD) * pitch;
+    int64_t block = std::clamp<int64_t>(32 / count, 1, rows);  // so many rows are worth a pass over the weights
+    bool strided = s.stride > 1;
+    T* memory = scratch<T>(3 * image_size + 2 * block * count * wide + 2 * wide);
+    Input input{{memory, pitch, wide}, nullptr, nullptr, nullptr, s.pixel, s.height, s.width, channels, 0};
+    // The gradient between depthwise and pointwise: with a border for a convolution, without for a scatter.
+    Image inner{memory + image_size, strided ? count * wide : pitch, wide};
+    T* inner_start = strided ? inner.at : inner.inside(0);
+    Image gathered{inner.at + image_size, pitch, wide};  // the gradient of relu(x)
+    T *grad_y = gathered.at + image_size, *middle = grad_y + block * count * wide;
+    T* row_sums = middle + block * count * wide;
+
+    // Job k of image b. The gradients of the weights are added to `weight_grads`, unless that is null.
+    void run(int64_t k, int64_t b, const Weights& weights, T* weight_grads, double* sums) {
+      const Job& job = jobs[k];
+      T* grad_x = static_cast<T*>(job.grad_x) + b * s.height * s.width * job.grad_x_pixel;
+      const Next next(jobs, n, k, b, s);
+      turn_to(input, jobs, k, b, weights, s);
+      if (!job.sums && (k == 0 || !same_target(job, jobs[k - 1]))) std::memset(gathered.at, 0, image_size * sizeof(T));
+      for (int64_t i = 0, done = 0; i < s.height; i++) {
+        for (const int64_t end = strided ? rows : std::min(i + PAD + 1, rows); done < end;) {
+          const int64_t some = std::min(block, rows - done);
+          input.load_until((done + some - 1) * s.stride + PAD + 1);
+          through_pointwise(job, b, weights, done, some, weight_grads);
+          done += some;
+        }
+        if (strided) break;
+        through_depthwise(job, weights, i, grad_x + i * s.width * job.grad_x_pixel, next, sums);
+      }
+      if (strided) D::scatter(job.kernel, job.dilation, s.stride, inner.at, rows, count, weights.taps, gathered);
+      if (!job.sums && (k == n - 1 || !same_target(jobs[k + 1], job)))
+        for (int64_t i = 0; i < s.height; i++)
+          P::through_relu(gathered.inside(i), input.image.inside(i), channels, s.width, job.accumulate,
+                          grad_x + i * s.width * job.grad_x_pixel, job.grad_x_pixel);
+    }
+
+    // `some` rows of y, from row `from` on: into `inner`, and to the gradients of the weights.
+    void through_pointwise(const Job& job, int64_t b, const Weights& weights, int64_t from, int64_t some,
+                           T* weight_grads) {
+      const int64_t first = (b * rows + from) * count;
+      const typename P::Sizes sizes{channels, wide, channels, wide};
+      P::through_norm(static_cast<const T*>(job.grad) + first * job.grad_pixel, job.grad_pixel,
+                      static_cast<const T*>(job.y) + first * channels, weights.p, channels, some * count, grad_y);
+      T* to = inner_start + from * inner.pitch;
+      for (int64_t i = 0; i < some; i++)
+        P::multiply(grad_y + i * count * wide, sizes, weights.matrix, to + i * inner.pitch, count);
+      if (!weight_grads) return;
+      const Image image = input.image.row(from * s.stride);
+      for (int64_t i = 0; i < some; i++)
+        D::convolve(job.kernel, job.dilation, s.stride, image.row(i * s.stride), weights.taps, count,
+                    middle + i * count * wide);
+      P::gradient(grad_y, middle, sizes, some * count, weight_grads + TAPS * wide);
+      D::gradient(job.kernel, job.dilation, s.stride, image, to, inner.pitch, some, count, weight_grads);
+    }
+
+    // Row i of x at stride 1: to its row of grad_x with sums for the BatchNorm before, or into `gathered`.
+    void through_depthwise(const Job& job, const Weights& weights, int64_t i, T* grad_x, const Next& next,
+                           double* sums) {
+      if (!job.sums)
+        return D::template convolve<1>(job.kernel, job.dilation, inner.row(i), weights.flipped, s.width,
+                                       [&](int64_t c)
+                                           INLINE { return Gathered{gathered.inside(i) + c, wide, next.at(i, c)}; });
+      D::template convolve<1>(job.kernel, job.dilation, inner.row(i), weights.flipped, s.width, [&](int64_t c) INLINE {
+        return Masked{input.image.inside(i) + c,          grad_x + c,   row_sums + c, wide, job.grad_x_pixel,
+                      AHEAD * s.width * job.grad_x_pixel, channels - c, next.at(i, c)};
+      });
+      Lanes::flush(row_sums, channels, sums), Lanes::flush(row_sums + wide, channels, sums + channels);
+    }
+  };
+
   static void backward(const Job* jobs, int64_t n, const Shape& s, int threads) {
-    const int64_t channels = s.channels, wide = padded(channels);
-    const int64_t rows = s.out_height(), count = s.out_width(), pitch = (s.width + 2 * PAD) * wide;
-    const int64_t image_size = (s.height + 2 * PAD) * pitch, size = Weights::size(wide);
-    const bool strided = s.stride > 1, learns = jobs[0].grad_pointwise;
-    const typename P::Sizes sizes{channels, wide, channels, wide};
-    const int64_t learned = 25 * wide + wide * wide;
-    const int64_t parts = shares(s.batch, learns ? n * learned * sizeof(T) : 0);
-    const int64_t block = std::clamp<int64_t>(32 / count, 1, rows);  // so many rows are worth a pass over the weights
+    const int64_t channels = s.channels, wide = padded(channels), size = Weights::size(wide);
+    const int64_t weight_count = (TAPS + wide) * wide;
+    const bool needs_weight_grads = jobs[0].grad_pointwise;
+    const int64_t parts = count_parts(s.batch, needs_weight_grads ? n * weight_count * sizeof(T) : 0);
     std::vector<T> packed = pack(jobs, n, channels, threads);
     std::vector<double> partial(parts * n * 2 * channels);
-    const std::unique_ptr<T[]> partial_weights(new T[learns ? parts * n * learned : 0]);
+    const std::unique_ptr<T[]> partial_grads(new T[needs_weight_grads ? parts * n * weight_count : 0]);
 #pragma omp parallel num_threads(threads)
     {
-      T* memory = scratch<T>(3 * image_size + 2 * block * count * wide + 2 * wide);
-      // The gradient between depthwise and pointwise: with a border for a convolution, without for a scatter.
-      const Image inner{memory + image_size, strided ? count * wide : pitch, wide};
-      const Image gathered{inner.at + image_size, pitch, wide};  // the gradient of relu(x)
-      T *grad_y = gathered.at + image_size, *middle = grad_y + block * count * wide;
-      T *row_sums = middle + block * count * wide, *inner_start = strided ? inner.at : inner.inside(0);
-      Input input{{memory, pitch, wide}, nullptr, nullptr, nullptr, s.pixel, s.height, s.width, channels, 0};
+      ImageBackward image{jobs, n, s};
 #pragma omp for schedule(dynamic, 1)
-      for (int64_t part = 0; part < parts; part++)
+      for (int64_t part = 0; part < parts; part++) {
+        T* own = needs_weight_grads ? partial_grads.get() + part * n * weight_count : nullptr;
+        if (own) std::memset(own, 0, n * weight_count * sizeof(T));
         for (int64_t b = part * s.batch / parts; b < (part + 1) * s.batch / parts; b++)
-          for (int64_t k = 0; k < n; k++) {
-            const Job& job = jobs[k];
-            const int64_t kernel = job.kernel, dilation = job.dilation, step = s.stride;
-            const Weights weights(packed.data() + k * size, wide);
-            double* sums = partial.data() + (part * n + k) * 2 * channels;
-            T* own = partial_weights.get() + (part * n + k) * learned;
-            if (learns && b == part * s.batch / parts) std::memset(own, 0, learned * sizeof(T));
-            turn_to(input, jobs, k, b, weights, s);
-            const T* y = static_cast<const T*>(job.y) + b * rows * count * channels;
-            const T* grad = static_cast<const T*>(job.grad) + b * rows * count * job.grad_pixel;
-            T* grad_x = static_cast<T*>(job.grad_x) + b * s.height * s.width * job.grad_x_pixel;
-            const Next next(jobs, n, k, b, s);
-            if (!job.sums && (k == 0 || !same_target(job, jobs[k - 1])))
-              std::memset(gathered.at, 0, image_size * sizeof(T));
-
-            const auto through_pointwise = [&](int64_t from, int64_t some) {  // some rows of y
-              P::through_norm(grad + from * count * job.grad_pixel, job.grad_pixel, y + from * count * channels,
-                              weights.p, channels, some * count, grad_y);
-              T* to = inner_start + from * inner.pitch;
-              for (int64_t i = 0; i < some; i++)
-                P::multiply(grad_y + i * count * wide, sizes, weights.matrix, to + i * inner.pitch, count);
-              if (!learns) return;
-              const Image image = input.image.row(from * step);
-              for (int64_t i = 0; i < some; i++)
-                D::convolve(kernel, dilation, step, image.row(i * step), weights.taps, count,
-                            middle + i * count * wide);
-              P::gradient(grad_y, middle, sizes, some * count, own + 25 * wide);
-              D::gradient(kernel, dilation, step, image, to, inner.pitch, some, count, own);
-            };
-            for (int64_t i = 0, done = 0; i < s.height; i++) {
-              for (const int64_t end = strided ? rows : std::min(i + PAD + 1, rows); done < end;) {
-                const int64_t some = std::min(block, rows - done);
-                input.load_until((done + some - 1) * step + PAD + 1);
-                through_pointwise(done, some);
-                done += some;
-              }
-              if (strided) break;
-              if (job.sums) {
-                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width,
-                                        [&](int64_t c) INLINE {
-                                          return Masked{input.image.inside(i) + c,
-                                                        grad_x + i * s.width * job.grad_x_pixel + c,
-                                                        row_sums + c,
-                                                        wide,
-                                                        job.grad_x_pixel,
-                                                        AHEAD * s.width * job.grad_x_pixel,
-                                                        channels - c,
-                                                        next.at(i, c)};
-                                        });
-                Lanes::flush(row_sums, channels, sums), Lanes::flush(row_sums + wide, channels, sums + channels);
-              } else {
-                D::template convolve<1>(kernel, dilation, inner.row(i), weights.flipped, s.width,
-                                        [&](int64_t c)
-                                            INLINE { return Gathered{gathered.inside(i) + c, wide, next.at(i, c)}; });
-              }
-            }
-            if (strided) D::scatter(kernel, dilation, step, inner.at, rows, count, weights.taps, gathered);
-            if (!job.sums && (k == n - 1 || !same_target(jobs[k + 1], job)))
-              for (int64_t i = 0; i < s.height; i++)
-                P::through_relu(gathered.inside(i), input.image.inside(i), channels, s.width, job.accumulate,
-                                grad_x + i * s.width * job.grad_x_pixel, job.grad_x_pixel);
-          }
+          for (int64_t k = 0; k < n; k++)
+            image.run(k, b, Weights(packed.data() + k * size, wide), own ? own + k * weight_count : nullptr,
+                      partial.data() + (part * n + k) * 2 * channels);
+      }
     }
-    add_shares(partial, jobs, n, channels, parts);
-    if (learns) add_learned(partial_weights.get(), jobs, n, channels, parts, threads);
+    add_sums(partial, jobs, n, channels, parts);
+    if (needs_weight_grads) add_weight_grads(partial_grads.get(), jobs, n, channels, parts, threads);
   }
 
-  // Adds up the parts of the gradients of all weights, [25, wide] and [out, in] each, in the first part.
-  static void add_learned(T* partial, const Job* jobs, int64_t n, int64_t channels, int64_t parts, int threads) {
-    const int64_t wide = padded(channels), learned = 25 * wide + wide * wide;
+  // Adds up the parts of the gradients of all weights, [TAPS, wide] and [out, in] each, in the first part.
+  static void add_weight_grads(T* partial, const Job* jobs, int64_t n, int64_t channels, int64_t parts, int threads) {
+    const int64_t wide = padded(channels), weight_count = (TAPS + wide) * wide;
 #pragma omp parallel for num_threads(threads)
     for (int64_t k = 0; k < n; k++) {
-      T* sum = partial + k * learned;
+      T* sum = partial + k * weight_count;
       for (int64_t part = 1; part < parts; part++) {
-        const T* own = partial + (part * n + k) * learned;
-        for (int64_t i = 0; i < learned; i += LANES) put(sum + i, get(sum + i) + get(own + i));
+        const T* own = partial + (part * n + k) * weight_count;
+        for (int64_t i = 0; i < weight_count; i += LANES) put(sum + i, get(sum + i) + get(own + i));
       }
       const int64_t taps = jobs[k].kernel * jobs[k].kernel;
       T* grad_depthwise = static_cast<T*>(jobs[k].grad_depthwise);
       T* grad_pointwise = static_cast<T*>(jobs[k].grad_pointwise);
       for (int64_t c = 0; c < channels; c++) {
         for (int64_t t = 0; t < taps; t++) grad_depthwise[c * taps + t] = sum[t * wide + c];
-        std::copy_n(sum + (25 + c) * wide, channels, grad_pointwise + c * channels);
+        std::copy_n(sum + (TAPS + c) * wide, channels, grad_pointwise + c * channels);
       }
     }
   }

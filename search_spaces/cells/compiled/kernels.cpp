@@ -6,25 +6,27 @@ extern "C" {
 
 void observe(Observer chosen) { observer = chosen; }
 
-void forward(int64_t doubles, const Shape* s, const Job* jobs, int64_t n, int threads) {
-  run_forward(doubles, *s, jobs, n, threads);
+void forward(int64_t is_double, const Shape* s, const Job* jobs, int64_t n, int threads) {
+  run_forward(is_double, *s, jobs, n, threads);
 }
 
-void backward(int64_t doubles, const Shape* s, const Job* jobs, int64_t n, int threads) {
-  run_backward(doubles, *s, jobs, n, threads);
+void backward(int64_t is_double, const Shape* s, const Job* jobs, int64_t n, int threads) {
+  run_backward(is_double, *s, jobs, n, threads);
 }
 
-void combine(int64_t doubles, const Shape* s, const Term* terms, int64_t n, int threads) {
-  run_combine(doubles, *s, terms, n, threads);
+void combine(int64_t is_double, const Shape* s, const Term* terms, int64_t n, int threads) {
+  run_combine(is_double, *s, terms, n, threads);
 }
 
-void dots(int64_t doubles, const Shape* s, const Term* terms, int64_t n, double* sums, int threads) {
-  run_dots(doubles, *s, terms, n, sums, threads);
+void dots(int64_t is_double, const Shape* s, const Term* terms, int64_t n, double* sums, int threads) {
+  run_dots(is_double, *s, terms, n, sums, threads);
 }
 
-void product(int64_t doubles, const Product* job, int threads) { run_product(doubles, *job, false, threads); }
+void product(int64_t is_double, const Product* job, int threads) { run_product(is_double, *job, false, threads); }
 
-void product_backward(int64_t doubles, const Product* job, int threads) { run_product(doubles, *job, true, threads); }
+void product_backward(int64_t is_double, const Product* job, int threads) {
+  run_product(is_double, *job, true, threads);
+}
 
 void cell_edges(const Cell* cell, int64_t state) { CellPass(*cell).edges(state); }
 

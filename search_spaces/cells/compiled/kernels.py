@@ -11,6 +11,7 @@ import functools
 import hashlib
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -89,13 +90,13 @@ class Cell(Structure):
     """A search-time cell with the addresses of all that it reads and computes; see cell.h."""
 
     _fields_ = [
-        *((name, c_int64) for name in ("doubles", "batch", "height", "width", "channels", "stride")),
+        *((name, c_int64) for name in ("is_double", "batch", "height", "width", "channels", "stride")),
         *((name, c_int64) for name in ("is_training", "updates", "has_skip_convs")),
         ("eps", c_double),
         ("momentum", c_double),
         ("edges", c_void_p),
         ("weights", c_void_p),
-        ("states", State * (CONCAT[-1])),
+        ("states", State * CONCAT[-1]),
         ("threads", c_int),
     ]
 
@@ -108,14 +109,17 @@ class Gradients(Structure):
         ("x", c_void_p),
         ("pixel", c_int64),
         ("accumulates", c_int64),
-        ("has_skips", c_int64),
-        *((name, c_void_p) for name in ("pools", "between", "skips", "weights")),
-        ("continues", c_int64),
+        ("has_identity_skips", c_int64),
+        *((name, c_void_p) for name in ("pools", "grad_first", "skips", "weights")),
+        ("needs_x", c_int64),
     ]
 
 
 Observer = CFUNCTYPE(None, c_char_p, POINTER(Shape), c_void_p, c_int64, c_int64)
-"""Gets a call before and after every loop: name, maps, jobs or terms, their number, whether it has ended."""
+"""Gets a call before and after every loop: name, maps, jobs or terms, their number, whether it has ended.
+
+Keep a reference to it until another one replaces it; the loops hold its address only.
+"""
 
 _SIGNATURES = {
     "observe": (Observer,),
@@ -137,12 +141,17 @@ def library() -> ctypes.CDLL | None:
     try:
         return _load(_build())
     except (OSError, AttributeError, subprocess.SubprocessError) as error:
-        detail = getattr(error, "stderr", None) or str(error)
         _logger.warning(
-            "no compiled search-time cell, the slower one in plain torch is used: %s",
-            detail.strip().splitlines()[-1],
+            "no compiled search-time cell, the slower one in plain torch is used: %s", _reason(error)
         )
         return None
+
+
+def _reason(error: Exception) -> str:
+    """The line that says what failed: the compiler's first error, or the exception itself."""
+    output: bytes = getattr(error, "stderr", None) or b""
+    lines = output.decode(errors="replace").splitlines()
+    return next((line for line in lines if "error" in line), str(error))
 
 
 def _load(built: Path) -> ctypes.CDLL:
@@ -155,11 +164,12 @@ def _load(built: Path) -> ctypes.CDLL:
 
 def _build() -> Path:
     """Path of the loops compiled for this processor; they are compiled if they are not in the cache."""
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
+    found = [name for name in ("g++", "clang++") if shutil.which(name)]
+    compiler = shlex.split(os.environ.get("CXX", "")) or found[:1]
+    if not compiler:
         raise FileNotFoundError("neither g++ nor clang++ is installed")
     # Machines that share a home directory may differ in what -march=native means.
-    target = _run(compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull)
+    target = _run(*compiler, "-march=native", "-E", "-dM", "-x", "c++", os.devnull)
     sources = [path.read_bytes() for path in sorted([_SOURCE, *_SOURCE.parent.glob("*.h")])]
     key = hashlib.sha256(b"\0".join([target, *sources, " ".join(_FLAGS).encode()])).hexdigest()
     cache = cache_folder("kernels", is_private=True)
@@ -168,7 +178,7 @@ def _build() -> Path:
         _logger.warning("compiling the search-time cell for this processor, once")
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             fresh = Path(folder) / built.name
-            _run(compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh))
+            _run(*compiler, *_FLAGS, str(_SOURCE), "-o", str(fresh))
             fresh.chmod(0o600)
             digest = Path(folder) / "digest"
             digest.touch(0o600)
@@ -197,8 +207,9 @@ def _run(*command: str) -> bytes:
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the loops support the device and dtype of `x`."""
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and library() is not None
+    """Whether the loops support the device and dtype of `x`, and there is anything to compute."""
+    is_supported = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return is_supported and x.numel() > 0 and library() is not None
 
 
 def pixel_stride(x: Tensor) -> int:

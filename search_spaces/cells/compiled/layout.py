@@ -1,11 +1,10 @@
-"""What lies where: the states, edges and maps of a search-time cell, and their addresses for the loops.
+"""Memory layout of a search-time cell: its states, edges and maps, and the addresses that the loops get.
 
 All maps lie in memory with their channels last, [B, H, W, C].
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,10 +56,12 @@ class Layers(NamedTuple):
     skip_convs: list[nn.Conv2d]
 
     @classmethod
-    def of(cls, most: Any, mean: Any, skip: Any, sep3: Any, sep5: Any, dil3: Any, dil5: Any) -> Layers:
+    def of(
+        cls, max_pool: Any, avg_pool: Any, skip: Any, sep3: Any, sep5: Any, dil3: Any, dil5: Any
+    ) -> Layers:
         """From an edge's candidates."""
         parts = [sep3[:4], sep5[:4], sep3[4:], sep5[4:], dil3, dil5]
-        norms, skip_convs = [part[3] for part in parts] + [most[1], mean[1]], []
+        norms, skip_convs = [part[3] for part in parts] + [max_pool[1], avg_pool[1]], []
         if isinstance(skip, FactorizedReduce):
             norms, skip_convs = [*norms, skip.bn], [skip.conv1, skip.conv2]
         return cls([(part[1], part[2]) for part in parts], norms, skip_convs)
@@ -92,10 +93,6 @@ class Static(NamedTuple):
     computed: Computed | None = None
     masks: list[Tensor | None] | None = None
 
-    def computes(self, edge: int, index: int) -> bool:
-        """Whether a map of an edge is computed."""
-        return self.computed is None or self.computed[edge][CANDIDATE_OF_MAP[index]]
-
     def table(self) -> NDArray[np.int64]:
         """Whether each map of each edge is computed, [14, 9]."""
         if self.computed is None:
@@ -126,7 +123,7 @@ class Maps(NamedTuple):
         return cls(
             x.new_empty(edges, len(KERNELS), *size),
             x.new_empty(2, *size),
-            torch.zeros(edges, MAPS, 2, size[-1], dtype=torch.float64),
+            x.new_zeros(edges, MAPS, 2, size[-1], dtype=torch.float64),
             _skips(x, static, arguments, state),
         )
 
@@ -169,11 +166,11 @@ class Arguments(NamedTuple):
     skip_convs: list[Tensor]
 
     @classmethod
-    def of(cls, s0: Tensor, s1: Tensor, weights: Tensor, *learned: Tensor) -> Arguments:
+    def of(cls, s0: Tensor, s1: Tensor, weights: Tensor, *convolutions: Tensor) -> Arguments:
         inputs = (s0.permute(0, 2, 3, 1).contiguous(), s1.permute(0, 2, 3, 1).contiguous())
-        convolutions = [weight.contiguous() for weight in learned]
+        layers = [weight.contiguous() for weight in convolutions]
         count = 2 * len(KERNELS) * EDGES
-        return cls(inputs, weights.double(), convolutions[:count], convolutions[count:])
+        return cls(inputs, weights.double().contiguous(), layers[:count], layers[count:])
 
     @property
     def channels(self) -> int:
@@ -205,7 +202,7 @@ def node_size(static: Static, arguments: Arguments) -> tuple[int, int, int, int]
 
 
 def describe(
-    static: Static, arguments: Arguments, *, updates: bool = False, learned: Sequence[Tensor] = ()
+    static: Static, arguments: Arguments, *, updates: bool = False, weight_grads: Sequence[Tensor] = ()
 ) -> tuple[Cell, NDArray[np.int64]]:
     """The addresses of a cell but for its states, and the table of its edges, which must outlive it.
 
@@ -213,10 +210,10 @@ def describe(
         static: arguments of the cell that need no gradient.
         arguments: tensors that are the cell's arguments.
         updates: whether running statistics change.
-        learned: receive the gradients of the convolutions; empty: these are not wanted.
+        weight_grads: receive the gradients of the convolutions; empty: these are not wanted.
     """
     convolutions = np.zeros((EDGES, len(KERNELS), 4), np.int64)
-    for columns, tensors in ((slice(2), arguments.convolutions), (slice(2, 4), learned)):
+    for columns, tensors in ((slice(2), arguments.convolutions), (slice(2, 4), weight_grads)):
         if tensors:
             pointers = [tensor.data_ptr() for tensor in tensors[: convolutions[..., :2].size]]
             convolutions[..., columns] = np.reshape(pointers, (EDGES, len(KERNELS), 2))
@@ -242,22 +239,8 @@ def describe(
 def _running(norm: nn.BatchNorm2d) -> list[int]:
     """Addresses of the running mean and variance and of the number of batches; 0 where there are none."""
     names = "running_mean", "running_var", "num_batches_tracked"
-    buffers = [norm._buffers[name] for name in names]  # thrice as fast as by attribute
+    buffers = [norm._buffers[name] for name in names]  # three times as fast as attribute access
     return [0 if buffer is None else buffer.data_ptr() for buffer in buffers]
-
-
-def addresses(x: Tensor, depth: int = 1) -> list[Any]:
-    """Addresses of x[0], x[1], ...; of depth 2 lists of those of x[0, 0], x[0, 1], ... and so on."""
-    offsets = _offsets(x.shape[:depth], x.stride()[:depth], x.element_size())
-    found: list[Any] = (offsets + x.data_ptr()).tolist()
-    return found
-
-
-@functools.lru_cache(maxsize=1024)
-def _offsets(sizes: tuple[int, ...], strides: tuple[int, ...], item: int) -> NDArray[np.int64]:
-    """Bytes from a tensor's first element to those at every index of its first axes; few of them recur."""
-    axes = [item * stride * np.arange(size) for size, stride in zip(sizes, strides, strict=True)]
-    return functools.reduce(np.add, np.ix_(*axes))
 
 
 def by_parity(x: Tensor) -> Tensor:

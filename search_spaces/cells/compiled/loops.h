@@ -33,8 +33,8 @@ struct Loops : Convolutions<T, BYTES>, Maps<T, BYTES> {
 };
 
 template <typename Body>
-void dispatch(bool doubles, int64_t channels, Body body) {  // vectors that few channels fill
-  if (doubles) return body(Loops<double, std::max(WIDEST, 32)>());
+void dispatch(bool is_double, int64_t channels, Body body) {  // vectors that few channels fill
+  if (is_double) return body(Loops<double, std::max(WIDEST, 32)>());
   if (channels <= 4 || channels == 12) return body(Loops<float, 16>());
   channels <= 8 ? body(Loops<float, std::min(WIDEST, 32)>()) : body(Loops<float, WIDEST>());
 }
@@ -43,43 +43,43 @@ int worth(const Shape& s, int threads) {  // small maps are not shared
   return s.batch * s.height * s.width * s.channels < (1 << 14) ? 1 : threads;
 }
 
-void run_forward(bool doubles, const Shape& s, const Job* jobs, int64_t n, int threads) {
+void run_forward(bool is_double, const Shape& s, const Job* jobs, int64_t n, int threads) {
   const Observed observed("forward", s, jobs, n);
-  dispatch(doubles, s.channels, [&](auto loops) { loops.forward(jobs, n, s, worth(s, threads)); });
+  dispatch(is_double, s.channels, [&](auto loops) { loops.forward(jobs, n, s, worth(s, threads)); });
 }
 
-void run_backward(bool doubles, const Shape& s, const Job* jobs, int64_t n, int threads) {
+void run_backward(bool is_double, const Shape& s, const Job* jobs, int64_t n, int threads) {
   const Observed observed("backward", s, jobs, n);
-  dispatch(doubles, s.channels, [&](auto loops) { loops.backward(jobs, n, s, worth(s, threads)); });
+  dispatch(is_double, s.channels, [&](auto loops) { loops.backward(jobs, n, s, worth(s, threads)); });
 }
 
-void run_combine(bool doubles, const Shape& s, const Term* terms, int64_t n, int threads) {
+void run_combine(bool is_double, const Shape& s, const Term* terms, int64_t n, int threads) {
   const Observed observed("combine", s, terms, n);
-  dispatch(doubles, s.channels, [&](auto loops) { loops.combine(terms, n, s, worth(s, threads)); });
+  dispatch(is_double, s.channels, [&](auto loops) { loops.combine(terms, n, s, worth(s, threads)); });
 }
 
-void run_dots(bool doubles, const Shape& s, const Term* terms, int64_t n, double* sums, int threads) {
+void run_dots(bool is_double, const Shape& s, const Term* terms, int64_t n, double* sums, int threads) {
   const Observed observed("dots", s, terms, n);
-  dispatch(doubles, s.channels, [&](auto loops) { loops.dots(terms, n, s, sums, worth(s, threads)); });
+  dispatch(is_double, s.channels, [&](auto loops) { loops.dots(terms, n, s, sums, worth(s, threads)); });
 }
 
-void run_normalize(bool doubles, const Shape& s, const Norm* norms, int64_t n, double eps, double momentum) {
+void run_normalize(bool is_double, const Shape& s, const Norm* norms, int64_t n, double eps, double momentum) {
   const Observed observed("normalize", s, norms, n);
-  dispatch(doubles, s.channels, [&](auto loops) { loops.normalize(norms, n, s, eps, momentum); });
+  dispatch(is_double, s.channels, [&](auto loops) { loops.normalize(norms, n, s, eps, momentum); });
 }
 
-void run_pool(bool doubles, const Shape& s, const void* x, void* maximum, void* mean, double* sums, int threads) {
+void run_pool(bool is_double, const Shape& s, const void* x, void* maximum, void* mean, double* sums, int threads) {
   const Observed observed("pool", s);
-  dispatch(doubles, s.channels, [&](auto loops) {
+  dispatch(is_double, s.channels, [&](auto loops) {
     using T = typename decltype(loops)::Number;
     loops.pool(static_cast<const T*>(x), s, static_cast<T*>(maximum), static_cast<T*>(mean), sums, worth(s, threads));
   });
 }
 
-void run_pool_backward(bool doubles, const Shape& s, const void* x, const void* maximum, const void* grad_maximum,
+void run_pool_backward(bool is_double, const Shape& s, const void* x, const void* maximum, const void* grad_maximum,
                        const void* grad_mean, void* grad_x, int64_t grad_pixel, int threads) {
   const Observed observed("pool_backward", s);
-  dispatch(doubles, s.channels, [&](auto loops) {
+  dispatch(is_double, s.channels, [&](auto loops) {
     using T = typename decltype(loops)::Number;
     loops.pool_backward(static_cast<const T*>(x), s, static_cast<const T*>(maximum),
                         static_cast<const T*>(grad_maximum), static_cast<const T*>(grad_mean), static_cast<T*>(grad_x),
@@ -87,13 +87,13 @@ void run_pool_backward(bool doubles, const Shape& s, const void* x, const void* 
   });
 }
 
-void run_product(bool doubles, const Product& job, bool is_backward, int threads) {
+void run_product(bool is_double, const Product& job, bool is_backward, int threads) {
   const Shape s{1, 1, job.pixels, job.in, 1, job.x_pixel};
   const Observed observed(is_backward ? "product_backward" : "product", s, &job, 1);
   const auto run = [&](auto products) {
     is_backward ? products.backward(job, worth(s, threads)) : products.forward(job, worth(s, threads));
   };
-  if (doubles) return run(Products<double, std::max(WIDEST, 32)>());
+  if (is_double) return run(Products<double, std::max(WIDEST, 32)>());
   std::min(job.in, job.out) <= 8 ? run(Products<float, std::min(WIDEST, 32)>()) : run(Products<float, WIDEST>());
 }
 

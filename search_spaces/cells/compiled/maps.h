@@ -51,7 +51,7 @@ struct Maps : Vectors<T, BYTES> {
 
   // Poolings 3x3 with padding 1 of x [B, H, W, pixel]: maximum and mean, with sums [2, 2, C].
   static void pool(const T* x, const Shape& s, T* maximum, T* mean, double* sums, int threads) {
-    const int64_t channels = s.channels, wide = padded(channels), parts = shares(s.batch);
+    const int64_t channels = s.channels, wide = padded(channels), parts = count_parts(s.batch);
     const int64_t rows = s.out_height(), count = s.out_width();
     std::vector<double> partial(parts * 4 * channels);
 #pragma omp parallel num_threads(threads)
@@ -69,7 +69,7 @@ struct Maps : Vectors<T, BYTES> {
                 V largest = get(from, channels - c), sum = {};
                 w.each([&](int64_t u, int64_t v) INLINE {
                   const V value = get(from + (u * s.width + v) * s.pixel, channels - c);
-                  largest = value > largest ? value : largest;
+                  largest = (value > largest) | (value != value) ? value : largest;  // as in torch, NaN is the maximum
                   sum += value;
                 });
                 sum *= w.share();
@@ -83,10 +83,7 @@ struct Maps : Vectors<T, BYTES> {
               flush(row_sums + k * wide, channels, partial.data() + (part * 4 + k) * channels);
           }
     }
-    for (int64_t c = 0; c < 4 * channels; c++) {
-      sums[c] = 0;
-      for (int64_t part = 0; part < parts; part++) sums[c] += partial[part * 4 * channels + c];
-    }
+    add_parts(partial.data(), parts, 4 * channels, 4 * channels, sums);
   }
 
   // grad_x [B, H, W, grad_pixel] += the gradients of both poolings; of equal maxima the first counts.
@@ -177,7 +174,7 @@ struct Maps : Vectors<T, BYTES> {
 
   // sums [n, C] = sum over pixels of map * (scale * x + shift), for every term
   static void dots(const Term* terms, int64_t n, const Shape& s, double* sums, int threads) {
-    const int64_t channels = s.channels, wide = padded(channels), parts = shares(s.batch);
+    const int64_t channels = s.channels, wide = padded(channels), parts = count_parts(s.batch);
     std::vector<T> scale(n * wide, T(1)), shift(n * wide);
     for (int64_t k = 0; k < n; k++) {
       if (terms[k].scale) widen(terms[k].scale, channels, scale.data() + k * wide);
@@ -210,10 +207,7 @@ struct Maps : Vectors<T, BYTES> {
             flush(row_sums, channels, partial.data() + (part * n + k) * channels);
           }
     }
-    for (int64_t c = 0; c < n * channels; c++) {
-      sums[c] = 0;
-      for (int64_t part = 0; part < parts; part++) sums[c] += partial[part * n * channels + c];
-    }
+    add_parts(partial.data(), parts, n * channels, n * channels, sums);
   }
 };
 

@@ -35,7 +35,7 @@ class PointwiseConv(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         _, conv, norm = cast(tuple[nn.ReLU, nn.Conv2d, nn.BatchNorm2d], tuple(self))
         pixels = x.shape[0] * x.shape[2] * x.shape[3]
-        if not trains_by_loops(x, [norm], conv.weight.dtype, pixels):
+        if not trains_by_loops(x, conv, [norm], pixels):
             plain: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return plain
         out: Tensor = _Loops.apply(x, norm, conv.weight, norm.weight, norm.bias)
@@ -72,7 +72,7 @@ class _Loops(torch.autograd.Function):
         """Run the layers, and update the running statistics."""
         source, weight = channels_last(x), weight.detach().contiguous()
         y = source.new_empty(*source.shape[:3], len(weight))
-        sums = torch.empty(2, len(weight), dtype=torch.float64)
+        sums = source.new_empty(2, len(weight), dtype=torch.float64)
         product("product", source, _job(source, weight, y, sums=sums.data_ptr()))
         found = moments(sums, y, norm, gamma, beta)
         ctx.save_for_backward(source, weight, y, *found)

@@ -1,8 +1,6 @@
-// ReLU and a pointwise convolution that changes the number of channels, and back.
+// ReLU and a pointwise convolution that changes the number of channels, forward and backward.
 
 #pragma once
-
-#include <memory>
 
 #include "pointwise.h"
 
@@ -43,7 +41,7 @@ struct Products : Pointwise<T, BYTES> {
     }
   }
 
-  static int64_t parts(const Product& job) { return shares((job.pixels + BLOCK - 1) / BLOCK); }
+  static int64_t parts(const Product& job) { return count_parts((job.pixels + BLOCK - 1) / BLOCK); }
 
   static void forward(const Product& job, int threads) {
     const Sizes s = sizes(job);
@@ -61,10 +59,7 @@ struct Products : Pointwise<T, BYTES> {
              P::multiply_for_norm(active, s, matrix.data(), y + first * s.out, BLOCK * s.out, count, sums);
              Lanes::flush(sums, s.out, own), Lanes::flush(sums + s.out_wide, s.out, own + s.out);
            });
-    for (int64_t c = 0; c < 2 * s.out; c++) {
-      job.sums[c] = 0;
-      for (int64_t part = 0; part < parts(job); part++) job.sums[c] += partial[part * 2 * s.out + c];
-    }
+    add_parts(partial.data(), parts(job), 2 * s.out, 2 * s.out, job.sums);
   }
 
   static void backward(const Product& job, int threads) {
@@ -90,11 +85,7 @@ struct Products : Pointwise<T, BYTES> {
            });
     if (!grad_weights) return;
     for (int64_t o = 0; o < s.out; o++)
-      for (int64_t i = 0; i < s.in; i++) {
-        T sum = 0;
-        for (int64_t part = 0; part < parts(job); part++) sum += partial[part * size + o * s.in_wide + i];
-        grad_weights[o * s.in + i] = sum;
-      }
+      add_parts(partial.data() + o * s.in_wide, parts(job), size, s.in, grad_weights + o * s.in);
   }
 };
 

@@ -1,7 +1,7 @@
 // Vectors of channels, and what all loops share. Maps lie in memory with their channels last, [B, H, W, C].
 //
-// Threads share out the images. Sums over images are kept per share and added in a fixed order, so that results do not
-// depend on the number of threads.
+// Threads take one part of the images after the other. Sums over images are kept for each part and added in a fixed
+// order, so that results do not depend on the number of threads.
 
 #pragma once
 
@@ -26,13 +26,23 @@ struct Shape {                                            // of the jobs of one 
 
 namespace {
 
-constexpr int64_t AHEAD = 2;    // rows of maps that are on their way from memory
-constexpr int64_t SHARES = 64;  // at most so many shares of the batch
+constexpr int64_t AHEAD = 2;        // rows of maps that are on their way from memory
+constexpr int64_t MOST_PARTS = 64;  // of a batch
 
-int64_t shares(int64_t batch) { return std::min(batch, SHARES); }
+int64_t count_parts(int64_t batch) { return std::min(batch, MOST_PARTS); }
 
-int64_t shares(int64_t batch, int64_t bytes) {  // fewer where each needs so many bytes: 64 MB, or 8 shares
-  return std::min(batch, std::clamp<int64_t>((int64_t(1) << 26) / std::max<int64_t>(bytes, 1), 8, SHARES));
+int64_t count_parts(int64_t batch, int64_t bytes) {  // fewer where each needs so many bytes: 64 MB, or 8 parts
+  return std::min(batch, std::clamp<int64_t>((int64_t(1) << 26) / std::max<int64_t>(bytes, 1), 8, MOST_PARTS));
+}
+
+// sums [count] = the sum of the parts [parts, pitch], in a fixed order.
+template <typename T>
+void add_parts(const T* partial, int64_t parts, int64_t pitch, int64_t count, T* sums) {
+  for (int64_t i = 0; i < count; i++) {
+    T sum = 0;
+    for (int64_t part = 0; part < parts; part++) sum += partial[part * pitch + i];
+    sums[i] = sum;
+  }
 }
 
 template <typename T>
@@ -54,7 +64,7 @@ constexpr int WIDEST = 32, PAIRS = 4;
 constexpr int WIDEST = 16, PAIRS = 8;
 #endif
 
-// Takes `count` in tiles of MOST and less, 16, 8 or 4, and ones; body(first, size) knows the size when it is compiled.
+// Splits `count` into tiles of MOST, then 8, 4 and 1; body(first, size) gets the size as a compile-time constant.
 template <int MOST, typename Body>
 INLINE inline void tiles(int64_t count, Body body) {
   int64_t n = 0;
@@ -88,8 +98,8 @@ struct Vectors {
     for (int64_t lane = 0; lane < left; lane++) to[lane] = v[lane];
   }
 
-  // Asks for memory that is read (or written) AHEAD rows later. A row of a map is too short, and there are too many
-  // maps at a time, for the processor to foresee it. Beyond the end of a map this does nothing.
+  // Prefetches memory that is read (or written) AHEAD rows later: rows are too short, and maps too many, for the
+  // hardware prefetcher. Beyond the end of a map this does nothing.
   static void read_soon(const T* at) { __builtin_prefetch(at, 0, 2); }
   static void write_soon(const T* at) { __builtin_prefetch(at, 1, 2); }
 
