@@ -1,14 +1,13 @@
 """Seconds and memory of a search step: NNI's stock DARTS, the authors' code, the plain cell, the fast cell.
 
-    python -m benchmarks.search_step                                       # 8 settings, 40 minutes
-    python -m benchmarks.search_step --widths 16 --orders 1 --variants nni fast --name mine
+    python -m benchmarks.search_step                                       # both orders, 40 minutes
+    python -m benchmarks.search_step --orders 1 --variants nni fast --name mine
     python -m benchmarks.search_step --orders 1 --variants "plain, partial" "fast, partial" --name partial
     python -m benchmarks.search_step --original ~/darts/cnn --variants original fast --name original
 
 A step is an update of the alphas and one of the weights, at 32 px. Every measurement is a process of its own
 that warms up with a step, and the variants take turns. Memory is the peak above what the process held before
-its first step. Writes benchmarks/results/search_step.json and, of four settings or more, a plot with fits of
-how a step grows with batch, layers and width.
+its first step. Writes benchmarks/results/search_step.json.
 
 NNI's is the supernet that `nni.nas.strategy.DARTS` makes of `nni.nas.hub.pytorch.DARTS`, taken through the
 two updates of that strategy without Lightning around them; it has no second order. The authors' code is
@@ -27,7 +26,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -193,70 +191,6 @@ def original_step(folder: Path, setting: Setting) -> Callable[[], None]:
     return step
 
 
-def grown(width: int, layers: int, batch: int) -> list[float]:
-    """What a step should be linear in: a constant; channels x pixels of all cells; channels^2 x pixels."""
-    from search_spaces.geometry import geometries
-
-    pixels, linear, square = PIXELS**2, 0, 0
-    for cell in geometries(width, layers, "cifar"):
-        pixels //= 4 if cell.kind == "reduce" else 1
-        linear += batch * pixels * cell.channels
-        square += batch * pixels * cell.channels**2
-    return [1.0, float(linear), float(square)]
-
-
-def fit(rows: list[dict[str, Any]], variant: str, key: str, terms: int) -> dict[str, Any] | None:
-    """Non-negative least squares of a figure on `grown`, by relative error; None below four settings."""
-    from scipy.optimize import nnls
-
-    chosen = [row for row in rows if row["variant"] == variant and row["order"] == 1]
-    if len(chosen) < 4:
-        return None
-    features = np.array([grown(row["width"], row["layers"], row["batch"])[:terms] for row in chosen])
-    values = np.array([row[key] for row in chosen])
-    scale = features.max(axis=0)
-    coefficients = nnls(features / scale / values[:, None], np.ones(len(chosen)))[0] / scale
-    fitted = features @ coefficients
-    return {
-        "coefficients": coefficients.tolist(),
-        "worst_relative_error": float(np.abs(fitted / values - 1).max()),
-        "fitted": fitted.tolist(),
-        "measured": values.tolist(),
-    }
-
-
-def plot(rows: list[dict[str, Any]], fits: dict[str, Any], path: Path) -> None:
-    """Seconds and memory by the size of the maps, with the fits."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-    for axes, key, unit in (
-        (left, "cpu_median", "CPU seconds a step"),
-        (right, "megabytes", "peak MB of a step"),
-    ):
-        for variant in VARIANTS:
-            chosen = [row for row in rows if row["variant"] == variant and row["order"] == 1]
-            sizes = [grown(row["width"], row["layers"], row["batch"])[1] / 1e6 for row in chosen]
-            if chosen:
-                points = axes.plot(sizes, [row[key] for row in chosen], "o", label=variant, markersize=4)
-            if chosen and (line := fits.get(f"{variant}: {key}")):
-                order = np.argsort(sizes)
-                axes.plot(
-                    np.array(sizes)[order], np.array(line["fitted"])[order], "-", color=points[0].get_color()
-                )
-        axes.set(xscale="log", yscale="log", ylabel=unit)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("batch x channels x pixels of all cells, millions (lines: fits)")
-        axes.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-
-
 BASES = ("nni", "original", "plain")
 """What the others are compared with, if it is measured beside them."""
 
@@ -264,7 +198,7 @@ BASES = ("nni", "original", "plain")
 def options() -> argparse.Namespace:
     """What the command says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--widths", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--widths", type=int, nargs="+", default=[16])
     parser.add_argument("--layers", type=int, nargs="+", default=[8])
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--orders", type=int, nargs="+", default=[1, 2])
@@ -309,7 +243,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print a table, write JSON and the plot."""
+    """Measure, print a table, write JSON."""
     from nastransfer_nni.base.files import write_json
 
     given, before = options(), machine()
@@ -323,17 +257,9 @@ def main() -> None:
         print(*cells(row), flush=True)
     Console(width=170).print(table)
 
-    fits = {
-        f"{variant}: {key}": line
-        for variant in given.variants
-        for key, terms in (("cpu_median", 3), ("megabytes", 2))
-        if (line := fit(rows, variant, key, terms)) is not None
-    }
     RESULTS.mkdir(exist_ok=True)
-    content = {"before": before, "after": machine(), "rows": rows, "fits": fits}
+    content = {"before": before, "after": machine(), "rows": rows}
     write_json(RESULTS / f"{given.name}.json", content)
-    if fits:
-        plot(rows, fits, RESULTS / f"{given.name}.png")
 
 
 if __name__ == "__main__":
