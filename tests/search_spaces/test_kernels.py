@@ -1,4 +1,4 @@
-"""The compiled loops as a library: which compiler makes it, what is said without one, who is told of calls."""
+"""The compiled loops as a library: its compiler, what is said without one, and who is told of calls."""
 
 import subprocess
 
