@@ -16,11 +16,13 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
+
+from pydantic.fields import FieldInfo
 
 from nastransfer_nni import __version__
 from nastransfer_nni.base import start
-from nastransfer_nni.base.config import Config
+from nastransfer_nni.base.config import Config, FromText
 from nastransfer_nni.base.imports import without_collection
 from nastransfer_nni.base.launch import is_first_to_report
 from nastransfer_nni.base.machine_errors import fixable
@@ -127,6 +129,7 @@ def _overview(program: str, commands: Commands) -> str:
 def _flags(program: str, command: Command, arguments: list[str]) -> dict[str, Any]:
     """The options that fire reads from `arguments`; what is no option of the command is refused."""
     import fire  # type: ignore[import-untyped]
+    from fire import decorators
     from fire.core import FireExit  # type: ignore[import-untyped]
 
     read: dict[str, Any] = {}
@@ -142,6 +145,8 @@ def _flags(program: str, command: Command, arguments: list[str]) -> dict[str, An
         )
 
     _set_signature(collect, command)
+    texts = {name: _text for name, field in command.config.model_fields.items() if _is_text(field)}
+    decorators.SetParseFns(**texts, **({FILE_OPTION: _text} if command.reads_file else {}))(collect)
     if any(argument in ("-h", "--help") for argument in arguments):
         print(help_page(program, command))
         sys.exit(0)
@@ -157,6 +162,25 @@ def _flags(program: str, command: Command, arguments: list[str]) -> dict[str, An
             raise UserError(f"{message.split('ERROR: ')[-1]} (see {program} --help)") from None
     file = read.pop(FILE_OPTION, None) if command.reads_file else None
     return read if file is None else read_options(str(file), command.config) | read
+
+
+def _is_text(field: FieldInfo) -> bool:
+    """Whether an option is a text, or is made from one."""
+    kinds = [field.annotation] if field.metadata else [*get_args(field.annotation)] or [field.annotation]
+    metadata = [*field.metadata]
+    for index, kind in enumerate(kinds):
+        if get_origin(kind) is Annotated:
+            kinds[index], *more = get_args(kind)
+            metadata += more
+    return any(isinstance(each, FromText) for each in metadata) or {*kinds} <= {str, type(None)}
+
+
+def _text(value: str) -> str | bool | None:
+    """A text as it was typed: for Fire `exp#2`, `1.10` and `2024_10_01` are Python, of which it changes some.
+
+    What Fire gives a flag without a value is no text.
+    """
+    return {"None": None, "True": True, "False": False}.get(value, value)
 
 
 class _Unset:

@@ -233,3 +233,22 @@ def test_help_names_what_there_is_to_choose_from(capsys):
 def test_every_command_has_a_version(capsys, arguments):
     code, out, _ = run(capsys, *arguments)
     assert (code, out) == (0, f"nastransfer_nni {__version__}\n")
+
+
+@pytest.mark.parametrize("text", ["2024_10_01", "1.10", "exp#2", "1e3", "0x10", "[a]", "'a'", "a,b"])
+def test_a_text_is_read_as_it_is_typed(text):
+    """To Fire, most of them are Python."""
+    read = cli._flags("nastransfer report", COMMANDS["report"], [text, f"--out={text}", "--seed", "1_0"])
+    assert read == {"input": text, "out": text, "seed": 10}
+    arguments = ["--source", text, "--out", text]
+    assert cli._flags("nastransfer search", COMMANDS["search"], arguments) == {"source": text, "out": text}
+
+
+def test_none_is_no_text():
+    assert cli._flags("nastransfer search", COMMANDS["search"], ["--out", "None"]) == {"out": None}
+
+
+def test_a_text_must_be_there(capsys):
+    code, _, err = run(capsys, "search", "--out", "--epochs", "1")
+    assert code == 2
+    assert len(err) == 1 and err[0].startswith("error: --out")
