@@ -196,7 +196,9 @@ def _options(config: ReportConfig, read: Input) -> AnalysisOptions:
     """How the table is analysed: what the study fixed before it ran holds where no option says otherwise."""
     plan = read.plan
     margin = config.margin or (plan.margin if plan else "")
-    looks = Looks(plan.looks, plan.units, plan.random_units) if plan and plan.looks else None
+    looks = None
+    if plan and plan.looks:
+        looks = Looks(plan.looks, plan.units, plan.random_units, plan.units_of)
     return AnalysisOptions(
         margin=Margin.parse(margin) if margin else AnalysisOptions.margin,
         replicates=config.replicates,

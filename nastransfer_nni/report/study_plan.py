@@ -25,7 +25,8 @@ class StudyPlan:
         margin: margin of equivalence as text; empty for the report's own.
         primary: estimate that alone decides, `mean` or `probability`.
         looks: planned looks, as fractions of the planned runs; empty for none.
-        units: planned independent units of a searched arm.
+        units: planned independent units of a searched arm, the largest number.
+        units_of: the planned number by source and proxy.
         random_units: planned random cells.
         jobs: folder of each job, relative to the study's, and its kind, `search` or `transfer`.
         searches: folder of the search of each transfer, by the transfer's.
@@ -35,6 +36,7 @@ class StudyPlan:
     primary: str
     looks: tuple[float, ...]
     units: int
+    units_of: Mapping[str, int]
     random_units: int
     jobs: tuple[tuple[str, str], ...]
     searches: Mapping[str, str]
@@ -86,6 +88,7 @@ def _plan(content: dict[str, Any]) -> StudyPlan:
         primary=str(content.get("primary") or "mean"),
         looks=tuple(map(float, content.get("looks") or ())),
         units=int(content.get("units") or 0),
+        units_of={str(place): int(count) for place, count in (content.get("units_of") or {}).items()},
         random_units=int(content.get("random_units") or 0),
         jobs=jobs,
         searches={str(job["folder"]): folders[job["search"]] for job in content["jobs"] if job.get("search")},

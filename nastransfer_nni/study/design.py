@@ -320,6 +320,16 @@ class Study(Config):
         draws = (len(self.draws(proxy)) for item in self.sources for proxy in item.proxies)
         return max(count if count > 1 else len(self.search_seeds) for count in draws)
 
+    @property
+    def units_of(self) -> dict[str, int]:
+        """Number of independent units of an arm by source and proxy, where it is two or more."""
+        found = {}
+        for item in self.sources:
+            for proxy in item.proxies:
+                draws = len(self.draws(proxy))
+                found[f"{item.text} / {proxy.text}"] = draws if draws > 1 else len(self.search_seeds)
+        return {place: count for place, count in found.items() if count > 1}
+
     def _searches(self) -> Iterator[Job]:
         pairs = [(item.source, proxy) for item in self.sources for proxy in item.proxies]
         for (source, proxy), strategy in itertools.product(pairs, self.strategies):

@@ -129,7 +129,7 @@ def planned_design(study: Study) -> PlannedDesign:
 
 def analysis_options(study: Study) -> AnalysisOptions:
     """How the report will analyse the study."""
-    looks = Looks(study.looks, study.units, study.random_cells) if study.looks else None
+    looks = Looks(study.looks, study.units, study.random_cells, study.units_of) if study.looks else None
     return AnalysisOptions(margin=Margin.parse(study.margin), primary=study.primary, looks=looks)
 
 

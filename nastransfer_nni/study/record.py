@@ -96,6 +96,7 @@ def _content(study: Study) -> dict[str, Any]:
         "margin": study.margin,
         "looks": list(study.looks),
         "units": study.units,
+        "units_of": study.units_of,
         "random_units": study.random_cells,
         "folder": str(study.folder.absolute()),
         "study": study.content,

@@ -275,3 +275,10 @@ def test_a_study_beyond_all_machines_is_refused_before_its_jobs_are_listed(optio
     base = {"name": "s", "strategies": ["darts"], "sources": ["digits"], "targets": ["digits"]}
     with pytest.raises(UserError, match=message):
         Study.create({**base, **options})
+
+
+def test_places_plan_their_own_number_of_units():
+    """Draws where a proxy set is drawn several times, searches where it is the same for all."""
+    made = study(proxies=["all", "images:0.5"], proxy_seeds=[*range(10)], search_seeds=[0, 1, 2])
+    assert made.units == 10
+    assert made.units_of == {"digits / all": 3, "digits / images:0.5": 10}

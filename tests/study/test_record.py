@@ -25,6 +25,7 @@ def test_record_lists_every_job_and_gives_the_study_back(tmp_path):
     assert folders == [job.folder(tmp_path) for job in made.jobs]
     assert (content["looks"], content["primary"], content["margin"]) == ([0.5, 1.0], "probability", "1%")
     assert (content["units"], content["random_units"]) == (3, 4)
+    assert content["units_of"] == made.units_of
     again = record.open_study(tmp_path / record.FILE)
     assert again.jobs == made.jobs
     before = (tmp_path / record.FILE).stat().st_mtime_ns
