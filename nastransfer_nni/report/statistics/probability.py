@@ -14,6 +14,7 @@ from scipy import special, stats
 from nastransfer_nni.report.statistics.estimate import Estimate, Floats
 from nastransfer_nni.report.statistics.looks import smallest_p
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.table import BASELINE
 from nastransfer_nni.report.statistics.units import Arm, arm, clusters
 
 MIN_UNITS = 10
@@ -62,8 +63,8 @@ def superiority(searched: pd.DataFrame, random: pd.DataFrame, options: AnalysisO
 
     Args:
         searched: rows of the searched arm.
-        random: rows of the random cells.
-        options: confidence, permutations and their seed.
+        random: rows of the baseline: random cells, or the searches of a strategy that the options name.
+        options: confidence, permutations and their seed, and the baseline.
 
     Returns:
         The probability with its test; None if an arm has no standard error.
@@ -73,11 +74,12 @@ def superiority(searched: pd.DataFrame, random: pd.DataFrame, options: AnalysisO
         [2] Neubert & Brunner. A studentized permutation test for the non-parametric Behrens-Fisher problem.
             Comput. Statist. Data Anal. 51, 2007.
     """
-    wins, losses = placements(searched, random)
+    is_random = options.baseline == BASELINE
+    wins, losses = placements(searched, random, is_random=is_random)
     if not (wins.is_testable and losses.is_testable):
         return None
     probability = Estimate(wins.mean, *_error(wins, losses))
-    groups = clusters(searched), clusters(random, is_random=True)
+    groups = clusters(searched), clusters(random, is_random=is_random)
     sizes = len(groups[0]), len(groups[1])
     least = smallest_p(*sizes)
     if probability.mean in (0, 1):
@@ -100,12 +102,12 @@ def superiority(searched: pd.DataFrame, random: pd.DataFrame, options: AnalysisO
     return Superiority(wins.mean, low, high, p, least, "Brunner-Munzel")
 
 
-def placements(searched: pd.DataFrame, random: pd.DataFrame) -> tuple[Arm, Arm]:
+def placements(searched: pd.DataFrame, random: pd.DataFrame, *, is_random: bool = True) -> tuple[Arm, Arm]:
     """The two arms with the placements of their networks: the share of the other arm that each beats."""
     x, y = searched["top1"].to_numpy(float), random["top1"].to_numpy(float)
     return (
         arm(searched.assign(placement=_shares(x, y)), "placement"),
-        arm(random.assign(placement=_shares(y, x)), "placement", is_random=True),
+        arm(random.assign(placement=_shares(y, x)), "placement", is_random=is_random),
     )
 
 

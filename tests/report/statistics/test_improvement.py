@@ -8,9 +8,10 @@ from nastransfer_nni.report.statistics import reading
 from nastransfer_nni.report.statistics.comparison import compare
 from nastransfer_nni.report.statistics.detectable import detectable_difference
 from nastransfer_nni.report.statistics.improvement import Verdict, relative_improvement
-from nastransfer_nni.report.statistics.looks import Looks
+from nastransfer_nni.report.statistics.looks import Looks, smallest_p
 from nastransfer_nni.report.statistics.margin import Margin
 from nastransfer_nni.report.statistics.options import AnalysisOptions
+from nastransfer_nni.report.statistics.probability import placements, superiority
 from tests.report.statistics.studies import STRATEGIES, study
 
 CSV_COLUMNS = ["target", "source", "proxy", "strategy", "relative_improvement", "ci_low", "ci_high"]
@@ -137,6 +138,17 @@ def test_strategies_on_shared_draws_are_paired_with_a_named_baseline():
     assert row["df"] == 3
     low, high = test.confidence_interval()
     assert row["difference_high"] - row["difference_low"] == pytest.approx(high - low)
+
+
+def test_draws_of_a_named_baseline_are_the_units_of_the_probability_too():
+    frame = study(draws=4, searches=3, deviations=(1.0, 0.1, 0.1))
+    options = AnalysisOptions(replicates=1000, baseline="enas")
+    found = improve(frame, baseline="enas", replicates=1000).set_index(["strategy", "proxy"])
+    rows = frame[frame["proxy"] == "all"].groupby("strategy").get_group
+    assert placements(rows("evolution"), rows("enas"), is_random=False)[1].units == 4
+    expected = superiority(rows("evolution"), rows("enas"), options)
+    assert found.loc[("evolution", "all"), "probability_p"] == expected.p_value
+    assert expected.smallest_p == smallest_p(4, 4)
 
 
 def test_nothing_is_compared_without_a_baseline():
