@@ -92,11 +92,13 @@ def write_table(config: TableConfig) -> None:
         UserError: no transfer is completed, the file cannot be written, or the Hub refuses.
     """
     from nastransfer_nni.report.collect import collect  # imports pandas, which takes seconds
+    from nastransfer_nni.report.statistics import csv_file
 
     study, root = _opened(config)
     found, path = collect(root), expanded(config.to)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        csv_file.require_columns(path, found.rows.columns)
         with replacing(path) as scratch:
             found.rows.to_csv(scratch, index=False)
     except OSError as error:

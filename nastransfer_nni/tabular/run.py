@@ -30,6 +30,8 @@ from strategies import StrategySpec
 from strategies.builtin import RandomOptions
 
 RESULTS, REPORT, SEARCHES = "results.csv", "report", "searches.jsonl"
+WRITTEN = tuple(column for column in COLUMNS if column != "proxy_fingerprint")
+"""Columns of the results."""
 SEED = 0
 """Random seed of the order of the networks."""
 COMPLETE = 0.95
@@ -163,6 +165,7 @@ def run(file: str | Path, out: str | Path | None = None) -> Path:
     """
     opened, root = Opened.read(file), _folder(file, out)
     try:
+        csv_file.require_columns(root / RESULTS, WRITTEN)
         root.mkdir(parents=True, exist_ok=True)
         rows = Rows(opened.study, opened.networks)
         found = results(opened, rows, FileJournal(root / SEARCHES))
@@ -214,4 +217,4 @@ def results(opened: Opened, rows: Rows, journal: FileJournal) -> pd.DataFrame:
             print(f"{spec.text} by {proxy}: {len(choices)} searches", flush=True)
     found += rows.random(opened.split()[0])
     checked, _ = check(pd.DataFrame(found, columns=[*COLUMNS], dtype=object), is_percent=True)
-    return checked.drop(columns="proxy_fingerprint")
+    return checked[[*WRITTEN]]

@@ -153,3 +153,12 @@ def test_the_study_commands_take_a_table(written, tmp_path, capsys):
     assert capsys.readouterr().out.endswith("completed, " + str(root / "results.csv") + "\n")
     with pytest.raises(UserError, match="--concurrency is for studies that train"):
         run.run(config.RunConfig(file=path, out=out, concurrency=2))
+
+
+def test_a_table_of_someone_elses_is_not_replaced(written, tmp_path):
+    own = tmp_path / "out" / tabular.RESULTS
+    own.parent.mkdir()
+    own.write_text("network,top1\na,90\n")
+    with pytest.raises(UserError, match=r"results\.csv is not a table of results"):
+        tabular.run(written(), own.parent)
+    assert own.read_text() == "network,top1\na,90\n"

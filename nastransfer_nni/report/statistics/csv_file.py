@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -77,6 +77,20 @@ def read(
         decimals = " and decimal commas" if has_commas else ""
         notes.insert(0, f"Read as a table with {DELIMITERS[delimiter]} between its fields{decimals}.")
     return frame, notes
+
+
+def require_columns(path: Path, columns: Iterable[str]) -> None:
+    """Refuse to replace a file that is there and whose columns are not those that would be written.
+
+    Raises:
+        UserError: names the file.
+    """
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        header = file.readline().rstrip("\r\n").split(",")
+    if header != [*columns]:
+        raise UserError(f"{path} is not a table of results that this command has written; name another file")
 
 
 def write(frame: pd.DataFrame, path: Path, **options: str) -> None:
