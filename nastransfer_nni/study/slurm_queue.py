@@ -180,7 +180,7 @@ class Queue:
             "sbatch",
             f"--job-name={self._array_name(start)}",
             f"--array={','.join(str(number - start) for number in numbers)}%{concurrency}",
-            f"--output={str(logs).replace('%', '%%')}/slurm-%A_%a.txt",
+            f"--output={str(logs).replace('%', '%%')}/{_log_prefix(start)}%A_%a.txt",
             "--open-mode=append",
             "--requeue",
             *options.arguments,
@@ -190,15 +190,20 @@ class Queue:
 
     def last_words(self, search: str) -> str:
         """Last line in the newest log of a search's tasks, such as Slurm's on a time limit, and the log."""
-        index = self.numbers[search] % ARRAY_SIZE
-        logs = sorted(
-            (self.root / "logs").glob(f"slurm-*_{index}.txt"), key=lambda path: path.stat().st_mtime
-        )
+        number = self.numbers[search]
+        pattern = f"{_log_prefix(number)}[0-9]*_{number % ARRAY_SIZE}.txt"
+        logs = sorted((self.root / "logs").glob(pattern), key=lambda path: path.stat().st_mtime)
         lines = _lines(logs[-1]) if logs else []
         return f"{lines[-1].strip()} (log: {logs[-1]})" if lines else ""
 
     def _array_name(self, start: int) -> str:
         return f"{self.name}.{start // ARRAY_SIZE}" if start else self.name
+
+
+def _log_prefix(number: int) -> str:
+    """How names of logs begin that tasks of the array write which has the search of this number."""
+    array = number // ARRAY_SIZE
+    return f"slurm.{array}-" if array else "slurm-"
 
 
 def counted(tasks: Iterable[Task]) -> str:

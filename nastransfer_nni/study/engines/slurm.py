@@ -78,7 +78,8 @@ class _Controller:
         for job in study.jobs:
             self._chains.setdefault(job.search or job.name, []).append(job)
         self._watched: dict[str, Progress] = {}
-        self._ended: set[str] = set()  # judged at the next look: a shared folder may be seconds behind
+        # Judged at the next look, since a shared folder may be seconds behind; Slurm may not know it then.
+        self._ended: dict[str, Task | None] = {}
         self._attempts: Counter[str] = Counter()
         self._given_up: set[str] = set()
         self._shown = ""
@@ -103,9 +104,9 @@ class _Controller:
         unfinished = {item.job.search or item.job.name for item in statuses if not item.is_completed}
         active = {name: task for name, task in tasks.items() if name in unfinished and task.is_active}
         ended = {name for name in self._watched if name in unfinished and name not in active}
-        for search in ended & self._ended:
-            self._judge(search, self._watched.pop(search), tasks.get(search))
-        self._ended = ended - self._ended
+        for search in ended & self._ended.keys():
+            self._judge(search, self._watched.pop(search), tasks.get(search) or self._ended[search])
+        self._ended = {search: tasks.get(search) for search in ended - self._ended.keys()}
         for search in active:
             if search not in self._watched:
                 self._watched[search] = self._progress(search)

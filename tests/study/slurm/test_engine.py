@@ -264,3 +264,12 @@ def test_task_waits_for_a_process_that_has_its_job(tmp_path, monkeypatch):
     monkeypatch.setattr(signal, "signal", lambda *args: None)
     chain.run_logged(made, tmp_path, made.jobs[0].name)
     assert ran == ["waits", "waits", "search", "transfer"]
+
+
+def test_a_cancelled_task_that_slurm_has_forgotten_is_left_alone(drill, slurm):
+    drill.checkpoint(DARTS)
+    drill.shows(darts=(1, "CANCELLED"))
+    drill.look()
+    drill.shows()
+    assert not drill.look()
+    assert slurm.calls("sbatch") == 1

@@ -1,6 +1,7 @@
 """What Slurm's commands are asked, and what is read from their answers."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,10 @@ def test_searches_beyond_the_size_of_an_array_have_another_name(slurm, queue, mo
     assert queue.submit(SEARCHES, 1, SlurmOptions(), "run") == SEARCHES[:2]
     assert queue.submit(SEARCHES[2:], 1, SlurmOptions(), "run") == SEARCHES[2:]
     assert slurm.arguments("sbatch")[:2] == [f"--job-name={queue.name}.1", "--array=0%1"]
+    log = slurm.arguments("sbatch")[2].removeprefix("--output=").replace("%A", "3").replace("%a", "0")
+    Path(log).write_text("out of memory\n")
+    assert queue.last_words(SEARCHES[2]) == f"out of memory (log: {log})"
+    assert not queue.last_words(SEARCHES[0])
     slurm.squeue(f"3|0|{queue.name}.1|RUNNING|n1|None")
     assert list(queue.tasks()) == SEARCHES[2:]
 
