@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from nastransfer_nni.report.statistics.correlation import MIN_STRATEGIES, Interval, coefficients, kendall
+from nastransfer_nni.report.statistics.correlation import (
+    MIN_CELLS,
+    MIN_STRATEGIES,
+    Interval,
+    coefficients,
+    kendall,
+)
 from nastransfer_nni.report.statistics.estimate import Floats
 
 NAN = float("nan")
@@ -60,7 +66,7 @@ def agreement(
     """
     ranks, names = stats.rankdata(values), list(strategies)
     top = min(top, len(values) // 2)
-    if len(set(ranks)) == 1 or len(set(top1)) == 1:
+    if len(values) < MIN_CELLS or len(set(ranks)) == 1 or len(set(top1)) == 1:
         none = (NAN, NAN, NAN)
         return Agreement(cells=len(values), tau=none, rho=none, recall=none, regret=none)
     found = coefficients(ranks, top1, names, confidence)
@@ -113,7 +119,8 @@ def ceiling(
         Mean of tau, with the limits between which it lies in 95% of the measurements.
     """
     errors = noise / np.sqrt(trainings)
-    reliability = max(0.0, 1 - float((errors**2).mean()) / float(top1.var(ddof=1)))
+    variance = float(top1.var(ddof=1))
+    reliability = max(0.0, 1 - float((errors**2).mean()) / variance) if variance else 0.0
     true = top1.mean() + np.sqrt(reliability) * (top1 - top1.mean())
     rng = np.random.default_rng(seed)
     taus = [kendall(true, true + errors * rng.standard_normal(len(true))) for _ in range(replicates)]

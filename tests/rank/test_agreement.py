@@ -80,3 +80,10 @@ def test_the_ceiling_is_that_of_a_normal_reliability():
     assert ceiling(top1, np.full(400, 16), 0.1, replicates=50)[0] > value
     assert ceiling(top1, np.ones(400, dtype=int), 1.0)[0] == 0
     assert stats.kendalltau(true, top1).statistic == pytest.approx(value, abs=0.05)
+
+
+def test_few_cells_and_equal_accuracies_have_no_agreement():
+    few = agreement(np.arange(4.0), np.arange(4.0), ["a"] * 4, top=2, replicates=20)
+    assert few.cells == 4 and np.isnan(few.tau).all() and np.isnan(few.regret).all()
+    found = ceiling(np.full(6, 90.0), np.ones(6, int), 0.2, replicates=20)
+    assert found[0] == 0 and np.isnan(found[1:]).all()
