@@ -53,12 +53,19 @@ def show(config: BoardConfig) -> None:
 
 
 def link(folder: Path, links: Path) -> None:
-    """Link the event files of all runs below `folder` by short names; a name that is there stays."""
+    """Link the event files of all runs below `folder` by short names; a name that is there stays.
+
+    What tells runs apart may change with those that start later, so that a name may be taken.
+    """
     known = {path.readlink() for path in links.iterdir()}
     for name, run in short_names(_runs(folder)).items():
         events = (run / "tensorboard").absolute()
-        if events not in known and not (links / name).is_symlink():
-            (links / name).symlink_to(events, target_is_directory=True)
+        if events in known:
+            continue
+        link, number = links / name, 2
+        while link.is_symlink():
+            link, number = links / f"{name} ({number})", number + 1
+        link.symlink_to(events, target_is_directory=True)
 
 
 def _runs(folder: Path) -> list[Path]:

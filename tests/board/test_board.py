@@ -98,3 +98,17 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def test_a_run_whose_name_is_taken_by_an_earlier_one_is_shown_too(tmp_path):
+    """The options that all runs of a strategy share are left out, until one has others."""
+    links = tmp_path / "links"
+    links.mkdir()
+    search(tmp_path / "runs", "darts:order=2", "images:0.5", 0)
+    search(tmp_path / "runs", "random", "images:0.5", 0)
+    link(tmp_path / "runs", links)
+    search(tmp_path / "runs", "darts", "images:0.5", 0)
+    link(tmp_path / "runs", links)
+    link(tmp_path / "runs", links)
+    assert len({path.readlink() for path in links.iterdir()}) == 3
+    assert len([*links.iterdir()]) == 3
