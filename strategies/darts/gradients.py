@@ -26,7 +26,12 @@ def batch_loss(strategy: Searching, batch: Batch) -> Tensor:
 
 
 def mean_grads(strategy: Searching, loss: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    """Gradients of the loss of the whole batch, of which each process has computed a share."""
+    """Gradients of the loss of the whole batch, of which each process has computed a share.
+
+    They are 0 where no candidate is computed: every edge has drawn `none`.
+    """
+    if not loss.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in tensors]
     own = torch.autograd.grad(loss, tensors, materialize_grads=True)
     return cast(list[Tensor], all_reduce_mean(own, strategy.evaluator.processes))
 
@@ -41,9 +46,12 @@ def mixture_and_weights(
     strategy: Searching, loss: Tensor, mixture: Mixture
 ) -> tuple[list[Tensor], list[Tensor | None]]:
     """Gradients of a loss with respect to the mixture, [14, 8] each, and to the shared weights."""
-    tensors = [*mixture.values(), *strategy.shared_weights]
-    own = torch.autograd.grad(loss, tensors, allow_unused=True)
-    grads = all_reduce_mean(own, strategy.evaluator.processes)
+    tables = list(mixture.values())
+    own = torch.autograd.grad(loss, [*tables, *strategy.shared_weights], allow_unused=True)
+    of_mixture = [
+        torch.zeros_like(table) if grad is None else grad for table, grad in zip(tables, own, strict=False)
+    ]
+    grads = all_reduce_mean((*of_mixture, *own[len(tables) :]), strategy.evaluator.processes)
     return cast(list[Tensor], grads[: len(mixture)]), grads[len(mixture) :]
 
 

@@ -1,8 +1,11 @@
 """What differentiable search is composed of, and every other strategy on shared weights, in NAS-Bench-201."""
 
 import pytest
+import torch
+from torch.nn.functional import one_hot
 
 from search_spaces import parse
+from strategies.darts.parts import relaxation
 
 SPACE = parse("nas_bench_201")
 
@@ -42,3 +45,14 @@ def test_a_search_resumes_as_if_never_stopped(supernet):
         supernet("gdas", epochs=3, space=SPACE.text, layers=5, kept=kept, stop_at=7)
     resumed = supernet("gdas", epochs=3, space=SPACE.text, layers=5, kept=kept)
     assert resumed.records.lines == undisturbed.records.lines[-len(resumed.records.lines) :]
+
+
+@pytest.mark.parametrize("text", ["gdas", "darts:relaxation=gumbel-hard,bilevel=false"])
+def test_a_step_in_which_every_edge_draws_none_has_no_gradients(text, supernet, monkeypatch):
+    """It happens in one step of 5^6 while the alphas are equal."""
+    none = SPACE.candidates.index("none")
+    monkeypatch.setattr(
+        relaxation, "_largest", lambda weights: one_hot(torch.full(weights.shape[:-1], none), 5).to(weights)
+    )
+    found = supernet(text, epochs=1, space=SPACE.text, layers=5).result
+    assert SPACE.check(found.genotype) == found.genotype
