@@ -132,5 +132,6 @@ class ServiceExperiment(RetryStartMixin, _Experiment):
         """
         stop_orphans(Path(self.config.experiment_working_directory))
         announce(port)
+        _ = self.evaluator.training_images  # may open images by names relative to this working directory
         with contextlib.chdir(self._code), bind_to_localhost(self._service.reaches_localhost_only):
             super().search(port)

@@ -17,6 +17,9 @@ from search_spaces.errors import UserError, unknown
 FORWARDED_ENV = ("NASTRANSFER_DATA", "HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS")
 """Environment variables that a trial must share with the experiment; not every service passes them on."""
 
+FOLDERS_OF_ENV = ("NASTRANSFER_DATA", "HF_HOME")
+"""Those that name folders; a trial has a working directory of its own."""
+
 _SECTIONS = ("trainingService", "nniManagerIp")
 
 
@@ -107,4 +110,5 @@ def _check(service: TrainingService, path: str) -> None:
 def assignments(variables: Mapping[str, str]) -> str:
     """Shell assignments of the variables that a trial must share with this process, then of `variables`."""
     shared = {name: os.environ[name] for name in FORWARDED_ENV if name in os.environ}
+    shared |= {name: str(Path(shared[name]).absolute()) for name in FOLDERS_OF_ENV if shared.get(name)}
     return " ".join(f"{name}={shlex.quote(value)}" for name, value in (shared | dict(variables)).items())

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from nastransfer_nni.base.distributed import DistributedContext, pick_device
-from nastransfer_nni.base.paths import located
+from nastransfer_nni.base.paths import names_folder, names_from
+from nastransfer_nni.base.tf32 import tf32
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.proxy.choose import resolve
 from nastransfer_nni.search.config import SearchConfig
@@ -24,9 +26,6 @@ from search_spaces import AbstractGenotype
 from search_spaces.nni_api import nni
 from strategies.multitrial import CandidateEvaluator
 
-NAMES_OF_FILES = ("source", "proxy", "latency_table")
-"""Options that may name files."""
-
 
 class ScratchEvaluator(CandidateEvaluator):
     """Trains a candidate with the options of the search and scores it on the alpha split.
@@ -37,6 +36,7 @@ class ScratchEvaluator(CandidateEvaluator):
         config: options of the search.
         images: the proxy set; None: it is opened when the first candidate needs it, as in a trial.
         processes: this process and its device; None: the device that the options name.
+        folder: folder in which relative names in the options are looked up; None: that of this process.
     """
 
     def __init__(
@@ -44,22 +44,22 @@ class ScratchEvaluator(CandidateEvaluator):
         config: SearchConfig,
         images: ImageSet | None = None,
         processes: DistributedContext | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.config = config
         self.workers = max(1, config.concurrency)
         self._given_images, self._given_processes = images, processes
+        self._folder = (folder or names_folder()).absolute()
 
     def _dump(self) -> dict[str, Any]:
-        """What NNI sends to a trial. A trial has a working directory of its own, so paths become absolute."""
-        options = self.config.model_dump(mode="json")
-        paths = {name: located(options[name]) for name in NAMES_OF_FILES if options[name]}
-        absolute = {name: str(path.absolute()) for name, path in paths.items() if path.exists()}
-        return {"config": options | absolute}
+        """What NNI sends to a trial, which has a working directory of its own."""
+        return {"config": self.config.model_dump(mode="json"), "folder": str(self._folder)}
 
     @classmethod
-    def _load(cls, config: dict[str, Any]) -> Self:
+    def _load(cls, config: dict[str, Any], folder: str) -> Self:
         """The evaluator in a trial."""
-        return cls(SearchConfig.create(config))
+        with names_from(Path(folder)):
+            return cls(SearchConfig.create(config), folder=Path(folder))
 
     @property
     def training_images(self) -> int:  # type: ignore[override]
@@ -87,7 +87,8 @@ class ScratchEvaluator(CandidateEvaluator):
         }
         start_time = time.perf_counter()
         try:
-            result = self.train(genotype, _Reporter())
+            with tf32(self.config.tf32):  # a trial is a process of its own
+                result = self.train(genotype, _Reporter())
             metrics |= {"default": result.final.top1, "seconds": result.seconds}
         except TrainingDiverged:
             metrics |= {"default": 0.0, "seconds": time.perf_counter() - start_time, "diverged": True}
@@ -132,7 +133,8 @@ class ScratchEvaluator(CandidateEvaluator):
     def _images(self) -> ImageSet:
         if self._given_images is not None:
             return self._given_images
-        return resolve(self.config.proxy, self.config.source, self.config.proxy_seed)[0]
+        with names_from(self._folder):
+            return resolve(self.config.proxy, self.config.source, self.config.proxy_seed)[0]
 
     @cached_property
     def _loaders(self) -> Loaders:

@@ -25,6 +25,7 @@ from search_spaces.geometry import default_stem
 from strategies import STRATEGIES, StrategySpec
 from strategies.budget import KINDS as KINDS_OF_LIMITS
 from strategies.budget import Budget
+from strategies.scores.options import ScoreOptions
 
 NON_IDENTIFYING_OPTIONS = (
     "device",
@@ -204,6 +205,8 @@ class SearchConfig(Config):
             raise UserError(
                 "--amp rounds away the differences of gradients that order=2 takes: use order=1, or no --amp"
             )
+        if self.amp and isinstance(self.strategy.options, ScoreOptions):
+            raise UserError("--amp speeds up training, and the strategy score trains nothing")
         if self.max_latency is not None and self.latency_table is None:
             raise UserError(
                 "--max-latency needs --latency-table, a file that `nastransfer measure-latency` writes"

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from nastransfer_nni.base.tf32 import tf32
 from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.data import make_batches
 from search_spaces import AbstractGenotype
@@ -43,7 +44,8 @@ class ScoreEvaluator(ScratchEvaluator):
     def evaluate(self, model: Any) -> None:
         """Score NNI's current candidate: the first score is its result, and all are reported by name."""
         started = time.perf_counter()
-        scores = self.scores(self.architecture(nni.get_current_parameter().sample))
+        with tf32(self.config.tf32):  # a trial is a process of its own
+            scores = self.scores(self.architecture(nni.get_current_parameter().sample))
         metrics = {
             "default": scores[self._options.scores[0].name],
             "scores": scores,

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,5 @@ def test_assignments_are_quoted(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NASTRANSFER_DATA", "/my data")
     assert assignments({"OMP_NUM_THREADS": "2"}) == "NASTRANSFER_DATA='/my data' OMP_NUM_THREADS=2"
+    monkeypatch.setenv("HF_HOME", "cache")  # a trial has a working directory of its own
+    assert assignments({}) == f"NASTRANSFER_DATA='/my data' HF_HOME={Path.cwd() / 'cache'}"

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nastransfer_nni.search import candidates
 from nastransfer_nni.search.candidates import ScratchEvaluator
@@ -48,12 +49,23 @@ def test_a_trial_rebuilds_the_evaluator(reports):
     assert first["genotype"].count("skip_connect") == first["skips"]
 
 
-def test_paths_are_absolute_in_a_trial(tmp_path, monkeypatch):
-    (tmp_path / "set" / "train" / "a").mkdir(parents=True)
+def test_a_trial_in_another_folder_finds_what_relative_names_mean(tmp_path, monkeypatch):
+    """NNI asks for what it sends when it has left the working directory, too."""
+    for folder in ("owner/photos/train/a", "owner/photos/train/b", "digits", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    for label in "ab":
+        for number in range(4):
+            image = Image.new("RGB", (8, 8), (9 * number, 0, 0))
+            image.save(tmp_path / "owner/photos/train" / label / f"{number}.png")
+    (tmp_path / "chosen.txt").write_text("0\n1\n4\n5\n")
     monkeypatch.chdir(tmp_path)
-    sent = evaluator(source="set")._dump()["config"]
-    assert sent["source"] == str(tmp_path / "set")
-    assert sent["proxy"] == "images:0.1"
+    made = evaluator(source="owner/photos@level=outer", proxy="indices:chosen.txt")
+    known = evaluator()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    trial = ScratchEvaluator._load(**made._dump())
+    assert trial.config.source.folder == tmp_path / "owner/photos"
+    assert len(trial._images) == 4
+    assert ScratchEvaluator._load(**known._dump()).config.source.folder is None, "the known set of that name"
 
 
 def test_a_diverged_candidate_is_marked(reports):
