@@ -131,8 +131,11 @@ class RegularizedEvolution(Proposer):
         self.options, self.ahead = options, ahead
 
     def needs(self, index: int) -> int:
-        """All evaluations but those of the candidates in training; none for the first population."""
-        return max(0, index - self.ahead + 1) if index >= self.options.population_size else 0
+        """All evaluations but those of the candidates in training; none for the first population.
+
+        A parent takes at least one, however many candidates are in training.
+        """
+        return max(1, index - self.ahead + 1) if index >= self.options.population_size else 0
 
     def propose(self, index: int, history: Sequence[Evaluation]) -> Code:
         """Draw a random candidate for the first population, mutate a parent after it."""

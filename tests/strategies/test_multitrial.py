@@ -197,3 +197,12 @@ def test_candidates_of_another_search_are_refused(text, costs, records):
     run(text, SearchContext(seed=1, mult_adds=costs, journal=journal), records)
     with pytest.raises(UserError, match="of another search"):
         run(text, SearchContext(seed=2, mult_adds=costs, journal=journal), type(records)())
+
+
+def test_a_parent_needs_a_score_however_many_candidates_train_at_a_time(costs, records):
+    text = "evolution:population=4,tournament=3,candidates=16,ahead=9"
+    options = EvolutionOptions(population=4, tournament=3, candidates=16)
+    proposer = RegularizedEvolution(options, 9, CODING, SearchContext(), 16, Genotype.from_sample)
+    assert [proposer.needs(index) for index in (0, 3, 4, 9, 12)] == [0, 0, 1, 1, 4]
+    found = run(text, SearchContext(seed=1, mult_adds=costs, journal=[]), records, Service(9, 0))
+    assert len(found.history) == 16
