@@ -223,7 +223,7 @@ class StagedStrategy(MixtureStrategy[DartsOptions]):
     def set_dropout(self, epoch: int) -> None:
         """Set the dropout of skips and of edges for an epoch, and the generator of their draws."""
         rate, drop_path = self._skip_dropout(epoch), self._drop_path(epoch)
-        if not (self.options.in_stage("skip_dropout", self.stage) or self.options.drop_path):
+        if not (max(self.options.skip_dropout) or self.options.drop_path):
             return
         rank = self.evaluator.processes.rank
         seed = int(self.rng(epoch, 4, rank).integers(2**62))

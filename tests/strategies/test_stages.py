@@ -96,3 +96,15 @@ def test_the_learning_rate_of_a_second_stage_starts_again():
             low + (start - low) * fall[3] / fall[2],
         ]
     )
+
+
+def test_a_stage_without_dropout_of_skips_has_none(supernet):
+    """Whether the search has come from a stage with it, or has resumed."""
+    text = "darts:operations=8/5,skip_dropout=0.4/0"
+    undisturbed = supernet(text, epochs=2)
+    assert {cell.skip_dropout for cell in undisturbed.strategy.supernet.cells} == {0}
+    kept = {}
+    with pytest.raises(KeyboardInterrupt):
+        supernet(text, epochs=2, kept=kept, stop_at=4)
+    resumed = supernet(text, epochs=2, kept=kept)
+    assert resumed.records.lines == undisturbed.records.lines[-len(resumed.records.lines) :]
