@@ -72,8 +72,11 @@ class AlphaMixture(StagedStrategy):
         return mixture
 
     def validation_mixture(self, mixture: Mixture) -> Mixture:
-        """The weights with which the supernet is validated."""
-        return {kind: self.relaxation.validated(weights) for kind, weights in mixture.items()}
+        """The weights with which the supernet is validated; each edge keeps its own."""
+        validated = {kind: self.relaxation.validated(weights) for kind, weights in mixture.items()}
+        if self.options.has_edge_weights and self.options.relaxation == "gumbel-hard":
+            return {kind: row * mixture[kind].sum(dim=-1, keepdim=True) for kind, row in validated.items()}
+        return validated
 
     def set_mixture(self, mixture: Mixture) -> None:
         """Set the weights that the supernet's cells use from now on, and which candidates they compute."""

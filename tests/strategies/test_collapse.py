@@ -79,6 +79,14 @@ def test_edges_share_the_weight_of_their_node(supernet):
     assert candidate.weight.shape[:2] == (1, 1)  # width 2, half of it computed
 
 
+def test_validation_keeps_the_weights_of_edges(supernet):
+    strategy = supernet("gdas:edge_weights=true", epochs=1).strategy
+    mixture = strategy.mixture()
+    for kind, row in strategy.validation_mixture(mixture).items():
+        assert ((row > 0).sum(dim=-1) == 1).all()
+        torch.testing.assert_close(row.sum(dim=-1), mixture[kind].sum(dim=-1))
+
+
 def test_edge_weights_are_learned(supernet):
     found = supernet("darts:partial_channels=2")
     for kind in KINDS:
