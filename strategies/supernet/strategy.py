@@ -172,6 +172,8 @@ class SupernetStrategy(SharedWeights[OptionsT]):
             checkpoint.load(self, evaluator.resume)
         while self.result.epochs < self.epochs and not (self.is_over() or self.is_out_of_time):
             self.begin_epoch(self.result.epochs)
+            if self.result.epochs and self.is_out_of_time:  # some strategies score candidates before an epoch
+                break
             run_epoch(self, self.result.epochs)
             self.scheduler.step()
             evaluator.save(checkpoint.state_of(self))
