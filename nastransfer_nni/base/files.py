@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -37,6 +38,11 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
     with replacing(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+
+
+def finite(value: float) -> float | None:
+    """The value for JSON, which has neither NaN nor infinity: None stands for both."""
+    return float(value) if math.isfinite(value) else None
 
 
 def pretty(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,7 +53,7 @@ class Tracker:
         if not self._is_main:
             return
         line: dict[str, Any] = {"step": step, "epoch": epoch, "split": split}
-        line |= {name: _plain(value) for name, value in values.items()}
+        line |= {name: files.finite(value) for name, value in values.items()}
         self._metrics.write(json.dumps(line) + "\n")
         self._metrics.flush()
         self._board.log(split, epoch, values)
@@ -115,8 +114,3 @@ def _epoch(run: Run, line: dict[str, Any]) -> int:
 def _named(*, split: str, epoch: int, step: int = 0, **values: float | None) -> tuple[dict[str, float], int]:
     """The metrics of a line by the names that services show, without those that were not finite."""
     return {f"{split}/{name}": value for name, value in values.items() if value is not None}, epoch
-
-
-def _plain(value: float) -> float | None:
-    """The value for JSON, which has neither NaN nor infinity: None stands for both."""
-    return float(value) if math.isfinite(value) else None

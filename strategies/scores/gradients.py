@@ -69,7 +69,7 @@ def jacov(network: nn.Module, batches: Sequence[Batch]) -> float:
     for images, _ in batches:
         inputs = images.detach().requires_grad_()
         (jacobian,) = torch.autograd.grad(network(inputs).sum(), inputs)
-        correlation = torch.corrcoef(jacobian.flatten(1).double())
+        correlation = torch.corrcoef(jacobian.flatten(1).double()).reshape(len(images), len(images))
         if not correlation.isfinite().all():
             return float("-inf")  # an image without any gradient has no correlation
         eigenvalues = torch.linalg.eigvalsh(correlation) + 1e-5

@@ -52,3 +52,11 @@ def test_a_proxy_changes_the_scores_that_see_images_alone():
 def test_an_unknown_score_is_refused_before_any_work():
     with pytest.raises(UserError, match=r"unknown score 'nwott'.*nwot"):
         ScoreConfig.create({"arch": "DARTS_V1", "by": "nwott"})
+
+
+def test_a_score_that_is_not_finite_is_null(capsys):
+    """No path leads through this cell."""
+    arch = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    found = score(ScoreConfig.create({"arch": arch, "by": "synflow", **SMALL, "layers": 5}))
+    assert found == {"synflow": float("-inf")}
+    assert json.loads(capsys.readouterr().out) == {"synflow": None}

@@ -234,3 +234,9 @@ def test_only_scores_that_need_gradients_backpropagate_images():
     options = strategies.parse("score:by=nwot+snip+zico,candidates=10,batches=2").options
     assert options.training_images(epochs=50, weight_images=1000, alpha_images=1000, batch_size=16) == 640
     assert options.forward_images(epochs=50, weight_images=20, alpha_images=99, batch_size=16) == 200
+
+
+def test_the_jacobian_of_a_single_image_has_one_correlation(perceptron, small):
+    images, labels = small[0]
+    found = find("jacov")(perceptron, [(images[:1], labels[:1])])
+    assert found == pytest.approx(-(np.log(1 + 1e-5) + 1 / (1 + 1e-5)))
