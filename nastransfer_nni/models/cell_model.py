@@ -3,6 +3,7 @@
 # Without `from __future__ import annotations`: torch.jit.script of a graph that torch.fx has traced evaluates
 # the annotations of `forward`, and does not evaluate those that are strings.
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import create_classifier
 from timm.models import build_model_with_cfg
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from nastransfer_nni.architecture import file
@@ -33,6 +35,24 @@ def eager(method: Method) -> Method:
     """Leave a method out of TorchScript."""
     ignored: Method = torch.jit.ignore(method)  # type: ignore[no-untyped-call]
     return ignored
+
+
+@contextlib.contextmanager
+def _unchanged_statistics(cell: nn.Module) -> Iterator[None]:
+    """Leave running statistics as they are while a cell is computed again, which has updated them before."""
+    norms = [module for module in cell.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    counts = [count for norm in norms if (count := norm.num_batches_tracked) is not None]
+    before = [count.clone() for count in counts]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for count, value in zip(counts, before, strict=True):
+            count.copy_(value)
 
 
 class CellModel(nn.Module, ABC):
@@ -156,8 +176,16 @@ class CellModel(nn.Module, ABC):
     @eager
     def run_cell(self, cell: nn.Module, *states: Tensor) -> Tensor:
         """The output of a cell, which is computed again in the backward pass to save memory if asked for."""
-        recompute = self.grad_checkpointing and torch.is_grad_enabled()
-        return checkpoint(cell, *states, use_reentrant=False) if recompute else cell(*states)
+        if not (self.grad_checkpointing and torch.is_grad_enabled()):
+            return cell(*states)
+        if torch.compiler.is_compiling():  # the compiler updates buffers once
+            return checkpoint(cell, *states, use_reentrant=False)
+        return checkpoint(
+            cell,
+            *states,
+            use_reentrant=False,
+            context_fn=lambda: (contextlib.nullcontext(), _unchanged_statistics(cell)),
+        )
 
     @abstractmethod
     def plan(self, width: int, layers: int, stem: str) -> tuple[Stages, list[Stage]]:

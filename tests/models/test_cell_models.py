@@ -1,5 +1,6 @@
 """What timm asks of every model of its own, asked of ours, the networks of cells of every search space."""
 
+import copy
 import math
 
 import pytest
@@ -16,6 +17,7 @@ from search_spaces import Genotype
 from search_spaces.errors import UserError
 from search_spaces.nas_bench_201.network import NasBench201Network
 from search_spaces.network import DartsNetwork
+from search_spaces.separable import use_loops
 from search_spaces.zoo import zoo
 from tests.search_spaces.nas_bench_201.cells import CELL
 
@@ -90,6 +92,28 @@ def test_forward_and_gradient_checkpointing(name):
     model.train()
     model(x).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("loops", [True, False], ids=["loops", "layers"])
+@pytest.mark.parametrize("name", BOTH)
+def test_gradient_checkpointing_changes_no_buffer_and_no_gradient(name, loops):
+    """A cell that is computed again sees its batch twice, and running statistics once."""
+    torch.manual_seed(0)
+    model = create(name, num_classes=3).train()
+    for module in model.modules():  # drawn anew in each pass
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    if loops:
+        use_loops(model)
+    again = copy.deepcopy(model)
+    again.set_grad_checkpointing()
+    x = images(model, 4)
+    for network in (model, again):
+        network(x).square().sum().backward()
+    for (key, one), other in zip(model.named_buffers(), again.buffers(), strict=True):
+        assert torch.equal(one, other), key
+    for one, other in zip(model.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
 
 
 @pytest.mark.parametrize("name", NAMES)
