@@ -10,7 +10,7 @@ import torch
 
 from nastransfer_nni.base.distributed import distributed_context, pick_device
 from nastransfer_nni.base.environment import available_cores
-from nastransfer_nni.base.files import pretty, write_json
+from nastransfer_nni.base.files import finite, pretty, write_json
 from nastransfer_nni.base.paths import expanded
 from nastransfer_nni.data import loading, sources
 from nastransfer_nni.data.class_names import timm_order
@@ -51,7 +51,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             processes=processes,
             workers=min(config.workers, available_cores()),
             on_bad_image=config.on_bad_image,
-            as_timm=network.numbering != "" or config.crop_pct is not None,
+            as_timm=network.numbering != "" or bool(config.crop_pct or config.interpolation),
         )
         metrics = evaluation.evaluate(
             network.build().to(processes.device).to(memory_format=torch.channels_last),
@@ -63,7 +63,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         result = {
             "top1": metrics.top1,
             "top5": metrics.top5,
-            "loss": metrics.loss,
+            "loss": finite(metrics.loss),
             "images": metrics.images,
             "classes": len(set(images.labels.tolist())),
             "target": target.text,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nastransfer_nni.architecture.file import Architecture, from_dict
 from nastransfer_nni.base import hub, torch_io
+from nastransfer_nni.base.files import finite
 from nastransfer_nni.base.reading import read_json, read_text
 from nastransfer_nni.models.weights import (
     ARGUMENTS,
@@ -81,7 +82,11 @@ class Trained:
             "input": self.input,
             "classes": list(self.classes),
             "training": self.training,
-            "result": self.result,
+            "result": {
+                name: finite(value) if isinstance(value, float) else value
+                for name, value in self.result.items()
+            },
+            **({"numbering": self.numbering} if self.numbering else {}),
             **({"versions": self.versions} if self.versions else {}),
         }
 
@@ -200,6 +205,7 @@ def _from_card(card: dict[str, Any], weights: dict[str, Tensor], result: dict[st
         weights=weights,
         training=card["training"],
         result=result,
+        numbering=card.get("numbering", ""),
         versions=card.get("versions", {}),
     )
 

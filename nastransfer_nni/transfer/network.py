@@ -88,7 +88,7 @@ def card(config: TransferConfig, target: Target, width: int) -> dict[str, Any]:
             "mean": list(source.mean),
             "std": list(source.std),
             "crop_pct": config.recipe.crop_pct if is_cropped else 1.0,
-            "interpolation": config.recipe.interpolation,
+            "interpolation": config.recipe.interpolation if is_cropped else "bicubic",
         },
         classes=target.train.classes,
         weights={},

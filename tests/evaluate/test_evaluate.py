@@ -12,6 +12,8 @@ from timm.data import ImageDataset, create_transform
 from nastransfer_nni.data import loading
 from nastransfer_nni.evaluate.config import EvaluateConfig
 from nastransfer_nni.evaluate.run import evaluate
+from nastransfer_nni.export.config import ExportConfig
+from nastransfer_nni.export.run import export
 from nastransfer_nni.models import saved
 from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.models.weights import numbering, options_of, plain_names
@@ -189,3 +191,21 @@ def test_the_card_of_a_run_says_how_images_are_prepared(digits):
         "interpolation": "bicubic",
     }
     assert json.loads(json.dumps(state["card"]["training"]))["hflip"] is None
+
+
+def test_an_export_of_timms_checkpoint_keeps_its_order_of_classes(of_timm, tmp_path):
+    root, loss = of_timm
+    export(ExportConfig.create({"checkpoint": str(root / "out"), "out": str(tmp_path / "exported")}))
+    found = figures(tmp_path / "exported", target=str(root / "images"))
+    assert found["loss"] == pytest.approx(loss, rel=1e-4)
+    assert "timm's order" in found["classes_from"]
+
+
+def test_interpolation_of_images_in_memory(digits):
+    """They are as large as the network's images by one rule, and by another one if it is asked for."""
+    losses = [
+        figures(digits / "run", img_size=12, **options)["loss"]
+        for options in ({}, {"interpolation": "bicubic"}, {"interpolation": "nearest"})
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    assert losses[2] != pytest.approx(losses[0], rel=1e-2)

@@ -145,3 +145,34 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     with pytest.raises(UserError, match="is not a checkpoint"):
         saved.read(tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_export_leaves_no_file_of_an_earlier_one(run, tmp_path):
+    """They may be those of other weights, and the card has one epoch and accuracy."""
+    export(ExportConfig.create({"checkpoint": str(run[0]), "out": str(tmp_path)}))
+    (tmp_path / "notes.txt").write_text("mine")
+    export(ExportConfig.create({"checkpoint": str(run[0]), "out": str(tmp_path), "format": "torch_export"}))
+    found = {path.name for path in tmp_path.iterdir() if path.suffix != ".png"}
+    assert found == {"model.json", FILES["torch_export"], "notes.txt"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "model.safetensors", "model.json"])
+def test_a_file_of_someone_elses_is_not_replaced(name, run, tmp_path):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=f"holds {name}, which no export has written"):
+        export(ExportConfig.create({"checkpoint": str(run[0]), "out": str(tmp_path)}))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "{}"
+
+
+def test_a_network_of_no_numbers_is_refused_before_anything_is_written(run, tmp_path):
+    state = torch_io.load(run[0] / "checkpoints" / "last.pt")
+    for weights in (state["state_dict"], state.get("state_dict_ema") or {}):
+        for name, value in weights.items():
+            if name.endswith("classifier.weight"):
+                value.fill_(float("nan"))
+    broken = tmp_path / "broken.pt"
+    torch.save(state, broken)
+    with pytest.raises(UserError, match="outputs of the network are not finite"):
+        export(ExportConfig.create({"checkpoint": str(broken), "out": str(tmp_path / "out")}))
+    assert not [*(tmp_path / "out").iterdir()]
