@@ -119,7 +119,9 @@ class Recipe(Config):
     warmup_epochs: Annotated[int, Ge(0)] = Field(0, description="epochs of linear warm-up; 0: no warm-up")
     warmup_lr: NonNegative = Field(1e-5, description="learning rate at the start of warm-up")
     decay_epochs: Annotated[float, Gt(0)] = Field(
-        1.0, description="epochs between decays of the learning rate, for --sched step"
+        1.0,
+        description="epochs between decays of the learning rate, for --sched step; for --sched wsd epochs of "
+        "the decay at the end, or below 1 the share of all",
     )
     decay_rate: Annotated[float, Gt(0)] = Field(
         1.0, description="factor of each decay for --sched step; exponent of the polynomial for --sched poly"
@@ -213,6 +215,15 @@ class Recipe(Config):
             raise UserError("color_jitter takes one, three or four numbers")
         if self.warmup_epochs >= self.epochs:
             raise UserError(f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})")
+        if self.sched == "wsd":
+            most = self.epochs - self.warmup_epochs
+            length = self.decay_epochs * (most if self.decay_epochs < 1 else 1)
+            least = 1 if self.sched_on_updates else 2  # the last epoch begins before the last decay
+            if not least <= round(length) <= most:
+                raise UserError(
+                    f"sched wsd decays in decay_epochs, here {length:g} of {most} epochs; write {least} "
+                    "epochs or more, or a share such as 0.2"
+                )
         if self.batch_size % self.grad_accum_steps:
             raise UserError(
                 f"batch_size ({self.batch_size}) must be a multiple of grad_accum_steps "

@@ -252,6 +252,8 @@ def test_the_hash_depends_on_the_training_and_not_on_the_name():
         ({"std": 0}, "std must be above 0"),
         ({"mean": (0.5, 0.5)}, "--mean"),
         ({"interpolation": "cubic"}, "--interpolation"),
+        ({"sched": "wsd"}, "here 1 of 600 epochs; write 2 epochs or more, or a share such as 0.2"),
+        ({"sched": "wsd", "decay_epochs": 601}, "here 601 of 600 epochs"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, said):
@@ -266,3 +268,11 @@ def test_the_stem_follows_the_size():
         *("cifar", "cifar", "imagenet", "imagenet")
     ]
     assert resolve("darts-cifar", {"stem": "imagenet"}).stem_for(32) == "imagenet"
+
+
+@pytest.mark.parametrize("decay", [0.2, 2])
+def test_wsd_decays_at_the_end(decay):
+    recipe = resolve("darts-cifar", {"sched": "wsd", "epochs": 10, "decay_epochs": decay, "warmup_epochs": 0})
+    found = rates(recipe)
+    assert found[:9] == [recipe.lr] * 9
+    assert found[9] < recipe.lr
