@@ -34,6 +34,7 @@ class BatchLoader:
 
     Attributes:
         batch_size: images per batch, in this process.
+        unreadable: names of images that were left out of the set, since they cannot be decoded.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class BatchLoader:
         world_size: int = 1,
     ) -> None:
         assert batch_size > 0, "a batch must have images"
-        self.batch_size = batch_size
+        self.batch_size, self.unreadable = batch_size, images.unreadable
         self._device = torch.device(device)
         self._images = images.images.to(self._device)
         self._labels = images.labels.to(self._device)

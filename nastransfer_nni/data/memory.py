@@ -44,11 +44,13 @@ class InMemoryImages:
         images: uint8 [N, 3, H, W].
         labels: int64 [N].
         classes: class names, in label order.
+        unreadable: names of images that were left out, since they cannot be decoded.
     """
 
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -113,18 +115,19 @@ class InMemoryImages:
             report_bad_images(images, list(unreadable.values()), on_bad_image)
             rows = list(unreadable)
             content, labels = np.delete(content, rows, axis=0), np.delete(labels, rows)
-        return cls(torch.from_numpy(content), torch.from_numpy(labels), images.classes)
+        names = tuple(unreadable.values())
+        return cls(torch.from_numpy(content), torch.from_numpy(labels), images.classes, names)
 
     def select(self, rows: npt.ArrayLike | Tensor) -> InMemoryImages:
         """The images of `rows` (int64 [n]), in this order."""
         import torch
 
         chosen = torch.as_tensor(rows)
-        return InMemoryImages(self.images[chosen], self.labels[chosen], self.classes)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
     def to(self, device: torch.device | str) -> InMemoryImages:
         """The same images on `device`, without a copy if they are there already."""
-        return InMemoryImages(self.images.to(device), self.labels.to(device), self.classes)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
     @staticmethod
     def fits(images: ImageSet, pixels: tuple[int, int] | None = None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.base.distributed import DistributedContext, distributed_context, pick_device
 from nastransfer_nni.base.environment import available_cores
+from nastransfer_nni.base.files import finite
 from nastransfer_nni.base.launch import world_size
 from nastransfer_nni.tracking import services
 from nastransfer_nni.tracking.progress_bar import EpochProgress
@@ -24,6 +24,7 @@ from nastransfer_nni.training.target import Target, open_target
 from nastransfer_nni.transfer.config import RECIPE_OPTIONS, TransferConfig
 from nastransfer_nni.transfer.network import auxiliary_note, build, card, fitting_width, measures
 from nastransfer_nni.transfer.recorder import Recorder
+from search_spaces.errors import UserError
 from strategies import with_options
 
 ALWAYS_SHOWN = ("width", "layers", "epochs", "batch_size", "opt", "lr", "weight_decay")
@@ -50,6 +51,8 @@ def run_training(config: TransferConfig, run: Run) -> dict[str, Any]:
         )
         width = fitting_width(config, target)
         share_of_batch(target, config.recipe, world_size())
+        if config.recipe.sync_bn and world_size() > 1 and processes.device.type == "cpu":
+            raise UserError("--sync-bn needs GPUs; several processes on a CPU have statistics of their own")
         with torch.device("meta"):  # a mistake in the optimizer's options shows before anything is trained
             optimizer(build(config, target, width), config.recipe)
         with run.uninterrupted():
@@ -156,7 +159,7 @@ def _summary(
     return {
         "top1": result.final.top1,
         "top5": result.final.top5,
-        "loss": result.final.loss if math.isfinite(result.final.loss) else None,
+        "loss": finite(result.final.loss),
         "best_top1": result.best_top1,
         "best_epoch": result.best_epoch,
         "images_evaluated": result.final.images,

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from nastransfer_nni.data import memory
+from nastransfer_nni.data.augmentation import Augmentation
+from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.decode import UnreadableImage
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
@@ -75,5 +77,7 @@ def test_unreadable_images_are_those_of_the_part(digits, monkeypatch):
         InMemoryImages.kept(with_it, SIZE, "skip"), InMemoryImages.of(with_it, SIZE, on_bad_image="skip")
     )
     assert len(InMemoryImages.kept(without, SIZE, "stop")) == len(without)
+    kept = InMemoryImages.kept(with_it, SIZE, "skip")
+    assert BatchLoader(kept, 64, Augmentation.none(digits.source)).unreadable == ("image 7 of digits train",)
     with pytest.raises(UserError, match=r"1 of .* cannot be read: image 7 of digits train"):
         InMemoryImages.kept(with_it, SIZE, "stop")

@@ -18,6 +18,7 @@ from nastransfer_nni.models.darts import DartsModel
 from nastransfer_nni.training.protocols import PRESETS, resolve
 from nastransfer_nni.training.recipes import ADDED_OPTIONS
 from nastransfer_nni.training.target import Target
+from nastransfer_nni.transfer import training
 from nastransfer_nni.transfer.__main__ import COMMAND
 from nastransfer_nni.transfer.config import NON_IDENTIFYING_OPTIONS, TransferConfig
 from nastransfer_nni.transfer.network import auxiliary_note, fitting_width
@@ -347,3 +348,10 @@ def test_val_interval_evaluates_seldom_and_changes_no_result(tmp_path):
     assert every.finished["protocol_hash"] == rare.finished["protocol_hash"] != config(epochs=3).protocol_hash
     assert rare.finished["cpu_seconds"] > 0
     assert (rare.path / "checkpoints" / "best.pt").exists()
+
+
+def test_statistics_of_several_processes_need_gpus(monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "world_size", lambda: 2)
+    options = {"arch": "DARTS_V2", "sync_bn": True, "device": "cpu", "out": str(tmp_path / "run")}
+    with pytest.raises(UserError, match="--sync-bn needs GPUs"):
+        transfer(TransferConfig.create(options))
