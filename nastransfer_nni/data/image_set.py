@@ -155,9 +155,13 @@ class ImageSet:
         sizes = set()
         for number in self.numbers[np.linspace(0, len(self) - 1, min(len(self), 256)).astype(int)]:
             try:
-                with PillowImage.open(io.BytesIO(self.store.encoded(int(number)))) as image:
+                content = self.store.encoded(int(number))
+            except OSError:
+                continue
+            try:
+                with PillowImage.open(io.BytesIO(content)) as image:
                     sizes.add((image.height, image.width))
-            except (OSError, PillowImage.DecompressionBombError):
+            except Exception:  # for damaged files, Pillow's readers raise nearly everything
                 continue
         return sizes
 

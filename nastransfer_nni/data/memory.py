@@ -36,6 +36,10 @@ LEAST_SHARE = 0.25
 _log = logging.getLogger(__name__)
 
 
+class UnreadableImages(UserError):
+    """Some images of a set cannot be decoded, and are not to be left out."""
+
+
 @dataclass(frozen=True)
 class InMemoryImages:
     """A labelled image set as two tensors.
@@ -84,7 +88,7 @@ class InMemoryImages:
         The pixels of the whole set are kept in the cache. Arguments and errors are those of `of`.
         """
         count = len(images.store)
-        if count < MANY:
+        if count < MANY or type(images) is not ImageSet:  # those of a changed set are not the store's
             return cls.of(images, pixels, on_bad_image)
         numbers = np.arange(count)
         whole = replace(images, numbers=numbers, labels=np.zeros_like(numbers))
@@ -151,12 +155,12 @@ def report_bad_images(images: ImageSet, names: list[str], on_bad_image: str) -> 
         on_bad_image: `skip`: log a warning; `stop`: raise an error.
 
     Raises:
-        UserError: `on_bad_image` is `stop`.
+        UnreadableImages: `on_bad_image` is `stop`.
     """
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     message = f"{len(names)} of {len(images)} images of {images.name} {images.split} cannot be read: {shown}"
     if on_bad_image == "stop":
-        raise UserError(f"{message}; --on-bad-image skip leaves them out")
+        raise UnreadableImages(f"{message}; --on-bad-image skip leaves them out")
     _log.warning("%s; they are skipped", message)
 
 
@@ -176,7 +180,7 @@ def _pixels_file(images: ImageSet, size: tuple[int, int]) -> Path:
     """The file in the cache for the pixels of a whole set."""
     import PIL
 
-    identity = digest([images.store.stamp, "whole", images.side, size, PIL.__version__], 16)
+    identity = digest([images.store.stamp, "whole 2", images.side, size, PIL.__version__], 16)
     return cache_folder("pixels") / f"{identity}.npy"
 
 

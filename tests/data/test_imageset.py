@@ -2,6 +2,8 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from nastransfer_nni.data.image_set import summary
 from nastransfer_nni.data.loading import load
@@ -66,3 +68,15 @@ def test_a_set_is_summed_up_in_one_line(images, tmp_path):
     )
     other = load(check("digits")).resized(9)
     assert summary(load(check("digits")), other).endswith("images of 10 classes, many sizes")
+
+
+def test_the_size_of_an_odd_file_is_left_to_those_who_decode_it(tmp_path):
+    """Pillow refuses a long compressed text, and not with an OSError."""
+    text = PngInfo()
+    text.add_text("workflow", "x" * 2_000_000, zip=True)
+    for label in "ab":
+        for number in range(2):
+            path = tmp_path / "train" / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (9, 7)).save(path, pnginfo=text if (label, number) == ("a", 0) else None)
+    assert load(check(str(tmp_path)), "train").pixels == (7, 9)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nastransfer_nni.data import sources
+from nastransfer_nni.data import memory, sources
 from nastransfer_nni.data.loading import load
 from nastransfer_nni.data.memory import InMemoryImages
 from nastransfer_nni.proxy import choose, spec
@@ -156,3 +156,16 @@ def test_no_change_has_the_fingerprint_of_another(digits):
 def test_chains_that_make_no_sense_are_refused(text, message):
     with pytest.raises(UserError, match=message):
         spec.parse(text)
+
+
+@pytest.mark.parametrize("text", ["task:rotation", "pixels:noise", "images:0.5+labels:random"])
+@pytest.mark.parametrize("is_kept", [True, False], ids=["the set's pixels are kept", "nothing is kept"])
+def test_the_kept_pixels_of_a_set_are_not_those_of_a_changed_one(text, is_kept, tmp_path, monkeypatch):
+    monkeypatch.setenv("NASTRANSFER_CACHE", str(tmp_path))
+    monkeypatch.setattr(memory, "MANY", 100)
+    digits = load(DIGITS, "train")
+    if is_kept:
+        InMemoryImages.kept(digits, (8, 8))
+    chosen, _ = made(digits, text)
+    assert np.array_equal(InMemoryImages.kept(chosen, (8, 8)).images.numpy(), content(chosen))
+    assert np.array_equal(InMemoryImages.kept(digits, (8, 8)).images.numpy(), content(digits))
