@@ -14,7 +14,7 @@ from nastransfer_nni.data.decode import UnreadableImage
 from nastransfer_nni.data.hashing import Rows
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.data.loading import load
-from nastransfer_nni.data.memory import report_bad_images
+from nastransfer_nni.data.memory import UnreadableImages, report_bad_images
 from nastransfer_nni.data.sources import Source
 from nastransfer_nni.proxy import scorers
 from nastransfer_nni.proxy.changes import changed
@@ -128,11 +128,11 @@ def _choose_readable(
     """
     is_excluded = np.zeros(len(images), dtype=bool)
 
-    def exclude_unreadable(rows: Rows) -> bool:
+    def exclude_unreadable(rows: Rows, how: Literal["stop", "skip"] | None = on_bad_image) -> bool:
         """Exclude the images of `rows` that cannot be decoded; returns whether there are any."""
-        if on_bad_image is None or not len(bad := unreadable(images, rows)):
+        if how is None or not len(bad := unreadable(images, rows)):
             return False
-        report_bad_images(images, [images.describe(row) for row in bad.tolist()], on_bad_image)
+        report_bad_images(images, [images.describe(row) for row in bad.tolist()], how)
         is_excluded[bad] = True
         return True
 
@@ -141,7 +141,12 @@ def _choose_readable(
     while True:
         readable = np.flatnonzero(~is_excluded)
         pool = _SourcePool.of(images if len(readable) == len(images) else images.select(readable))
-        rows = readable[proxy.choose(pool, seed)]
+        try:
+            rows = readable[proxy.choose(pool, seed)]
+        except (UnreadableImage, UnreadableImages):  # of a scorer, which has looked at all images
+            if on_bad_image == "stop" or not exclude_unreadable(readable, "skip"):
+                raise
+            continue
         if not exclude_unreadable(rows):
             return rows, is_excluded, pool
 

@@ -26,7 +26,7 @@ from search_spaces.errors import UserError
 
 _MAX_CLASSES = 20
 """Classes that `show` lists."""
-_console = Console(soft_wrap=True, highlight=False)
+_console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 def make(config: MakeConfig) -> None:

@@ -154,7 +154,7 @@ def read(path: Path, column: str, images: ImageSet) -> tuple[hashing.Keys, npt.N
         except (TypeError, ValueError, OverflowError):
             raise UserError(f"{path}: keys must be 16 hexadecimal digits") from None
     elif len(table) == len(images):
-        keys = images.keys
+        keys = images.keys[np.argsort(images.numbers)]  # in the order in which the set is stored
     else:
         raise UserError(
             f"{path} has {len(table)} rows and no column 'key'; {images.name} has {len(images)} images"

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from nastransfer_nni.base.paths import located
 from nastransfer_nni.data.hashing import Rows
+from nastransfer_nni.data.memory import UnreadableImages
 from nastransfer_nni.proxy.changes import CHANGES
 from nastransfer_nni.proxy.manifest import Manifest
 from nastransfer_nni.proxy.pool import Pool
@@ -75,12 +76,15 @@ class ProxySpec:
 
         Raises:
             UserError: names the step that cannot select what it asks for, and why.
+            UnreadableImages: a scorer has met images that cannot be decoded.
         """
         rows: Rows | None = None
         for step in self.steps:
             remaining = pool if rows is None else pool.subset(rows)
             try:
                 chosen = step.choose(remaining, seed)
+            except UnreadableImages:
+                raise
             except UserError as error:
                 raise UserError(f"proxy {step.text}: {error}") from None
             rows = chosen if rows is None else rows[chosen]

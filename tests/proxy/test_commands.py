@@ -144,3 +144,15 @@ def test_imagenet_22k_says_that_not_all_classes_are_validated(run, tmp_path, mon
     monkeypatch.setenv("NASTRANSFER_DATA", str(tmp_path / "sets"))
     code, out, _ = run("make --source imagenet22k --kind classes --num-classes 2 --out a.json")
     assert code == 0 and "validation images of only 11,821 of its 21,841 classes" in out
+
+
+def test_names_of_classes_are_shown_as_they_are(run, tmp_path):
+    for name in ("cat [tabby]", ":dog:"):
+        for number in range(3):
+            path = tmp_path / "pets" / "train" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (90 * number, 0, 0)).save(path)
+    code, out, _ = run("make --source pets --kind images --amount 2 --out [old].json")
+    assert code == 0 and "[old].json" in out
+    out = run("show [old].json")[1]
+    assert "cat [tabby]" in out and ":dog:" in out

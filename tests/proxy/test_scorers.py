@@ -5,11 +5,12 @@ import pandas
 import pyarrow.parquet
 import pytest
 import torch
+from PIL import Image
 
 from nastransfer_nni.data import sources
 from nastransfer_nni.data.batch_loader import BatchLoader
 from nastransfer_nni.data.loading import load
-from nastransfer_nni.proxy import networks, scorers, spec
+from nastransfer_nni.proxy import choose, networks, scorers, spec
 from search_spaces.errors import UserError
 
 
@@ -223,3 +224,30 @@ def test_a_model_that_knows_the_classes_needs_no_probe(digits, tmp_path, monkeyp
     )
     expected = -(chances * chances.log()).sum(1).numpy()
     np.testing.assert_allclose(scorers.scores(few, source, "entropy").values, expected, atol=1e-4)
+
+
+def test_rows_of_a_file_without_keys_are_in_the_order_of_the_set(digits, tmp_path):
+    """A proxy is made from the set in canonical order."""
+    loss = np.arange(len(digits), dtype=float)
+    pandas.DataFrame({"loss": loss}).to_parquet(tmp_path / "plain.parquet")
+    proxy = spec.parse(f"hard:0.1,scores={tmp_path / 'plain.parquet'}")
+    chosen, _ = choose.make(digits, proxy, 0)
+    assert min(chosen.numbers) >= 0.8 * len(digits)
+
+
+@pytest.mark.parametrize("scorer", ["network", "timm"])
+def test_images_that_cannot_be_read_are_left_out_of_scored_proxies(scorer, tmp_path):
+    import timm
+
+    for number in range(24):
+        path = tmp_path / "set" / "train" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (9 * number, 0, 0)).save(path)
+    (tmp_path / "set" / "train" / "a" / "4.png").write_bytes(b"no image")
+    torch.save(timm.create_model("test_resnet").state_dict(), tmp_path / "weights.pth")
+    options = {"network": "epochs=1", "timm": f"scorer=timm:test_resnet@{tmp_path / 'weights.pth'}"}
+    images = load(sources.check(str(tmp_path / "set")), "train")
+    chosen, manifest = choose.make(images, spec.parse(f"hard:0.5,{options[scorer]}"), 0)
+    assert len(chosen) in (11, 12) and len(manifest.left_out) == 1
+    with pytest.raises(UserError, match=r"1 of 24 images .* cannot be read: a/4\.png"):
+        choose.make(images, spec.parse(f"hard:0.5,{options[scorer]}"), 0, "stop")
