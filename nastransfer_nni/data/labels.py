@@ -138,7 +138,32 @@ def by_name(
     ordered = sorted(range(len(names)), key=lambda index: natural(names[index]))
     new = np.empty(len(names), dtype=np.int64)
     new[ordered] = np.arange(len(names))
-    return numbered(source, split, store, new[labels], tuple(names[index] for index in ordered))
+    return named(source, split, store, new[labels], tuple(names[index] for index in ordered))
+
+
+def named(
+    source: Source, split: str, store: Any, labels: npt.NDArray[np.int64], classes: Sequence[str]
+) -> ImageSet:
+    """An image set whose classes are known by their names; those of ImageNet get ImageNet's numbers.
+
+    Raises:
+        UserError: the classes of ImageNet are named by neither synsets nor numbers; else as `numbered`.
+    """
+    if source.synsets and len(classes) == source.classes:
+        from timm.data import ImageNetInfo
+
+        synsets = ImageNetInfo(source.synsets).label_names()
+        places = {name: place for place, name in enumerate(synsets)}
+        if all(name.isdecimal() for name in classes):
+            places = {name: int(name) for name in classes}
+        numbers = np.array([places.get(name, -1) for name in classes])
+        if sorted(numbers) != list(range(len(classes))):
+            raise UserError(
+                f"{source.name}: its classes must be named by synsets, as {synsets[0]}, or by numbers from 0 "
+                f"to {len(classes) - 1}; one is {classes[int(np.argmin(numbers))]!r}"
+            )
+        labels = numbers[labels]
+    return numbered(source, split, store, labels, classes)
 
 
 def numbered(

@@ -106,7 +106,10 @@ def load(source: Source, description: Description, split: str) -> ImageSet:
     files = description.files[theirs]
     name = str(description.folder)
     open_stream = partial(datasets.load_dataset, name, source.config, split=theirs, streaming=True)
-    if source.stream or hub.too_big(sum(file.stat().st_size for file in files if file.is_file())):
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    if source.stream or (
+        description.form != "imagefolder" and hub.too_big(size)
+    ):  # of images it copies names
         with _errors(description.folder):
             return hub.from_stream(source, split, open_stream, stamp_of(files))
     with _errors(description.folder), quiet():

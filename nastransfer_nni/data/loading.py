@@ -218,7 +218,7 @@ def _class_folders(source: Source, split: str, folder: Path) -> ImageSet | None:
 
 def _from_images(source: Source, split: str, part: Part, folder: Path) -> ImageSet:
     found = image_folder.read(part.paths[0], source.level)
-    images = labels.numbered(source, split, found.store, found.labels, found.classes)
+    images = labels.named(source, split, found.store, found.labels, found.classes)
     return _leaving_out(images, found.left_out)
 
 

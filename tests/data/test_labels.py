@@ -120,3 +120,14 @@ def test_keys_follow_the_column_of_images(tmp_path):
 def test_fingerprints_are_those_of_version_0_1(tmp_path):
     write(tmp_path, label=pyarrow.array(["b", "a", "b", "a"]))
     assert load(tmp_path).fingerprint == "a4066e7b744de31b"
+
+
+def test_keys_follow_the_column_of_paths_and_the_files(tmp_path):
+    write_images(tmp_path, "photos/0.png", "photos/1.png", "photos/2.png")
+    columns = {"left": ["photos/0.png", "photos/1.png"], "right": ["photos/1.png", "photos/2.png"]}
+    columns |= {"label": [0, 1]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "train.parquet")
+    left, right = (load(tmp_path, f"@image={name}").keys.tolist() for name in ("left", "right"))
+    assert left != right
+    (tmp_path / "photos" / "0.png").write_bytes(encoded(200))
+    assert load(tmp_path, "@image=left").keys.tolist() != left

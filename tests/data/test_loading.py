@@ -1,10 +1,12 @@
 import io
 import logging
+from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 from PIL import Image
+from timm.data import ImageNetInfo
 
 from nastransfer_nni.data import hub, loading
 from nastransfer_nni.data.decode import UnreadableImage, decode
@@ -241,3 +243,35 @@ def test_real_sets_open_from_local_files(real_data, name, count, fingerprint):
     images = load(name)
     assert len(images) == count and set(images.counts.values()) == {count // 10}
     assert images.fingerprint == fingerprint
+
+
+@pytest.mark.parametrize("form", ["synsets", "numbers", "words"])
+def test_classes_of_imagenet_folders_are_known_by_their_names(form, tmp_path, monkeypatch):
+    """Folders in the order of texts: 0, 1, 10, 100, ..."""
+    monkeypatch.setenv("NASTRANSFER_DATA", str(tmp_path))
+    synsets = ImageNetInfo("imagenet-1k").label_names()
+    for number, synset in enumerate(synsets):
+        name = {"synsets": synset, "numbers": str(number), "words": f"word{number}"}[form]
+        path = tmp_path / "imagenet1k" / "train" / name / "a.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(GREY[number % len(GREY)]["bytes"])
+    if form == "words":
+        with pytest.raises(UserError, match="classes must be named by synsets, as n01440764, or by numbers"):
+            load("imagenet1k")
+        return
+    images = load("imagenet1k")
+    assert images.classes == tuple(synsets)
+    folders = [Path(images.store.file_name(int(n))).parts[-2] for n in images.numbers]
+    names = synsets if form == "synsets" else [*map(str, range(1000))]
+    assert [names[label] for label in images.labels] == folders
+
+
+def test_streamed_images_that_are_files_have_keys_of_their_own(tmp_path):
+    write_folder(tmp_path / "set")
+    folder = tmp_path / "set" / "train"
+    rows = [f"{path.relative_to(folder)},{path.parent.name}" for path in sorted(folder.rglob("*.png"))]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *rows]))
+    streamed, plain = (load(f"{tmp_path / 'set'}{how}") for how in ("@stream=yes", ""))
+    assert sorted(streamed.keys.tolist()) == sorted(plain.keys.tolist())
+    few = streamed.select([3, 1]).fetched()
+    assert few.image(0).size == plain.image(0).size

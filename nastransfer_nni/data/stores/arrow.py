@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from bisect import bisect_right
 from functools import cached_property
 from itertools import accumulate
@@ -64,9 +66,29 @@ class ArrowStore(Store):
     def stamp(self) -> str:
         files = [file["filename"] for file in self._dataset.cache_files]
         stamp = stamp_of(files) if files else self._dataset._fingerprint
+        if self._has_paths:
+            return f"{stamp}:{self._column}:{self._stamp_of_files()}"
         kinds = [str(kind) for kind in self._dataset.data.schema.types]
         others = sum("binary" in kind or "struct" in kind for kind in kinds) > 1
         return f"{stamp}:{self._column}" if others else stamp
+
+    @property
+    def _has_paths(self) -> bool:
+        """Whether the column names files, which the table knows nothing of."""
+        return "string" in str(self._dataset.data.schema.field(self._column).type).partition("<")[0]
+
+    def _stamp_of_files(self) -> str:
+        """Text that changes when one of the named files does."""
+        text = hashlib.sha256()
+        for number in range(len(self)):
+            path = self._root / self.file_name(number)
+            try:
+                status = path.stat()
+                seen = f"{status.st_size} {status.st_mtime_ns}"
+            except OSError:
+                seen = "missing"
+            text.update(os.fsencode(f"{path}\0{seen}\0"))
+        return text.hexdigest()[:16]
 
 
 def _fields(chunk: Any) -> dict[str, Any]:

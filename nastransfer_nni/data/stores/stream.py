@@ -23,6 +23,8 @@ from search_spaces.cache import cache_folder
 from search_spaces.errors import UserError
 
 _PART = 20_000
+VERSION = 2
+"""Version of the cached parts: the first had equal keys for images that are files."""
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +53,7 @@ class StreamStore(Store):
         identifier: str | None,
     ) -> None:
         self._open_stream, self._image, self._label, self._name = open_stream, image, label, name
-        self._folder = cache_folder("streams") / digest([stamp, image, label, identifier], 16)
+        self._folder = cache_folder("streams") / digest([stamp, image, label, identifier, VERSION], 16)
         self._folder.mkdir(exist_ok=True)
         self._index(identifier)
         parts = [np.load(part, allow_pickle=False) for part in self._parts()]
@@ -97,9 +99,9 @@ class StreamStore(Store):
             with replacing(path) as scratch, pyarrow.ipc.new_stream(str(scratch), kind) as writer:
                 for number, example in enumerate(self._stream()):
                     if number == upcoming:
-                        writer.write_batch(
-                            pyarrow.RecordBatch.from_pylist([{"image": example[self._image]}], kind)
-                        )
+                        image = example[self._image] or {}
+                        stored = {"bytes": self._content(image), "path": image.get("path")}
+                        writer.write_batch(pyarrow.RecordBatch.from_pylist([{"image": stored}], kind))
                         upcoming = next(rest, None)
                         if upcoming is None:
                             break
@@ -110,6 +112,23 @@ class StreamStore(Store):
 
         plain = self._open_stream().cast_column(self._image, datasets.Image(decode=False))
         return plain.select_columns([self._image, self._label])
+
+    def _content(self, image: dict[str, Any]) -> bytes:
+        """The bytes of an image, which may be a file.
+
+        Raises:
+            UserError: it is a file by a relative name.
+        """
+        content, path = image.get("bytes"), image.get("path") or ""
+        if content is not None or not path:
+            return content or b""
+        if "://" not in path and not Path(path).is_absolute():
+            raise UserError(f"{self._name}: images are files, such as {path}; leave out @stream=yes")
+        from datasets.utils.file_utils import xopen
+
+        with xopen(path, "rb") as file:
+            read: bytes = file.read()
+            return read
 
     def _parts(self) -> list[Path]:
         return sorted(self._folder.glob("part-*.npz"))
@@ -136,9 +155,9 @@ class StreamStore(Store):
         keys: list[int] = []
         labels: list[str] = []
         for example in stream:
-            image = example[self._image]
-            content = (image or {}).get("bytes") or b""
-            keys.append(named_key((image or {}).get("path") or "", identifier) or content_key(content))
+            image = example[self._image] or {}
+            name = named_key(image.get("path") or "", identifier)
+            keys.append(name or content_key(self._content(image)))
             label = example[self._label]
             labels.append("" if label is None else str(label))
             if len(keys) == _PART:
