@@ -173,3 +173,10 @@ def test_seconds_are_those_of_the_candidates_wherever_they_are_trained(text, cos
     with pytest.raises(KeyboardInterrupt):
         run(text, context(journal), type(records)(), stop_at=3)
     assert run(text, context(journal), type(records)()).result == here
+
+
+def test_no_epoch_follows_when_scoring_the_pool_has_spent_the_time(supernet, costs, monkeypatch):
+    monkeypatch.setattr(SupernetStrategy, "agreed_seconds", lambda self, start_time: 10.0)
+    context = SearchContext(mult_adds=costs, budget=Budget(seconds=25), journal=[])
+    text = "nao:every=2,pool=4,new=2,top=2,batches=2,finalists=2,hidden=8,controller_epochs=5"
+    assert supernet(text, context, epochs=6).result.epochs == 2
