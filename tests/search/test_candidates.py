@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nastransfer_nni.search import candidates
 from nastransfer_nni.search.candidates import ScratchEvaluator
 from nastransfer_nni.search.config import SearchConfig
 from nastransfer_nni.search.run import search
+from nastransfer_nni.training.loop import TrainingDiverged
 from search_spaces import Genotype
 from search_spaces.errors import UserError
 
@@ -90,3 +92,22 @@ def test_a_search_in_which_all_candidates_diverge_exports_nothing(tmp_path):
     with pytest.raises(UserError, match="diverged"):
         search(SearchConfig.create({**options, "out": str(tmp_path / "run")}))
     assert not (tmp_path / "run" / "architecture.json").exists()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_trial_keeps_to_the_option_of_tf32(allowed, reports, monkeypatch):
+    """The search that has started it trains nothing itself."""
+    seen = []
+
+    def trained(*args, **options):
+        seen.append(torch.backends.cuda.matmul.allow_tf32)
+        raise TrainingDiverged("the loss is not finite")
+
+    monkeypatch.setattr(candidates, "train", trained)
+    ScratchEvaluator._load(**evaluator(tf32=allowed)._dump()).evaluate(None)
+    assert seen == [allowed] and len(reports) == 1
+
+
+def test_scores_refuse_the_precision_of_training():
+    with pytest.raises(UserError, match="--amp speeds up training, and the strategy score trains nothing"):
+        SearchConfig.create({**QUICK, "strategy": "score:by=nwot,candidates=2", "amp": True})
