@@ -1,4 +1,4 @@
-"""The compiled loops as a library: its compiler, what is said without one, and who is told of calls."""
+"""The compiled loops as a library: its compiler, the message where there is none, and observers."""
 
 import subprocess
 
