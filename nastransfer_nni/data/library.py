@@ -107,9 +107,8 @@ def load(source: Source, description: Description, split: str) -> ImageSet:
     name = str(description.folder)
     open_stream = partial(datasets.load_dataset, name, source.config, split=theirs, streaming=True)
     size = sum(file.stat().st_size for file in files if file.is_file())
-    if source.stream or (
-        description.form != "imagefolder" and hub.too_big(size)
-    ):  # of images it copies names
+    copies_names = description.form == "imagefolder"  # and leaves the images where they are
+    if source.stream or (not copies_names and hub.too_big(size)):
         with _errors(description.folder):
             return hub.from_stream(source, split, open_stream, stamp_of(files))
     with _errors(description.folder), quiet():
