@@ -14,7 +14,7 @@ import torch
 
 from nastransfer_nni.base import torch_io
 from nastransfer_nni.base.distributed import DistributedContext, pick_device
-from nastransfer_nni.base.files import digest
+from nastransfer_nni.base.files import digest, finite
 from nastransfer_nni.data.image_set import ImageSet
 from nastransfer_nni.nni_engine.experiments import InProcessExperiment
 from nastransfer_nni.proxy.choose import resolve
@@ -120,9 +120,7 @@ class Measurement:
     def _measure(self, evaluation: Evaluation, row: int, evaluate: Callable[[], float]) -> None:
         start = self._clock()
         value = evaluate()
-        self._note(
-            evaluation, self._keys[row], value if math.isfinite(value) else None, self._clock() - start
-        )
+        self._note(evaluation, self._keys[row], finite(value), self._clock() - start)
 
     def _note(self, evaluation: Evaluation, cell: str, value: float | None, seconds: float) -> None:
         entry = {"evaluation": evaluation.name, "cell": cell, "value": value, "seconds": round(seconds, 6)}

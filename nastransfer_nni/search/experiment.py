@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +13,7 @@ import torch
 
 from nastransfer_nni.architecture import drawing
 from nastransfer_nni.architecture.file import Architecture
-from nastransfer_nni.base import provenance, torch_io
+from nastransfer_nni.base import files, provenance, torch_io
 from nastransfer_nni.base.distributed import (
     DistributedContext,
     StopFlag,
@@ -287,7 +286,7 @@ def _export(
 ) -> dict[str, Any]:
     """Write the search's result into the run's folder; returns the summary."""
     assert result.genotype is not None
-    score = result.score if math.isfinite(result.score) else None  # NaN: nothing was trained
+    score = files.finite(result.score)  # NaN: nothing was trained
     metric = config.strategy.options.metric
     found_by = {
         "strategy": config.strategy.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 
@@ -71,7 +70,7 @@ class SearchRecorder:
             return
         line = {
             "epoch": epoch,
-            "validation_top1": top1 if math.isfinite(top1) else None,
+            "validation_top1": files.finite(top1),
             "parameter_free_share": genotype.parameter_free_share,
             "genotype": genotype.to_dict(),
             "mixture": mixture,
